@@ -1,0 +1,2 @@
+//! The `efir` binary.
+fn main() {}
