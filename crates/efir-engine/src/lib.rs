@@ -1,1 +1,23 @@
-//! efir-engine
+//! Channels, fan-out and the workers that own connections.
+//!
+//! [`Hub`] publishes and reads; a [`Reader`] knows what a response is owed; an [`Exchange`] (one per transport, in
+//! `efir-transports`) says what goes out and when it ends; a [`worker`] or a [`polled`] body carries it. Nothing here knows HTTP.
+
+pub mod broker;
+mod channel;
+pub mod clock;
+pub mod exchange;
+mod hub;
+mod memory;
+pub mod outbox;
+pub mod polled;
+mod reader;
+mod seam;
+pub mod worker;
+
+pub use broker::PublishError;
+pub use exchange::{Exchange, Turn};
+pub use hub::{Hub, Page, Publish};
+pub use outbox::{Framing, Outbox};
+pub use reader::{Reader, Taken};
+pub use seam::Seam;

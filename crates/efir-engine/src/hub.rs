@@ -1,0 +1,138 @@
+//! The node's channels as everybody else sees them: publish, read, join. Limits and permissions are checked here; storing is the
+//! broker's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use efir_core::{ChannelName, Cursor, Limits, Payload, Position, Problem, ReadMost, Receipt, Start, Times};
+
+use crate::{
+    broker::{Broker, PublishError},
+    clock,
+    memory::Memory,
+    seam::{Seam, Seams},
+};
+
+/// A message on its way in.
+#[derive(Debug)]
+pub struct Publish<'a> {
+    /// Where to.
+    pub channel: &'a ChannelName,
+    /// What.
+    pub payload: &'a Payload,
+    /// Idempotency key: a retry with the same key and payload gets the first position.
+    pub key: Option<&'a str>,
+    /// The proven sender.
+    pub from: Option<&'a str>,
+}
+
+/// What a poll reads at once.
+#[derive(Debug)]
+pub struct Page {
+    /// The read itself: gap, messages, cursor, more.
+    pub read: efir_core::Read,
+    /// The newest position of the channel.
+    pub head: Position,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    times: Times,
+    broker: Memory,
+    seams: Seams,
+}
+
+/// A cheap handle on the node's channels.
+#[derive(Debug, Clone)]
+pub struct Hub(Arc<Shared>);
+
+impl Hub {
+    /// A hub whose channels live in this process's memory. The node's epoch is random.
+    pub fn new(limits: Limits, times: Times) -> Self {
+        let broker = Memory::new(limits.clone());
+        Self(Arc::new(Shared { limits, times, broker, seams: Seams::default() }))
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The times in force.
+    pub fn times(&self) -> &Times {
+        &self.0.times
+    }
+
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        &self.0.broker
+    }
+
+    /// Appends a message to its channel and wakes the channel's subscribers.
+    ///
+    /// # Errors
+    /// As [`PublishError`] lists; nothing was appended then.
+    pub fn publish(&self, publish: &Publish<'_>) -> Result<Receipt, PublishError> {
+        let (bytes, bytes_max) = (publish.payload.len(), self.0.limits.message_bytes_max);
+        if bytes as u64 > bytes_max {
+            return Err(PublishError::PayloadTooLarge { bytes: bytes as u64, bytes_max });
+        }
+        self.0.broker.publish(publish, clock::now_ms())
+    }
+
+    /// Publishes text, for embedders.
+    ///
+    /// # Errors
+    /// A bad channel name or a refused publish, as the problem that a client would see.
+    pub fn publish_text(&self, channel: &str, text: &str) -> Result<Receipt, Problem> {
+        let payload = Payload::text(Bytes::copy_from_slice(text.as_bytes())).map_err(Problem::from)?;
+        self.publish_payload(channel, &payload)
+    }
+
+    /// Publishes JSON, given as its text, for embedders.
+    ///
+    /// # Errors
+    /// A bad channel name, bad JSON or a refused publish, as the problem that a client would see.
+    pub fn publish_json(&self, channel: &str, json: &str) -> Result<Receipt, Problem> {
+        let payload = Payload::json(Bytes::copy_from_slice(json.as_bytes())).map_err(Problem::from)?;
+        self.publish_payload(channel, &payload)
+    }
+
+    fn publish_payload(&self, channel: &str, payload: &Payload) -> Result<Receipt, Problem> {
+        let channel = ChannelName::parse(channel).map_err(Problem::from)?;
+        let publish = Publish { channel: &channel, payload, key: None, from: None };
+        self.publish(&publish).map_err(|error| error.problem())
+    }
+
+    /// Where a channel's newest message stands. Asking creates nothing.
+    pub fn position(&self, channel: &ChannelName) -> Position {
+        self.0.broker.position(channel)
+    }
+
+    /// Reads at once, as a short poll does. `Start::Now` reads the newest messages.
+    pub fn read(&self, channel: &ChannelName, start: Start, most: ReadMost) -> Page {
+        self.0.broker.read(channel, start, most)
+    }
+
+    /// The cursor after which a new subscriber reads.
+    pub(crate) fn resolve(&self, channel: &ChannelName, start: Start) -> Cursor {
+        let cursor = self.0.broker.resolve(channel, start);
+        self.0.seams.pass(Seam::Resolved, channel);
+        cursor
+    }
+
+    /// Frees what has expired. The carrier of the process calls it about once a second.
+    pub fn sweep(&self) {
+        self.0.broker.sweep(clock::now_ms());
+    }
+
+    /// Calls `hook` whenever a join passes one of its seams, so that a test can publish in between.
+    #[doc(hidden)]
+    pub fn on_seam(&self, hook: impl Fn(Seam, &ChannelName) + Send + Sync + 'static) {
+        self.0.seams.set(hook);
+    }
+
+    pub(crate) fn seams(&self) -> &Seams {
+        &self.0.seams
+    }
+}

@@ -1,0 +1,172 @@
+//! What one response has to write, in order, with the knowledge of what may be dropped and read again.
+//!
+//! There is no queue per connection: an outbox is filled, written at once, and what the socket did not take of *messages* is
+//! forgotten, because the log still has it. Only the rest of a frame that was cut, and control objects, stay.
+
+use std::{collections::VecDeque, io::IoSlice, sync::Arc};
+
+use bytes::{Buf, Bytes};
+use efir_core::{
+    Message, Position,
+    wire::{Form, Frame},
+};
+
+use crate::reader::Reader;
+
+/// How message and control frames are put on this carrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// With HTTP/1.1 chunk headers, where the wire form has them.
+    Chunked,
+    /// As they are: HTTP/1.0, HTTP/2 and other bodies that somebody else frames.
+    Plain,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Written whatever happens: heads, replies, the rest of a cut frame.
+    Kept,
+    /// Only worth something directly after what stands before it; dropped when that is.
+    Volatile,
+    /// A message or a gap: once begun, the cursor of the subscription stands at this position.
+    Cursor { subscription: u32, position: Position },
+}
+
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    kind: Kind,
+}
+
+/// The pieces that one call of an exchange wants written.
+#[derive(Debug)]
+pub struct Outbox {
+    pieces: VecDeque<Piece>,
+    framing: Framing,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// An empty outbox; allocates nothing.
+    pub fn new(framing: Framing) -> Self {
+        Self { pieces: VecDeque::new(), framing, bytes: 0 }
+    }
+
+    /// How frames are put on this carrier.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Sets the framing; the outbox must be empty.
+    pub(crate) fn reframe(&mut self, framing: Framing) {
+        debug_assert!(self.pieces.is_empty(), "pieces are framed already");
+        self.framing = framing;
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Bytes that wait to be written.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Raw bytes that are written as they are: an HTTP head, a whole answer, a WebSocket control frame.
+    pub fn push_raw(&mut self, bytes: Bytes) {
+        self.push(bytes, Kind::Kept);
+    }
+
+    /// A control object that must arrive: `hello`, a reply, a problem.
+    pub fn push_control(&mut self, frame: &Frame) {
+        let bytes = self.framed(frame);
+        self.push(bytes, Kind::Kept);
+    }
+
+    /// A control object that is only worth something now (a heartbeat, an id after a flush): dropped, not queued, when the
+    /// client does not take it.
+    pub fn push_volatile(&mut self, frame: &Frame) {
+        let bytes = self.framed(frame);
+        self.push(bytes, Kind::Volatile);
+    }
+
+    /// The end of a chunked body; nothing on other framings.
+    pub fn push_end(&mut self) {
+        if self.framing == Framing::Chunked {
+            self.push_raw(Bytes::from_static(b"0\r\n\r\n"));
+        }
+    }
+
+    /// A frame that moves the cursor of a subscription to `position` (a gap).
+    pub(crate) fn push_moving(&mut self, frame: &Frame, subscription: u32, position: Position) {
+        let bytes = self.framed(frame);
+        self.push(bytes, Kind::Cursor { subscription, position });
+    }
+
+    pub(crate) fn push_message(&mut self, message: &Arc<Message>, form: Form, subscription: u32) {
+        let frame = message.frame(form);
+        let bytes = self.framed(&frame);
+        self.push(bytes, Kind::Cursor { subscription, position: message.position() });
+    }
+
+    fn framed(&self, frame: &Frame) -> Bytes {
+        match self.framing {
+            Framing::Chunked => frame.chunked().clone(),
+            Framing::Plain => frame.plain(),
+        }
+    }
+
+    fn push(&mut self, bytes: Bytes, kind: Kind) {
+        self.bytes += bytes.len();
+        self.pieces.push_back(Piece { bytes, kind });
+    }
+
+    /// The first pieces as slices for one vectored write; returns how many slots were filled.
+    pub(crate) fn slices<'a>(&'a self, slots: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        for (slot, piece) in slots.iter_mut().zip(&self.pieces) {
+            *slot = IoSlice::new(&piece.bytes);
+            filled += 1;
+        }
+        filled
+    }
+
+    /// `written` bytes from the front are gone: cursors move; a piece that was cut stays with its rest, pinned.
+    pub(crate) fn advance(&mut self, mut written: usize, reader: &mut Reader) {
+        self.bytes = self.bytes.saturating_sub(written);
+        while let Some(front) = self.pieces.front_mut() {
+            if written == 0 && !front.bytes.is_empty() {
+                return;
+            }
+            if let Kind::Cursor { subscription, position } = front.kind {
+                reader.commit(subscription, position);
+            }
+            if written < front.bytes.len() {
+                front.bytes.advance(written);
+                front.kind = Kind::Kept;
+                return;
+            }
+            written -= front.bytes.len();
+            self.pieces.pop_front();
+        }
+    }
+
+    /// The client takes no more for now: forget what the log can give again, keep the rest.
+    pub(crate) fn retreat(&mut self, reader: &mut Reader) {
+        self.pieces.retain(|piece| matches!(piece.kind, Kind::Kept));
+        self.bytes = self.pieces.iter().map(|piece| piece.bytes.len()).sum();
+        self.pieces.shrink_to_fit();
+        reader.rewind();
+    }
+
+    /// Takes the next piece for a carrier that queues nothing behind it; its cursor counts as moved.
+    pub(crate) fn pop(&mut self, reader: &mut Reader) -> Option<Bytes> {
+        let piece = self.pieces.pop_front()?;
+        self.bytes -= piece.bytes.len();
+        if let Kind::Cursor { subscription, position } = piece.kind {
+            reader.commit(subscription, position);
+        }
+        Some(piece.bytes)
+    }
+}

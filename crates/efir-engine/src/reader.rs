@@ -1,0 +1,338 @@
+//! What a cursor is owed: the subscriptions of one response and everything after their cursors.
+//!
+//! A reader remembers two places per channel: how far it has *pushed* into an outbox and how far that was *sent*. When a socket
+//! takes no more, the difference is forgotten and read from the log again. It knows nothing of wire forms beyond their names.
+
+use std::sync::Arc;
+
+use efir_core::{
+    ChannelName, Cursor, Gap, Message, Position, ReadMost, Start,
+    wire::{Control, Form},
+};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::{channel::Channel, hub::Hub, outbox::Outbox};
+
+/// Pieces that one pull hands out at most; one vectored write takes no more than 1,024 slices (`IOV_MAX`).
+const PIECES_MAX: usize = 512;
+/// Bytes after which a pull stops; more comes with the next one, so that no connection starves its neighbours.
+const PULL_BYTES_MAX: usize = 256 * 1024;
+/// Readers of more channels than this find them by hash.
+const LINEAR_MAX: usize = 8;
+
+/// One channel of a reader.
+#[derive(Debug)]
+struct Subscription {
+    name: ChannelName,
+    /// Set by the carrier once it watches the channel.
+    channel: Option<Arc<Channel>>,
+    /// Where the carrier keeps this subscription in its own table.
+    slot: u32,
+    /// Everything up to here is in an outbox or on the wire.
+    pushed: Cursor,
+    /// Everything up to here is on the wire (or its frame has begun).
+    sent: Cursor,
+    is_noted: bool,
+}
+
+/// A subscription that came or went; the carrier watches or unwatches the channel.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Joined { subscription: u32 },
+    Left { slot: u32, channel: Arc<Channel> },
+}
+
+/// What a poll takes of one channel.
+#[derive(Debug)]
+pub struct Taken {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What is missing before the messages.
+    pub gap: Option<Gap>,
+    /// In ascending order.
+    pub messages: Vec<Arc<Message>>,
+}
+
+/// The subscriptions of one response.
+#[derive(Debug)]
+pub struct Reader {
+    hub: Hub,
+    subscriptions: SmallVec<[Option<Subscription>; 1]>,
+    by_name: Option<Box<HashMap<ChannelName, u32, foldhash::fast::RandomState>>>,
+    /// Subscriptions with something after their cursor.
+    noted: SmallVec<[u32; 2]>,
+    /// Subscriptions whose `pushed` may be ahead of `sent`.
+    touched: SmallVec<[u32; 2]>,
+    changes: Vec<Change>,
+}
+
+impl Reader {
+    /// A reader of no channel yet.
+    pub fn new(hub: Hub) -> Self {
+        Self {
+            hub,
+            subscriptions: SmallVec::new(),
+            by_name: None,
+            noted: SmallVec::new(),
+            touched: SmallVec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// The hub that is read from.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Joins a channel and returns the join cursor: reading on after it misses nothing. A cursor that the client gave comes back
+    /// as it was given, also when it leads to a gap, so that a drop before the gap was told does not hide the gap.
+    /// Joining a channel again only returns where it stands.
+    pub fn join(&mut self, name: ChannelName, start: Start) -> Cursor {
+        if let Some(cursor) = self.cursor(&name) {
+            return cursor;
+        }
+        let cursor = self.hub.resolve(&name, start);
+        let free = self.subscriptions.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.subscriptions.len());
+        let subscription = Subscription {
+            name: name.clone(),
+            channel: None,
+            slot: u32::MAX,
+            pushed: cursor.clone(),
+            sent: cursor.clone(),
+            is_noted: false,
+        };
+        match self.subscriptions.get_mut(index) {
+            Some(place) => *place = Some(subscription),
+            None => self.subscriptions.push(Some(subscription)),
+        }
+        self.index_name(name, index as u32);
+        self.changes.push(Change::Joined { subscription: index as u32 });
+        cursor
+    }
+
+    fn index_name(&mut self, name: ChannelName, index: u32) {
+        if let Some(by_name) = &mut self.by_name {
+            by_name.insert(name, index);
+        } else if self.subscriptions.len() > LINEAR_MAX {
+            let named = self.subscriptions.iter().enumerate();
+            let named = named.filter_map(|(index, place)| Some((place.as_ref()?.name.clone(), index as u32)));
+            self.by_name = Some(Box::new(named.collect()));
+        }
+    }
+
+    /// Leaves a channel; false if it was not joined.
+    pub fn leave(&mut self, name: &ChannelName) -> bool {
+        let Some(index) = self.find(name) else { return false };
+        if let Some(by_name) = &mut self.by_name {
+            by_name.remove(name);
+        }
+        self.noted.retain(|noted| *noted != index);
+        self.touched.retain(|touched| *touched != index);
+        self.changes.retain(|change| !matches!(change, Change::Joined { subscription } if *subscription == index));
+        let left = self.subscriptions.get_mut(index as usize).and_then(Option::take);
+        if let Some(Subscription { channel: Some(channel), slot, .. }) = left {
+            self.changes.push(Change::Left { slot, channel });
+        }
+        true
+    }
+
+    /// How many channels are joined.
+    pub fn len(&self) -> usize {
+        match &self.by_name {
+            Some(by_name) => by_name.len(),
+            None => self.subscriptions.iter().flatten().count(),
+        }
+    }
+
+    /// Whether no channel is joined.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where a channel stands, counting what is in the outbox as read.
+    pub fn cursor(&self, name: &ChannelName) -> Option<Cursor> {
+        Some(self.subscription(self.find(name)?)?.pushed.clone())
+    }
+
+    /// All channels and where they stand, counting what is in the outbox as read.
+    pub fn cursors(&self) -> impl Iterator<Item = (&ChannelName, &Cursor)> {
+        self.subscriptions.iter().flatten().map(|subscription| (&subscription.name, &subscription.pushed))
+    }
+
+    /// Pushes what comes after the cursors of all channels that have something, gaps first, up to a bounded amount.
+    /// Returns whether anything was pushed; [`Reader::is_behind`] tells whether more is waiting.
+    pub fn pull(&mut self, form: Form, out: &mut Outbox) -> bool {
+        let before = out.len();
+        let mut left = PIECES_MAX;
+        while let Some(index) = self.noted.last().copied() {
+            if left == 0 || out.len() - before >= PULL_BYTES_MAX {
+                break;
+            }
+            let is_done = self.pull_one(index, form, out, &mut left);
+            if is_done {
+                self.noted.pop();
+            }
+        }
+        out.len() > before
+    }
+
+    /// Reads one channel into the outbox; true when nothing more is waiting there.
+    fn pull_one(&mut self, index: u32, form: Form, out: &mut Outbox, left: &mut usize) -> bool {
+        let Some(subscription) = self.subscriptions.get_mut(index as usize).and_then(Option::as_mut) else {
+            return true;
+        };
+        let Some(channel) = &subscription.channel else {
+            subscription.is_noted = false;
+            return true;
+        };
+        let most = ReadMost { messages: *left, bytes: PULL_BYTES_MAX };
+        let read = channel.read(&subscription.pushed, most);
+        if let Some(gap) = &read.gap {
+            let frame = Control::Gap(gap).encode(form);
+            out.push_moving(&frame, index, gap.resume_from);
+            subscription.pushed = gap.resume_from.into();
+        }
+        for message in &read.messages {
+            out.push_message(message, form, index);
+        }
+        *left = left.saturating_sub(read.messages.len().max(1));
+        if read.gap.is_some() || !read.messages.is_empty() {
+            subscription.pushed = read.cursor.into();
+            self.touched.push(index);
+        }
+        subscription.is_noted = read.more;
+        !read.more
+    }
+
+    /// Takes what comes after the cursors, for an answer that ends the response: up to `most` in all. The second value tells
+    /// whether more is waiting.
+    pub fn take(&mut self, most: ReadMost) -> (Vec<Taken>, bool) {
+        let mut taken = Vec::new();
+        let mut left = most;
+        let mut more = false;
+        let noted = std::mem::take(&mut self.noted);
+        for index in noted {
+            let Some(subscription) = self.subscriptions.get_mut(index as usize).and_then(Option::as_mut) else {
+                continue;
+            };
+            subscription.is_noted = false;
+            let Some(channel) = &subscription.channel else { continue };
+            if left.messages == 0 || left.bytes == 0 {
+                more = true;
+                continue;
+            }
+            let read = channel.read(&subscription.pushed, left);
+            more |= read.more;
+            left.messages = left.messages.saturating_sub(read.messages.len());
+            let bytes: usize = read.messages.iter().map(|message| message.object().len()).sum();
+            left.bytes = left.bytes.saturating_sub(bytes);
+            if read.gap.is_none() && read.messages.is_empty() {
+                continue;
+            }
+            subscription.pushed = read.cursor.into();
+            let channel = subscription.name.clone();
+            taken.push(Taken { channel, gap: read.gap, messages: read.messages });
+        }
+        (taken, more)
+    }
+
+    /// Whether a channel has more than the last pull handed out.
+    pub fn is_behind(&self) -> bool {
+        !self.noted.is_empty()
+    }
+
+    fn find(&self, name: &ChannelName) -> Option<u32> {
+        if let Some(by_name) = &self.by_name {
+            return by_name.get(name).copied();
+        }
+        let found = self
+            .subscriptions
+            .iter()
+            .position(|place| place.as_ref().is_some_and(|subscription| subscription.name == *name));
+        found.map(|index| index as u32)
+    }
+
+    fn subscription(&self, index: u32) -> Option<&Subscription> {
+        self.subscriptions.get(index as usize)?.as_ref()
+    }
+}
+
+/// The carrier's side.
+impl Reader {
+    /// What came and went since the last call.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    pub(crate) fn name(&self, subscription: u32) -> Option<&ChannelName> {
+        Some(&self.subscription(subscription)?.name)
+    }
+
+    /// The carrier watches the channel now. The subscription counts as having something to read, which closes the seam
+    /// between resolving the cursor and watching.
+    pub(crate) fn attach(&mut self, subscription: u32, channel: Arc<Channel>, slot: u32) {
+        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
+            found.channel = Some(channel);
+            found.slot = slot;
+        }
+        self.note(subscription);
+    }
+
+    /// The carrier's place of a subscription changed.
+    pub(crate) fn detach_all(&mut self) -> impl Iterator<Item = (u32, Arc<Channel>)> {
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        subscriptions.into_iter().flatten().filter_map(|gone| Some((gone.slot, gone.channel?)))
+    }
+
+    /// Something may stand after the cursor of this subscription.
+    pub(crate) fn note(&mut self, subscription: u32) {
+        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize)
+            && !found.is_noted
+        {
+            found.is_noted = true;
+            self.noted.push(subscription);
+        }
+    }
+
+    /// The offset up to which a subscription was sent, if it is in this epoch and nothing else is under way.
+    pub(crate) fn sent_position(&self, subscription: u32) -> Option<Position> {
+        self.subscription(subscription)?.sent.position()
+    }
+
+    /// A frame up to `position` is on its way to the wire.
+    pub(crate) fn commit(&mut self, subscription: u32, position: Position) {
+        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
+            found.sent = position.into();
+        }
+    }
+
+    /// The carrier wrote shared frames up to `position` by itself.
+    pub(crate) fn skip_to(&mut self, subscription: u32, position: Position) {
+        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
+            found.sent = position.into();
+            found.pushed = position.into();
+        }
+    }
+
+    /// Everything that was pushed is written.
+    pub(crate) fn settle(&mut self) {
+        self.touched.clear();
+    }
+
+    /// What was pushed and not sent is forgotten; it will be read again.
+    pub(crate) fn rewind(&mut self) {
+        for index in std::mem::take(&mut self.touched) {
+            let Some(Some(found)) = self.subscriptions.get_mut(index as usize) else { continue };
+            if found.pushed != found.sent {
+                found.pushed = found.sent.clone();
+                self.note(index);
+            }
+        }
+    }
+}
