@@ -1,0 +1,170 @@
+//! Every limit and every time of the server, each in one table: the struct, its defaults, `/info` and the docs derive
+//! from it. Nothing is unlimited. How a value gets here (file, flag, environment) is the server's business.
+
+use crate::log::{ReadMost, Retention};
+use crate::position::write_decimal;
+use crate::wire::json;
+
+/// One line of [`LIMITS`] or [`TIMES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitRow {
+    /// The name in the configuration, in `/info` and in problems.
+    pub name: &'static str,
+    /// What is counted.
+    pub unit: &'static str,
+    /// The value without configuration.
+    pub default: u64,
+    /// What it bounds.
+    pub meaning: &'static str,
+}
+
+macro_rules! table {
+    ($(#[$doc:meta])* $struct:ident $rows:ident $($name:ident $type:ident $unit:literal $default:literal $meaning:literal;)*) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $struct {
+            $(#[doc = concat!($meaning, " Unit: ", $unit, "; default ", stringify!($default), ".")] pub $name: $type,)*
+        }
+
+        impl Default for $struct {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        #[doc = concat!("The lines of [`", stringify!($struct), "`], in the order of the docs.")]
+        pub const $rows: &[LimitRow] = &[
+            $(LimitRow { name: stringify!($name), unit: $unit, default: $default, meaning: $meaning },)*
+        ];
+
+        impl $struct {
+            /// Each line with the value in force.
+            pub fn values(&self) -> impl Iterator<Item = (&'static LimitRow, u64)> {
+                $rows.iter().zip([$(self.$name as u64,)*])
+            }
+
+            /// Sets a value by its name; `false` where there is no such name.
+            pub fn set(&mut self, name: &str, value: u64) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name = value as $type,)*
+                    _ => return false,
+                }
+                true
+            }
+
+            /// A JSON object of all names and values in force.
+            #[must_use]
+            pub fn to_json(&self) -> String {
+                object(self.values())
+            }
+        }
+    };
+}
+
+table! {
+    /// How much of everything there may be.
+    Limits LIMITS
+    message_bytes_max usize "bytes" 65_536 "The largest payload of one message.";
+    retention_messages_max usize "messages" 10_000 "How many messages a channel keeps.";
+    retention_bytes_max usize "bytes" 8_388_608 "How many bytes of messages a channel keeps.";
+    retention_ms_max u64 "ms" 3_600_000 "How old a message in a channel may become.";
+    channels_max usize "channels" 100_000 "How many channels may hold messages.";
+    log_bytes_max usize "bytes" 536_870_912 "How many bytes the logs of all channels may take; the least recently used is trimmed first.";
+    stubs_max usize "channels" 100_000 "How many channels without messages are remembered with their last position.";
+    keys_max usize "keys" 10_000 "How many idempotency keys a channel remembers.";
+    key_window_ms u64 "ms" 300_000 "How long an idempotency key is remembered.";
+    batch_messages_max usize "messages" 1_000 "The greatest `limit` of a poll.";
+    batch_messages_default usize "messages" 100 "The `limit` of a poll that names none.";
+    batch_bytes_max usize "bytes" 1_048_576 "How many bytes of messages one batch has at most; one message always fits.";
+    subscribe_channels_max usize "channels" 100 "How many channels one response of `/subscribe` may have.";
+    socket_channels_max usize "channels" 10_000 "How many channels one `/socket` may have.";
+    connections_max usize "connections" 100_000 "How many connections the server holds.";
+}
+
+table! {
+    /// How long everything lasts.
+    Times TIMES
+    heartbeat_ms u64 "ms" 15_000 "The time between two heartbeats of a stream or socket.";
+    hold_ms u64 "ms" 25_000 "How long a long poll waits when it names no time.";
+    hold_ms_min u64 "ms" 1_000 "The shortest wait of a long poll.";
+    hold_ms_max u64 "ms" 110_000 "The longest wait of a long poll.";
+    poll_interval_ms u64 "ms" 2_000 "When a short poll should come back (`Retry-After`).";
+    rotation_ms_min u64 "ms" 600_000 "The shortest life of a stream.";
+    rotation_ms_max u64 "ms" 900_000 "The longest life of a stream.";
+    retry_ms_min u64 "ms" 1_000 "The shortest delay that a stream's `retry` asks for.";
+    retry_ms_max u64 "ms" 5_000 "The longest delay that a stream's `retry` asks for.";
+    ping_ms u64 "ms" 25_000 "The time between two pings of a WebSocket.";
+    silent_ms_max u64 "ms" 45_000 "How long a peer may be silent before it is given up.";
+    stall_ms_max u64 "ms" 60_000 "How long a connection may take nothing of what is owed to it.";
+    head_ms_max u64 "ms" 15_000 "How long the head of a request may take to arrive.";
+    body_ms_max u64 "ms" 30_000 "How long the body of a request may take to arrive.";
+    idle_ms_max u64 "ms" 120_000 "How long a connection may stay open between two requests.";
+    drain_ms_max u64 "ms" 10_000 "How long a server that goes away waits for its connections.";
+}
+
+impl Limits {
+    /// What a log keeps and remembers.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            messages_max: self.retention_messages_max,
+            bytes_max: self.retention_bytes_max,
+            age_ms_max: self.retention_ms_max,
+            keys_max: self.keys_max,
+            key_window_ms: self.key_window_ms,
+        }
+    }
+
+    /// How much one batch takes when `messages` were asked for (`None`: the default), within the limits.
+    #[must_use]
+    pub fn batch(&self, messages: Option<usize>) -> ReadMost {
+        let messages = messages.unwrap_or(self.batch_messages_default).min(self.batch_messages_max);
+        ReadMost { messages, bytes: self.batch_bytes_max }
+    }
+}
+
+fn object(values: impl Iterator<Item = (&'static LimitRow, u64)>) -> String {
+    let mut out = vec![b'{'];
+    for (row, value) in values {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        json::write_string(row.name, &mut out);
+        out.push(b':');
+        write_decimal(value, &mut out);
+    }
+    out.push(b'}');
+    String::from_utf8(out).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_and_the_struct_agree() {
+        let mut limits = Limits::default();
+        for (n, row) in LIMITS.iter().enumerate() {
+            assert!(limits.set(row.name, n as u64));
+        }
+        assert!(
+            limits
+                .values()
+                .enumerate()
+                .all(|(n, (row, value))| row.name == LIMITS[n].name && value == n as u64)
+        );
+        assert!(!limits.set("nothing", 1));
+        assert!(Times::default().values().all(|(row, value)| row.default == value));
+        let json: serde_json::Value = serde_json::from_str(&Limits::default().to_json()).unwrap();
+        assert_eq!(json["message_bytes_max"], 65_536);
+        assert_eq!(json.as_object().unwrap().len(), LIMITS.len());
+    }
+
+    #[test]
+    fn a_batch_stays_within_the_limits() {
+        let limits = Limits::default();
+        assert_eq!(limits.batch(None).messages, 100);
+        assert_eq!(limits.batch(Some(5000)).messages, 1000);
+        assert_eq!(limits.batch(Some(7)).messages, 7);
+    }
+}

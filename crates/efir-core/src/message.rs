@@ -1,0 +1,249 @@
+//! A payload as it was published and a message as it stands in a channel (docs/protocol.md §4). A message is encoded
+//! once, and once for each wire form that is asked for; everybody shares those bytes. The forms are in [`crate::wire`].
+
+use std::hash::BuildHasher;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use foldhash::quality::FixedState;
+use thiserror::Error;
+
+use crate::channel::ChannelName;
+use crate::codes::Code;
+use crate::position::Position;
+use crate::wire::{Form, Frame, http_stream, json_check, object, sse};
+
+/// What a message weighs besides its object: its own fields and the bookkeeping of its allocations.
+pub const MESSAGE_OVERHEAD: usize = size_of::<Message>() + 80;
+
+/// What was published. Made by its constructors, so that each kind holds what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// One JSON text on one line: UTF-8, at most 128 deep, raw CR and LF replaced by spaces.
+    Json(Bytes),
+    /// UTF-8.
+    Text(Bytes),
+    /// Anything.
+    Bytes(Bytes),
+}
+
+/// Why bytes are not a payload of the kind that they were said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PayloadError {
+    /// Not UTF-8.
+    #[error("not UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// The first wrong byte, counted from 0.
+        at: usize,
+    },
+    /// Not JSON (RFC 8259).
+    #[error("not JSON at byte {at}: expected {expected}")]
+    Syntax {
+        /// The byte, counted from 0.
+        at: usize,
+        /// What could have stood there.
+        expected: &'static str,
+    },
+    /// The JSON ends too early.
+    #[error("not JSON: it ends after byte {at}, where {expected} was expected")]
+    End {
+        /// How many bytes there are.
+        at: usize,
+        /// What could have stood there.
+        expected: &'static str,
+    },
+    /// More than 128 arrays and objects inside one another.
+    #[error("the JSON is nested more than {} deep at byte {at}", json_check::DEPTH_MAX)]
+    Depth {
+        /// The bracket that is one too many, counted from 0.
+        at: usize,
+    },
+    /// An escape like `\ud800` that is half of a character; no UTF-8 text can hold it.
+    #[error("the JSON has a lone surrogate escape at byte {at}")]
+    Surrogate {
+        /// The escape, counted from 0.
+        at: usize,
+    },
+    /// One object has the same key twice, which readers understand differently (RFC 8259 §4).
+    #[error("the JSON object has the key at byte {at} twice")]
+    DuplicateKey {
+        /// The second of the two keys, counted from 0.
+        at: usize,
+    },
+}
+
+impl PayloadError {
+    /// The code that the client gets.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotUtf8 { .. } => Code::InvalidUtf8,
+            Self::Syntax { .. }
+            | Self::End { .. }
+            | Self::Depth { .. }
+            | Self::Surrogate { .. }
+            | Self::DuplicateKey { .. } => Code::InvalidJson,
+        }
+    }
+}
+
+impl Payload {
+    /// A JSON payload, kept byte for byte but for raw CR and LF (legal only between tokens), which become spaces.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn json(bytes: Bytes) -> Result<Self, PayloadError> {
+        json_check::check(&bytes)?;
+        if !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            return Ok(Self::Json(bytes));
+        }
+        let one_line = bytes.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte });
+        Ok(Self::Json(one_line.collect()))
+    }
+
+    /// A text payload.
+    ///
+    /// # Errors
+    /// [`PayloadError::NotUtf8`].
+    pub fn text(bytes: Bytes) -> Result<Self, PayloadError> {
+        json_check::utf8(&bytes)?;
+        Ok(Self::Text(bytes))
+    }
+
+    /// A payload of any bytes.
+    #[must_use]
+    pub fn bytes(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.raw().len()
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells payloads under the same idempotency key apart; the kind is part of it. Not for keeping on disk.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        let kind: u8 = match self {
+            Self::Json(_) => 1,
+            Self::Text(_) => 2,
+            Self::Bytes(_) => 3,
+        };
+        let hash = |seed: u64| u128::from(FixedState::with_seed(seed).hash_one((kind, self.raw().as_ref())));
+        (hash(0x6566_6972_2d61) << 64) | hash(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn raw(&self) -> &Bytes {
+        match self {
+            Self::Json(bytes) | Self::Text(bytes) | Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// One item of a channel's log, encoded when it is made.
+#[derive(Debug)]
+pub struct Message {
+    channel: ChannelName,
+    position: Position,
+    time_ms: u64,
+    /// The object itself; also the frame of a batch.
+    object: Frame,
+    /// Shares its allocation with `object`.
+    websocket: Frame,
+    /// Made by whoever asks first, freed with the message.
+    sse: OnceLock<Frame>,
+    sse_shared: OnceLock<Frame>,
+    http_stream: OnceLock<Frame>,
+}
+
+impl Message {
+    /// Encodes a message. `time_ms` is ms since 1970 UTC; `from` is a sender that is proven.
+    #[must_use]
+    pub fn new(
+        channel: &ChannelName,
+        position: Position,
+        time_ms: u64,
+        from: Option<&str>,
+        payload: &Payload,
+    ) -> Self {
+        let websocket = object::encode(&object::Parts { channel, position, time_ms, from, payload });
+        Self {
+            channel: channel.clone(),
+            position,
+            time_ms,
+            object: Frame { bytes: websocket.bytes.slice(usize::from(websocket.head)..), head: 0, tail: 0 },
+            websocket,
+            sse: OnceLock::new(),
+            sse_shared: OnceLock::new(),
+            http_stream: OnceLock::new(),
+        }
+    }
+
+    /// As [`Message::new`], to be shared.
+    #[must_use]
+    pub fn shared(
+        channel: &ChannelName,
+        position: Position,
+        time_ms: u64,
+        from: Option<&str>,
+        payload: &Payload,
+    ) -> Arc<Self> {
+        Arc::new(Self::new(channel, position, time_ms, from, payload))
+    }
+
+    /// The JSON object, the same bytes on every transport.
+    #[must_use]
+    pub fn object(&self) -> &Bytes {
+        &self.object.bytes
+    }
+
+    /// The channel that it stands in.
+    #[must_use]
+    pub fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Its offset within the epoch.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.position.offset
+    }
+
+    /// When it was accepted, ms since 1970 UTC.
+    #[must_use]
+    pub fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
+
+    /// Its bytes in a wire form: made by the first who asks, shared by all.
+    #[must_use]
+    pub fn frame(&self, form: Form) -> &Frame {
+        match form {
+            Form::Sse => self.sse.get_or_init(|| sse::message(Some(self.position), self.object())),
+            Form::SseShared => self.sse_shared.get_or_init(|| sse::message(None, self.object())),
+            Form::HttpStream => self.http_stream.get_or_init(|| http_stream::line(self.object())),
+            Form::WebSocket => &self.websocket,
+            Form::Batch => &self.object,
+        }
+    }
+
+    /// The bytes that count against the limits of the log: the object and [`MESSAGE_OVERHEAD`]. Frames of other forms,
+    /// which exist only while such readers are there, are not counted.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.object.bytes.len() + MESSAGE_OVERHEAD
+    }
+}

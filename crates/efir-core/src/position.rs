@@ -1,0 +1,191 @@
+//! Where a message stands: an epoch and an offset, and their text `<epoch>-<offset>` (docs/protocol.md §1).
+//! Knows nothing of logs; what a client sends back is a [`crate::cursor::Cursor`].
+
+use std::fmt;
+
+/// The greatest offset: it still fits a JSON number that is read as a double (RFC 8259 §6).
+pub const OFFSET_MAX: u64 = (1 << 53) - 1;
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const EPOCH_LEN: usize = 11;
+
+/// The life of a log in which offsets are dense; compared only for equality.
+///
+/// Its text has exactly 11 characters of `[0-9A-Za-z]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// An epoch from a seed that the caller drew at random; different seeds give different epochs.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        // The finalizer of splitmix64: a bijection, so that neighbouring seeds do not look alike.
+        let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self(x ^ (x >> 31))
+    }
+
+    /// Reads exactly 11 base62 characters; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != EPOCH_LEN {
+            return None;
+        }
+        text.bytes()
+            .try_fold(0u64, |value, byte| value.checked_mul(62)?.checked_add(u64::from(digit(byte)?)))
+            .map(Self)
+    }
+
+    /// Appends the 11 characters to `out`.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&base62::<EPOCH_LEN>(self.0));
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ascii(&base62::<EPOCH_LEN>(self.0)))
+    }
+}
+
+/// Where a message stands in its channel. Offset 0 is the place before the first message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The life of the log.
+    pub epoch: Epoch,
+    /// 1, 2, 3 … within the epoch; at most [`OFFSET_MAX`].
+    pub offset: u64,
+}
+
+impl Position {
+    /// The place `offset` of `epoch`.
+    #[must_use]
+    pub fn new(epoch: Epoch, offset: u64) -> Self {
+        Self { epoch, offset }
+    }
+
+    /// Reads `<epoch>-<offset>`; `None` where the epoch has not our form or the offset is not a canonical decimal of at
+    /// most [`OFFSET_MAX`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, offset) = text.split_once('-')?;
+        Some(Self { epoch: Epoch::parse(epoch)?, offset: parse_offset(offset)? })
+    }
+
+    /// Appends the text to `out`; allocates only when `out` must grow.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        self.epoch.write_to(out);
+        out.push(b'-');
+        write_decimal(self.offset, out);
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.offset)
+    }
+}
+
+/// An offset in its only form: decimal, no sign, no leading zeros, at most [`OFFSET_MAX`].
+pub(crate) fn parse_offset(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if !canonical {
+        return None;
+    }
+    text.parse().ok().filter(|offset| *offset <= OFFSET_MAX)
+}
+
+/// The last `N` base62 digits of `value`, most significant first.
+pub(crate) fn base62<const N: usize>(mut value: u64) -> [u8; N] {
+    let mut text = [b'0'; N];
+    for place in text.iter_mut().rev() {
+        if let Some(digit) = BASE62.get((value % 62) as usize) {
+            *place = *digit;
+        }
+        value /= 62;
+    }
+    text
+}
+
+/// Appends `value` in decimal.
+pub(crate) fn write_decimal(mut value: u64, out: &mut Vec<u8>) {
+    let mut text = [b'0'; 20];
+    let mut used = 0;
+    for place in text.iter_mut().rev() {
+        *place = b'0' + (value % 10) as u8;
+        used += 1;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(text.get(20 - used..).unwrap_or_default());
+}
+
+/// ASCII bytes that we made ourselves, as a string.
+pub(crate) fn ascii(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'A'..=b'Z' => Some(byte - b'A' + 10),
+        b'a'..=b'z' => Some(byte - b'a' + 36),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_epoch_has_eleven_characters() {
+        assert_eq!(Epoch(0).to_string(), "00000000000");
+        assert_eq!(Epoch(61).to_string(), "0000000000z");
+        assert_eq!(Epoch::parse(&Epoch(u64::MAX).to_string()), Some(Epoch(u64::MAX)));
+        assert_eq!(Epoch::parse("zzzzzzzzzzz"), None, "more than 64 bits");
+        assert_eq!(Epoch::parse("0000000000"), None);
+        assert_eq!(Epoch::parse("0000000000."), None);
+    }
+
+    #[test]
+    fn only_the_canonical_offset_is_read() {
+        let epoch = "00000000001";
+        for good in ["0", "1", "10", "9007199254740991"] {
+            assert_eq!(
+                Position::parse(&format!("{epoch}-{good}")).unwrap().to_string(),
+                format!("{epoch}-{good}")
+            );
+        }
+        for bad in ["", "01", "+1", "-1", "1.0", "9007199254740992", "99999999999999999999999", "1 "] {
+            assert_eq!(Position::parse(&format!("{epoch}-{bad}")), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_position_are_one(epoch: u64, offset in 0..=OFFSET_MAX) {
+            let position = Position::new(Epoch(epoch), offset);
+            let mut written = Vec::new();
+            position.write_to(&mut written);
+            prop_assert_eq!(String::from_utf8(written).unwrap(), position.to_string());
+            prop_assert_eq!(Position::parse(&position.to_string()), Some(position));
+        }
+
+        #[test]
+        fn decimals_are_those_of_std(value: u64) {
+            let mut written = Vec::new();
+            write_decimal(value, &mut written);
+            prop_assert_eq!(String::from_utf8(written).unwrap(), value.to_string());
+        }
+
+        #[test]
+        fn seeds_give_different_epochs(a: u64, b: u64) {
+            prop_assert_eq!(a == b, Epoch::from_seed(a) == Epoch::from_seed(b));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The answer of a poll (docs/protocol.md §4): a list of messages with what goes before and after it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::json::Fields;
+use super::{control, problem};
+use crate::channel::ChannelName;
+use crate::codes::Problem;
+use crate::gap::Gap;
+use crate::message::Message;
+
+/// What a poll found.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The channel; `None` where several were read.
+    pub channel: Option<&'a ChannelName>,
+    /// At most one where a single channel was read.
+    pub gaps: &'a [Gap],
+    /// Channels that could not be read.
+    pub problems: &'a [Problem],
+    /// In the order in which they are to be taken.
+    pub messages: &'a [Arc<Message>],
+    /// Where to go on: the text of a cursor or token.
+    pub cursor: &'a str,
+    /// A further read gives something at once.
+    pub more: bool,
+}
+
+impl Batch<'_> {
+    /// The body of the answer.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let messages: usize = self.messages.iter().map(|message| message.object().len() + 1).sum();
+        let mut out = Vec::with_capacity(400 + self.cursor.len() + messages + 400 * self.gaps.len());
+        self.write_to(&mut out);
+        out.into()
+    }
+
+    /// Appends the object.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        let mut fields = Fields::open(out);
+        if let Some(channel) = self.channel {
+            fields.string("channel", channel.as_str());
+            if let Some(gap) = self.gaps.first() {
+                control::write_gap(gap, fields.name("gap"));
+            }
+        } else if !self.gaps.is_empty() {
+            fields.list("gaps", self.gaps, control::write_gap);
+        }
+        if !self.problems.is_empty() {
+            fields.list("problems", self.problems, problem::write);
+        }
+        fields.list("messages", self.messages, |message, out| out.extend_from_slice(message.object()));
+        fields.string("cursor", self.cursor);
+        fields.boolean("more", self.more);
+        fields.close();
+    }
+}
