@@ -24,6 +24,8 @@ pub struct DecoderLimits {
 }
 
 /// What a peer sent.
+///
+/// A payload may share the allocation of the input that it was split off from: copy what is kept for long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A text message; valid UTF-8.
@@ -141,7 +143,7 @@ impl Decoder {
                 continue;
             }
             let Some(head) = self.read_head(input)? else { return Ok(None) };
-            let frame_bytes = head.head_bytes + head.payload_bytes;
+            let frame_bytes = head.head_bytes.saturating_add(head.payload_bytes);
             let is_whole = input.len() >= frame_bytes;
             if head.opcode.is_control() {
                 return if is_whole { control(head, split_payload(input, head)).map(Some) } else { Ok(None) };
@@ -249,7 +251,8 @@ impl Unfinished {
         if self.opcode == Opcode::Text && !self.compressed {
             self.text.feed(piece).map_err(|_| FrameError::TextNotUtf8)?;
         }
-        grow(&mut self.payload, taken, frame.remaining_bytes);
+        let coming_bytes = if frame.fin { frame.remaining_bytes } else { usize::MAX };
+        grow(&mut self.payload, taken, coming_bytes);
         self.payload.extend_from_slice(piece);
         frame.mask = rotate(frame.mask, taken);
         frame.remaining_bytes -= taken;
@@ -263,12 +266,12 @@ impl Unfinished {
     }
 }
 
-/// Makes room for `taken` bytes: at most twice of what has come, never more than the open frame can still bring, so
-/// that a declared length alone costs nothing.
-fn grow(payload: &mut Vec<u8>, taken: usize, remaining_bytes: usize) {
+/// Makes room for `taken` bytes: at most twice of what has come, so that a declared length alone costs nothing, and
+/// not more than the message can still bring (`coming_bytes`).
+fn grow(payload: &mut Vec<u8>, taken: usize, coming_bytes: usize) {
     if payload.capacity() - payload.len() < taken {
         let doubled = payload.len().max(256);
-        payload.reserve_exact(taken.max(doubled.min(remaining_bytes)));
+        payload.reserve_exact(taken.max(doubled.min(coming_bytes)));
     }
 }
 

@@ -148,3 +148,99 @@ fn inflate_piece<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+
+    fn compress(payload: &[u8]) -> Vec<u8> {
+        Deflater::new(6, 15).compress(payload).to_vec()
+    }
+
+    /// Text that compresses somewhat, different at each length.
+    fn sample(bytes: usize) -> Vec<u8> {
+        let mut state = bytes as u32 | 1;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if state >> 30 == 0 { (state >> 16) as u8 } else { b'a' }
+        };
+        (0..bytes).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn the_examples_of_rfc_7692_are_read() {
+        for hello in [
+            &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..],
+            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+            &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
+            &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
+        ] {
+            assert_eq!(inflate(hello, LIMIT).unwrap(), "Hello", "{hello:02x?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_message_is_one_zero_byte() {
+        let mut deflater = Deflater::new(1, 15);
+        assert_eq!(&deflater.compress_frame(Opcode::Text, b"")[..], [0xc1, 1, 0]);
+        assert_eq!(inflate(&[0], LIMIT).unwrap(), "");
+        assert_eq!(inflate(&[], LIMIT).unwrap(), "");
+        assert_eq!(
+            &deflater.compress_frame(Opcode::Text, b"Hello")[2..],
+            [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0]
+        );
+    }
+
+    #[test]
+    fn every_length_and_window_survives_the_round_trip() {
+        for window_bits in [9, 12, 15] {
+            let mut deflater = Deflater::new(1, window_bits);
+            for bytes in (0..700).chain([1023, 1024, 65_535, 65_536, 200_000]) {
+                let payload = sample(bytes);
+                let compressed = deflater.compress(&payload).to_vec();
+                assert_eq!(
+                    inflate(&compressed, bytes).unwrap(),
+                    payload,
+                    "{bytes} bytes, window {window_bits}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        let compressed = compress(&[b'x'; 10_000]);
+        assert!(inflate(&compressed, 10_000).is_ok());
+        assert_eq!(inflate(&compressed, 9_999), Err(FrameError::InflatedTooLarge { limit: 9_999 }));
+        assert_eq!(inflate(&compressed, 0), Err(FrameError::InflatedTooLarge { limit: 0 }));
+    }
+
+    #[test]
+    fn cut_or_continued_streams_are_refused() {
+        let compressed = compress(&sample(300));
+        for cut in 1..compressed.len() {
+            let result = inflate(&compressed[..cut], LIMIT);
+            assert!(result.is_err(), "cut at {cut} of {}: {result:?}", compressed.len());
+        }
+        let mut ended = vec![0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
+        ended.push(1);
+        assert_eq!(inflate(&ended, LIMIT), Err(FrameError::DeflateInvalid));
+        assert_eq!(inflate(&[0xff; 20], LIMIT), Err(FrameError::DeflateInvalid));
+    }
+
+    #[test]
+    fn an_error_does_not_spoil_the_next_message() {
+        assert!(inflate(&[0xff, 0xff, 0xff], LIMIT).is_err());
+        assert!(inflate(&compress(&[0; 5000]), 10).is_err());
+        assert_eq!(inflate(&compress(b"after"), LIMIT).unwrap(), "after");
+    }
+
+    #[test]
+    fn scratch_room_is_given_back_after_a_huge_message() {
+        let mut deflater = Deflater::new(1, 15);
+        let _frame = deflater.compress_frame(Opcode::Binary, &vec![0; 4 << 20]);
+        assert!(deflater.scratch.capacity() <= SCRATCH_BYTES_MAX);
+    }
+}

@@ -202,3 +202,77 @@ impl<'a> Reader<'a> {
 fn is_token_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(offers: &str) -> Option<String> {
+        Agreement::from_offers(offers).map(|agreement| agreement.answer())
+    }
+
+    #[test]
+    fn what_browsers_offer_is_accepted() {
+        assert_eq!(answer("permessage-deflate; client_max_window_bits").as_deref(), Some(OFFER));
+        assert_eq!(answer("permessage-deflate").as_deref(), Some(OFFER));
+        assert_eq!(answer(OFFER).as_deref(), Some(OFFER));
+    }
+
+    #[test]
+    fn a_window_that_is_asked_for_is_named_in_the_answer() {
+        for bits in 9..=15 {
+            let asked =
+                format!("permessage-deflate; server_max_window_bits={bits}; client_max_window_bits=8");
+            assert_eq!(answer(&asked), Some(format!("{OFFER}; server_max_window_bits={bits}")));
+        }
+        assert_eq!(
+            answer("permessage-deflate; server_max_window_bits=\"10\""),
+            Some(format!("{OFFER}; server_max_window_bits=10"))
+        );
+    }
+
+    #[test]
+    fn the_first_offer_that_we_can_keep_is_taken() {
+        let offers = "permessage-deflate; server_max_window_bits=8,,bbf-usp-protocol ,\
+                      permessage-deflate; server_max_window_bits=12, permessage-deflate";
+        assert_eq!(Agreement::from_offers(offers).map(|agreement| agreement.server_window_bits), Some(12));
+    }
+
+    #[test]
+    fn bad_offers_are_declined() {
+        for parameters in [
+            "; unknown",
+            "; server_no_context_takeover=1",
+            "; server_no_context_takeover; server_no_context_takeover",
+            "; client_max_window_bits; client_max_window_bits=9",
+            "; client_max_window_bits=7",
+            "; client_max_window_bits=16",
+            "; server_max_window_bits",
+            "; server_max_window_bits=",
+            "; server_max_window_bits=8",
+            "; server_max_window_bits=010",
+            "; server_max_window_bits=\"10",
+            "; server_max_window_bits=\"1 0\"",
+            ";",
+            " x",
+            "=1",
+            "\"",
+        ] {
+            assert_eq!(answer(&format!("permessage-deflate{parameters}")), None, "{parameters}");
+            let second = format!("permessage-deflate{parameters}, permessage-deflate");
+            let is_open_quote = parameters.matches('"').count() % 2 == 1;
+            assert_eq!(answer(&second).is_some(), !is_open_quote || parameters == "\"", "{second}");
+        }
+        for name in ["", "PERMESSAGE-DEFLATE", "permessage-deflate2", "permessage-bzip2", "é", "\u{0}"] {
+            assert_eq!(answer(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn short_messages_may_be_shared_with_small_windows() {
+        let small = Agreement::from_offers("permessage-deflate; server_max_window_bits=9").unwrap();
+        assert!(small.is_shared_frame_allowed(512));
+        assert!(!small.is_shared_frame_allowed(513));
+        assert!(Agreement::from_offers("permessage-deflate").unwrap().is_shared_frame_allowed(usize::MAX));
+    }
+}
