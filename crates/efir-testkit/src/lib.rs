@@ -1,1 +1,8 @@
-//! efir-testkit
+//! What holds efir to its promises: scenarios, readers of every transport, a history and its checker.
+//!
+//! Begin with [`matrix`], which makes one named test of each scenario, transport and carrier; `tests/it` runs them.
+//! Everything here stands outside of the server: it sees what a client sees, and the hooks of a join.
+
+pub mod checker;
+pub mod harness;
+pub mod history;
