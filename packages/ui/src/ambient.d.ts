@@ -1,0 +1,4 @@
+declare module "paper:*" {
+  const address: string;
+  export default address;
+}

@@ -1,0 +1,67 @@
+// One line of a pane's list: a message of whatever kind, or a gap.
+import { milliseconds } from "../numbers.ts";
+import type { Entry } from "../panes.ts";
+import { language } from "../preferences.ts";
+import type { Content } from "../payload.ts";
+import type { TransportName } from "../wire.ts";
+import { words } from "../words.ts";
+
+type MessageEntry = Extract<Entry, { kind: "message" }>;
+type GapEntry = Extract<Entry, { kind: "gap" }>;
+
+export function EntryLine({ entry, own }: { entry: Entry; own: string }) {
+  return entry.kind === "gap" ? <GapLine entry={entry} /> : <MessageLine entry={entry} own={own} />;
+}
+
+function GapLine({ entry }: { entry: GapEntry }) {
+  const { reason } = entry.gap;
+  return (
+    <li class="gap" data-gap={reason}>
+      {words.value.gap(words.value.gap_reasons[reason] ?? reason)}
+    </li>
+  );
+}
+
+function MessageLine({ entry, own }: { entry: MessageEntry; own: string }) {
+  const { message, readable, isCaughtUp, latency_ms } = entry;
+  const { anonymous, via, transports_short, caught_up, ms } = words.value;
+  const transport = readable.via === undefined ? undefined : (transports_short[readable.via as TransportName] ?? readable.via);
+  const classes = ["message", readable.from === own ? "own" : "", isCaughtUp ? "caught-up" : ""].filter(Boolean).join(" ");
+  return (
+    <li class={classes} data-position={message.position}>
+      <p class="meta">
+        <b>{readable.from ?? anonymous}</b>
+        {transport !== undefined && <span class="via">{via(transport)}</span>}
+        {isCaughtUp && <mark>{caught_up}</mark>}
+        <span class="when">
+          {latency_ms !== undefined && <span class="took">{`${milliseconds(language.value, latency_ms)} ${ms}`}</span>}
+          <time dateTime={new Date(message.time).toISOString()}>{timeOfDay(message.time)}</time>
+        </span>
+      </p>
+      <Words content={readable.content} />
+    </li>
+  );
+}
+
+function Words({ content }: { content: Content }) {
+  switch (content.kind) {
+    case "text":
+      return (
+        <p class="text" dir="auto">
+          {content.text}
+        </p>
+      );
+    case "json":
+      return (
+        <p class="text">
+          <code>{content.json}</code>
+        </p>
+      );
+    case "bytes":
+      return <p class="text bytes">{words.value.bytes_payload(content.count)}</p>;
+  }
+}
+
+function timeOfDay(time: number): string {
+  return new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }).format(time);
+}
