@@ -1,13 +1,22 @@
 //! The node's channels as everybody else sees them: publish, read, join. Limits and permissions are checked here; storing is the
 //! broker's.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
-use efir_core::{ChannelName, Cursor, Limits, Payload, Position, Problem, ReadMost, Receipt, Start, Times};
+use efir_core::{
+    ChannelName, Code, Cursor, Limits, Payload, Position, Problem, ReadMost, Receipt, Start, Times,
+};
+
+use parking_lot::Mutex;
+use slab::Slab;
 
 use crate::{
     broker::{Broker, PublishError},
+    channel::Noted,
     clock,
     memory::Memory,
     seam::{Seam, Seams},
@@ -35,12 +44,20 @@ pub struct Page {
     pub head: Position,
 }
 
-#[derive(Debug)]
 struct Shared {
     limits: Limits,
     times: Times,
     broker: Memory,
     seams: Seams,
+    /// Who is told when the node drains.
+    carriers: Mutex<Slab<Arc<dyn Noted>>>,
+    is_draining: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("broker", &self.broker).finish_non_exhaustive()
+    }
 }
 
 /// A cheap handle on the node's channels.
@@ -51,7 +68,14 @@ impl Hub {
     /// A hub whose channels live in this process's memory. The node's epoch is random.
     pub fn new(limits: Limits, times: Times) -> Self {
         let broker = Memory::new(limits.clone());
-        Self(Arc::new(Shared { limits, times, broker, seams: Seams::default() }))
+        Self(Arc::new(Shared {
+            limits,
+            times,
+            broker,
+            seams: Seams::default(),
+            carriers: Mutex::default(),
+            is_draining: AtomicBool::new(false),
+        }))
     }
 
     /// The limits in force.
@@ -74,8 +98,8 @@ impl Hub {
     /// As [`PublishError`] lists; nothing was appended then.
     pub fn publish(&self, publish: &Publish<'_>) -> Result<Receipt, PublishError> {
         let (bytes, bytes_max) = (publish.payload.len(), self.0.limits.message_bytes_max);
-        if bytes as u64 > bytes_max {
-            return Err(PublishError::PayloadTooLarge { bytes: bytes as u64, bytes_max });
+        if bytes > bytes_max {
+            return Err(PublishError::PayloadTooLarge { bytes, bytes_max });
         }
         self.0.broker.publish(publish, clock::now_ms())
     }
@@ -85,7 +109,8 @@ impl Hub {
     /// # Errors
     /// A bad channel name or a refused publish, as the problem that a client would see.
     pub fn publish_text(&self, channel: &str, text: &str) -> Result<Receipt, Problem> {
-        let payload = Payload::text(Bytes::copy_from_slice(text.as_bytes())).map_err(Problem::from)?;
+        let payload = Payload::text(Bytes::copy_from_slice(text.as_bytes()))
+            .map_err(|error| Problem::new(Code::InvalidUtf8, error.to_string()))?;
         self.publish_payload(channel, &payload)
     }
 
@@ -94,12 +119,14 @@ impl Hub {
     /// # Errors
     /// A bad channel name, bad JSON or a refused publish, as the problem that a client would see.
     pub fn publish_json(&self, channel: &str, json: &str) -> Result<Receipt, Problem> {
-        let payload = Payload::json(Bytes::copy_from_slice(json.as_bytes())).map_err(Problem::from)?;
+        let payload = Payload::json(Bytes::copy_from_slice(json.as_bytes()))
+            .map_err(|error| Problem::new(Code::InvalidJson, error.to_string()))?;
         self.publish_payload(channel, &payload)
     }
 
     fn publish_payload(&self, channel: &str, payload: &Payload) -> Result<Receipt, Problem> {
-        let channel = ChannelName::parse(channel).map_err(Problem::from)?;
+        let channel = ChannelName::parse(channel)
+            .map_err(|error| Problem::new(Code::InvalidChannel, error.to_string()))?;
         let publish = Publish { channel: &channel, payload, key: None, from: None };
         self.publish(&publish).map_err(|error| error.problem())
     }
@@ -124,6 +151,34 @@ impl Hub {
     /// Frees what has expired. The carrier of the process calls it about once a second.
     pub fn sweep(&self) {
         self.0.broker.sweep(clock::now_ms());
+    }
+
+    /// Tells every long-lived response that the node is about to stop. Later ones are told as they come.
+    pub fn drain(&self) {
+        self.0.is_draining.store(true, Ordering::SeqCst);
+        let carriers: Vec<_> =
+            self.0.carriers.lock().iter().map(|(_, carrier)| Arc::clone(carrier)).collect();
+        for carrier in carriers {
+            carrier.drain();
+        }
+    }
+
+    /// Whether [`Hub::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining.load(Ordering::SeqCst)
+    }
+
+    /// Enters a carrier that wants to know when the node drains.
+    pub(crate) fn enlist(&self, carrier: &Arc<impl Noted + 'static>) -> usize {
+        let id = self.0.carriers.lock().insert(Arc::clone(carrier) as _);
+        if self.is_draining() {
+            carrier.drain();
+        }
+        id
+    }
+
+    pub(crate) fn delist(&self, id: usize) {
+        self.0.carriers.lock().try_remove(id);
     }
 
     /// Calls `hook` whenever a join passes one of its seams, so that a test can publish in between.

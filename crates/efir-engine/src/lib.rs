@@ -13,6 +13,8 @@ pub mod outbox;
 pub mod polled;
 mod reader;
 mod seam;
+pub mod socket;
+pub mod tally;
 pub mod worker;
 
 pub use broker::PublishError;
@@ -21,3 +23,5 @@ pub use hub::{Hub, Page, Publish};
 pub use outbox::{Framing, Outbox};
 pub use reader::{Reader, Taken};
 pub use seam::Seam;
+pub use socket::Socket;
+pub use tally::{Tally, Traffic};

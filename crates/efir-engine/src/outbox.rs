@@ -22,6 +22,16 @@ pub enum Framing {
     Plain,
 }
 
+impl Framing {
+    /// The frame's bytes on this carrier; shared, not copied.
+    pub fn apply(self, frame: &Frame) -> Bytes {
+        match self {
+            Self::Chunked => frame.chunked().clone(),
+            Self::Plain => frame.plain(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// Written whatever happens: heads, replies, the rest of a cut frame.
@@ -44,12 +54,13 @@ pub struct Outbox {
     pieces: VecDeque<Piece>,
     framing: Framing,
     bytes: usize,
+    has_empty_answer: bool,
 }
 
 impl Outbox {
     /// An empty outbox; allocates nothing.
     pub fn new(framing: Framing) -> Self {
-        Self { pieces: VecDeque::new(), framing, bytes: 0 }
+        Self { pieces: VecDeque::new(), framing, bytes: 0, has_empty_answer: false }
     }
 
     /// How frames are put on this carrier.
@@ -98,6 +109,15 @@ impl Outbox {
         }
     }
 
+    /// What was pushed is an answer without a message; whoever counts the client's traffic wants to know.
+    pub fn mark_empty_answer(&mut self) {
+        self.has_empty_answer = true;
+    }
+
+    pub(crate) fn take_empty_answer(&mut self) -> bool {
+        std::mem::take(&mut self.has_empty_answer)
+    }
+
     /// A frame that moves the cursor of a subscription to `position` (a gap).
     pub(crate) fn push_moving(&mut self, frame: &Frame, subscription: u32, position: Position) {
         let bytes = self.framed(frame);
@@ -106,15 +126,12 @@ impl Outbox {
 
     pub(crate) fn push_message(&mut self, message: &Arc<Message>, form: Form, subscription: u32) {
         let frame = message.frame(form);
-        let bytes = self.framed(&frame);
+        let bytes = self.framed(frame);
         self.push(bytes, Kind::Cursor { subscription, position: message.position() });
     }
 
     fn framed(&self, frame: &Frame) -> Bytes {
-        match self.framing {
-            Framing::Chunked => frame.chunked().clone(),
-            Framing::Plain => frame.plain(),
-        }
+        self.framing.apply(frame)
     }
 
     fn push(&mut self, bytes: Bytes, kind: Kind) {

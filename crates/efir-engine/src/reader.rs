@@ -12,7 +12,7 @@ use efir_core::{
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use crate::{channel::Channel, hub::Hub, outbox::Outbox};
+use crate::{channel::Channel, hub::Hub, outbox::Outbox, seam::Seam};
 
 /// Pieces that one pull hands out at most; one vectored write takes no more than 1,024 slices (`IOV_MAX`).
 const PIECES_MAX: usize = 512;
@@ -27,8 +27,9 @@ struct Subscription {
     name: ChannelName,
     /// Set by the carrier once it watches the channel.
     channel: Option<Arc<Channel>>,
-    /// Where the carrier keeps this subscription in its own table.
+    /// Where the carrier keeps this subscription in its own table: the channel's slot, and the place among its subscribers.
     slot: u32,
+    place: u32,
     /// Everything up to here is in an outbox or on the wire.
     pushed: Cursor,
     /// Everything up to here is on the wire (or its frame has begun).
@@ -40,7 +41,7 @@ struct Subscription {
 #[derive(Debug)]
 pub(crate) enum Change {
     Joined { subscription: u32 },
-    Left { slot: u32, channel: Arc<Channel> },
+    Left { slot: u32, place: u32 },
 }
 
 /// What a poll takes of one channel.
@@ -99,6 +100,7 @@ impl Reader {
             name: name.clone(),
             channel: None,
             slot: u32::MAX,
+            place: u32::MAX,
             pushed: cursor.clone(),
             sent: cursor.clone(),
             is_noted: false,
@@ -130,10 +132,11 @@ impl Reader {
         }
         self.noted.retain(|noted| *noted != index);
         self.touched.retain(|touched| *touched != index);
-        self.changes.retain(|change| !matches!(change, Change::Joined { subscription } if *subscription == index));
+        self.changes
+            .retain(|change| !matches!(change, Change::Joined { subscription } if *subscription == index));
         let left = self.subscriptions.get_mut(index as usize).and_then(Option::take);
-        if let Some(Subscription { channel: Some(channel), slot, .. }) = left {
-            self.changes.push(Change::Left { slot, channel });
+        if let Some(Subscription { channel: Some(_), slot, place, .. }) = left {
+            self.changes.push(Change::Left { slot, place });
         }
         true
     }
@@ -149,6 +152,12 @@ impl Reader {
     /// Whether no channel is joined.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    pub(crate) fn pass_seam(&self, seam: Seam) {
+        for subscription in self.subscriptions.iter().flatten() {
+            self.hub.seams().pass(seam, &subscription.name);
+        }
     }
 
     /// Where a channel stands, counting what is in the outbox as read.
@@ -189,9 +198,9 @@ impl Reader {
         };
         let most = ReadMost { messages: *left, bytes: PULL_BYTES_MAX };
         let read = channel.read(&subscription.pushed, most);
-        if let Some(gap) = &read.gap {
-            let frame = Control::Gap(gap).encode(form);
-            out.push_moving(&frame, index, gap.resume_from);
+        if let Some(missed) = &read.gap {
+            let gap = missed.gap(&subscription.name, &subscription.pushed);
+            out.push_moving(&Control::Gap(&gap).encode(form), index, gap.resume_from);
             subscription.pushed = gap.resume_from.into();
         }
         for message in &read.messages {
@@ -214,7 +223,8 @@ impl Reader {
         let mut more = false;
         let noted = std::mem::take(&mut self.noted);
         for index in noted {
-            let Some(subscription) = self.subscriptions.get_mut(index as usize).and_then(Option::as_mut) else {
+            let Some(subscription) = self.subscriptions.get_mut(index as usize).and_then(Option::as_mut)
+            else {
                 continue;
             };
             subscription.is_noted = false;
@@ -231,9 +241,10 @@ impl Reader {
             if read.gap.is_none() && read.messages.is_empty() {
                 continue;
             }
-            subscription.pushed = read.cursor.into();
             let channel = subscription.name.clone();
-            taken.push(Taken { channel, gap: read.gap, messages: read.messages });
+            let gap = read.gap.map(|missed| missed.gap(&channel, &subscription.pushed));
+            subscription.pushed = read.cursor.into();
+            taken.push(Taken { channel, gap, messages: read.messages });
         }
         (taken, more)
     }
@@ -276,18 +287,40 @@ impl Reader {
 
     /// The carrier watches the channel now. The subscription counts as having something to read, which closes the seam
     /// between resolving the cursor and watching.
-    pub(crate) fn attach(&mut self, subscription: u32, channel: Arc<Channel>, slot: u32) {
+    pub(crate) fn attach(&mut self, subscription: u32, channel: Arc<Channel>, (slot, place): (u32, u32)) {
         if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
             found.channel = Some(channel);
             found.slot = slot;
+            found.place = place;
         }
         self.note(subscription);
     }
 
-    /// The carrier's place of a subscription changed.
-    pub(crate) fn detach_all(&mut self) -> impl Iterator<Item = (u32, Arc<Channel>)> {
-        let subscriptions = std::mem::take(&mut self.subscriptions);
-        subscriptions.into_iter().flatten().filter_map(|gone| Some((gone.slot, gone.channel?)))
+    /// The carrier moved a subscription among its channel's subscribers.
+    pub(crate) fn set_place(&mut self, subscription: u32, place: u32) {
+        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
+            found.place = place;
+        }
+    }
+
+    /// Ends the reader; yields where the carrier kept its subscriptions. A reader stands in a channel once, so removing one place
+    /// never moves another of its own.
+    pub(crate) fn into_places(self) -> impl Iterator<Item = (u32, u32)> {
+        let watched = self.subscriptions.into_iter().flatten().filter(|gone| gone.channel.is_some());
+        watched.map(|gone| (gone.slot, gone.place))
+    }
+
+    /// Whether it reads exactly one channel.
+    pub(crate) fn is_single(&self) -> bool {
+        self.subscriptions.len() == 1
+    }
+
+    /// The carrier pushed shared frames up to `position` into the outbox by itself.
+    pub(crate) fn push_to(&mut self, subscription: u32, position: Position) {
+        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
+            found.pushed = position.into();
+            self.touched.push(subscription);
+        }
     }
 
     /// Something may stand after the cursor of this subscription.

@@ -1,0 +1,297 @@
+//! The other carrier: a response that somebody else polls for bytes. HTTP/2 streams, embedded routers and upgraded connections use it.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Sleep,
+};
+
+use crate::{
+    channel::{Channel, Noted, Watch},
+    exchange::{Exchange, Turn},
+    outbox::{Framing, Outbox},
+    reader::{Change, Reader},
+    seam::Seam,
+};
+
+/// Bytes read from an upgraded connection at once.
+const READ_BYTES: usize = 16 * 1024;
+/// Unconsumed input beyond which a client is no longer read.
+const INPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// What rings a polled response.
+#[derive(Default)]
+struct Bell {
+    notes: Mutex<Vec<u32>>,
+    is_draining: AtomicBool,
+    sleeper: Mutex<Option<Waker>>,
+}
+
+impl Bell {
+    fn wake(&self) {
+        let sleeper = self.sleeper.lock().take();
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+}
+
+impl Noted for Bell {
+    fn note(&self, token: u32) {
+        self.notes.lock().push(token);
+        self.wake();
+    }
+
+    fn drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+}
+
+/// A response and its reader, polled for what goes out. Dropping it leaves its channels.
+pub struct Polled {
+    exchange: Box<dyn Exchange>,
+    reader: Reader,
+    outbox: Outbox,
+    bell: Arc<Bell>,
+    /// Token → watch, channel and the reader's subscription.
+    watches: Slab<(Arc<Watch>, Arc<Channel>, u32)>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    drain_id: usize,
+    has_begun: bool,
+    has_ended: bool,
+}
+
+impl std::fmt::Debug for Polled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Polled").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}
+
+impl Polled {
+    /// A response that begins with its first poll.
+    pub fn new(exchange: Box<dyn Exchange>, reader: Reader) -> Self {
+        let bell = Arc::<Bell>::default();
+        let drain_id = reader.hub().enlist(&bell);
+        Self {
+            exchange,
+            reader,
+            outbox: Outbox::new(Framing::Plain),
+            bell,
+            watches: Slab::new(),
+            sleep: None,
+            drain_id,
+            has_begun: false,
+            has_ended: false,
+        }
+    }
+
+    /// The next bytes to send; `None` when the response is complete. A piece that was handed out counts as sent.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(bytes) = self.outbox.pop(&mut self.reader) {
+                if bytes.is_empty() {
+                    continue;
+                }
+                return Poll::Ready(Some(bytes));
+            }
+            self.reader.settle();
+            if self.has_ended {
+                return Poll::Ready(None);
+            }
+            if !std::mem::replace(&mut self.has_begun, true) {
+                self.begin();
+            } else if !self.hear_bell(cx) && !self.advance() && self.poll_time(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether an answer without a message was pushed since the last call, for the books.
+    pub fn take_empty_answer(&mut self) -> bool {
+        self.outbox.take_empty_answer()
+    }
+
+    /// Lets the exchange consume bytes of the client. Replies come out of [`Polled::poll_piece`].
+    pub fn receive(&mut self, input: &mut BytesMut) {
+        if !self.has_ended {
+            let turn = self.exchange.receive(input, &mut self.reader, &mut self.outbox);
+            self.follow(turn);
+            self.bell.wake();
+        }
+    }
+
+    fn begin(&mut self) {
+        self.follow_changes();
+        let turn = self.exchange.open(Instant::now(), &mut self.reader, &mut self.outbox);
+        self.follow(turn);
+        if !self.has_ended {
+            let turn = self.exchange.ready(&mut self.reader, &mut self.outbox);
+            self.follow(turn);
+        }
+        self.reader.pass_seam(Seam::Read);
+    }
+
+    /// Takes the notes that came; true if there were any. Otherwise the next one wakes the task.
+    fn hear_bell(&mut self, cx: &mut Context<'_>) -> bool {
+        // Registered before looking, so that a note in between is not slept through.
+        *self.bell.sleeper.lock() = Some(cx.waker().clone());
+        let notes = std::mem::take(&mut *self.bell.notes.lock());
+        for token in &notes {
+            if let Some((watch, _, subscription)) = self.watches.get(*token as usize) {
+                watch.rearm();
+                self.reader.note(*subscription);
+            }
+        }
+        if self.bell.is_draining.swap(false, Ordering::SeqCst) {
+            let turn = self.exchange.drain(&mut self.reader, &mut self.outbox);
+            self.follow(turn);
+            return true;
+        }
+        !notes.is_empty()
+    }
+
+    /// Reads what the cursors are owed; true if there was anything to do.
+    fn advance(&mut self) -> bool {
+        if !self.reader.is_behind() {
+            return false;
+        }
+        let turn = self.exchange.ready(&mut self.reader, &mut self.outbox);
+        self.follow(turn);
+        self.has_ended || !self.outbox.is_empty() || self.reader.is_behind()
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = self.exchange.due() else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
+        if sleep.deadline() != due.into() {
+            sleep.as_mut().reset(due.into());
+        }
+        std::task::ready!(Future::poll(sleep.as_mut(), cx));
+        let turn = self.exchange.tick(Instant::now(), &mut self.reader, &mut self.outbox);
+        self.follow(turn);
+        Poll::Ready(())
+    }
+
+    fn follow(&mut self, turn: Turn) {
+        self.follow_changes();
+        if turn != Turn::Wait {
+            self.has_ended = true;
+        }
+    }
+
+    fn follow_changes(&mut self) {
+        for change in self.reader.take_changes() {
+            match change {
+                Change::Joined { subscription } => {
+                    let Some(name) = self.reader.name(subscription).cloned() else { continue };
+                    let token = self.watches.vacant_key() as u32;
+                    let watch = Watch::new(Arc::clone(&self.bell) as _, token);
+                    let channel = self.reader.hub().broker().watch(&name, Arc::clone(&watch));
+                    channel.add_subscriber();
+                    self.watches.insert((watch, Arc::clone(&channel), subscription));
+                    self.reader.attach(subscription, channel, (token, 0));
+                    self.reader.hub().seams().pass(Seam::Watched, &name);
+                }
+                Change::Left { slot, .. } => self.unwatch(slot as usize),
+            }
+        }
+    }
+
+    fn unwatch(&mut self, token: usize) {
+        if let Some((watch, channel, _)) = self.watches.try_remove(token) {
+            channel.unwatch(&watch);
+            channel.remove_subscriber();
+        }
+    }
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        self.reader.hub().delist(self.drain_id);
+        let tokens: Vec<usize> = self.watches.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            self.unwatch(token);
+        }
+    }
+}
+
+enum Event {
+    Piece(Bytes),
+    End,
+    Heard(usize),
+}
+
+/// Carries a socket-like response over an upgraded connection until either side ends it.
+///
+/// # Errors
+/// The connection's own, and `TimedOut` when the client takes nothing for `stall_ms_max`.
+pub async fn carry<IO>(mut io: IO, mut polled: Polled, mut input: BytesMut) -> io::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let stall_max = Duration::from_millis(polled.reader.hub().times().stall_ms_max);
+    if !input.is_empty() {
+        polled.receive(&mut input);
+    }
+    loop {
+        input.reserve(READ_BYTES);
+        match next(&mut io, &mut polled, &mut input).await? {
+            Event::Piece(bytes) => {
+                let written = tokio::time::timeout(stall_max, async {
+                    io.write_all(&bytes).await?;
+                    io.flush().await
+                });
+                written.await.map_err(|_| io::ErrorKind::TimedOut)??;
+                // What a full outbox held back may go on now.
+                if !input.is_empty() {
+                    polled.receive(&mut input);
+                }
+            }
+            Event::Heard(0) => return Ok(()),
+            Event::Heard(_) => polled.receive(&mut input),
+            Event::End => break,
+        }
+    }
+    io.shutdown().await?;
+    // Reads the client's own end, so that its last bytes do not turn ours into a reset.
+    let linger = async {
+        let mut rest = [0; 1024];
+        while matches!(io.read(&mut rest).await, Ok(1..)) {}
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(2), linger).await;
+    Ok(())
+}
+
+async fn next<IO>(io: &mut IO, polled: &mut Polled, input: &mut BytesMut) -> io::Result<Event>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    // A client that does not read our answers is not heard further.
+    let is_deaf = input.len() > INPUT_BYTES_MAX;
+    let mut hearing = std::pin::pin!(io.read_buf(input));
+    poll_fn(|cx| {
+        if let Poll::Ready(piece) = polled.poll_piece(cx) {
+            return Poll::Ready(Ok(piece.map_or(Event::End, Event::Piece)));
+        }
+        if is_deaf {
+            return Poll::Pending;
+        }
+        hearing.as_mut().poll(cx).map_ok(Event::Heard)
+    })
+    .await
+}

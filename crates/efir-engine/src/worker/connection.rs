@@ -1,0 +1,155 @@
+//! One connection in a worker's slab: a socket, its response, and at rest nothing else.
+
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+use efir_core::wire::Form;
+
+use super::intake::{Adoption, Bell};
+use crate::{
+    exchange::{Exchange, Turn},
+    outbox::{Framing, Outbox},
+    reader::Reader,
+    socket::Socket,
+    tally::Tally,
+};
+
+/// Slices of one vectored write; `IOV_MAX` is 1,024.
+const SLICES_MAX: usize = 512;
+/// Unconsumed input beyond which nothing more is read from the client.
+pub(super) const INPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The response goes on.
+    Open,
+    /// The response is complete; this follows once the outbox is written.
+    Ending(Turn),
+    /// Everything is written and the write side shut; what the client still sends is read and dropped, so that its kernel does not
+    /// answer our last bytes with a reset.
+    Lingering,
+}
+
+/// What a write came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    All,
+    Blocked,
+    Failed,
+}
+
+/// A connection and its response. Fields are changed by the worker only; everything is freed when it leaves the slab.
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    pub(super) exchange: Box<dyn Exchange>,
+    pub(super) reader: Reader,
+    /// What a full socket did not take: control objects and the rest of one cut frame. None almost always.
+    pub(super) pending: Option<Box<Outbox>>,
+    /// What the exchange has not consumed. Unallocated at rest.
+    pub(super) input: BytesMut,
+    bell: Arc<Bell>,
+    pub(super) tally: Option<Arc<Tally>>,
+    /// Since when `pending` made no progress.
+    pub(super) stalled_since: Option<Instant>,
+    /// The earliest entry in the worker's timers.
+    pub(super) timer: Option<Instant>,
+    pub(super) form: Form,
+    pub(super) framing: Framing,
+    pub(super) phase: Phase,
+    /// The walk may write shared frames without asking the exchange.
+    pub(super) is_plain: bool,
+    /// Stands in the worker's list of connections to flush.
+    pub(super) is_dirty: bool,
+    /// The client sent its end while we keep writing, or too much; the socket is no longer read.
+    pub(super) is_deaf: bool,
+}
+
+impl Connection {
+    pub(super) fn new(adoption: Adoption, bell: Arc<Bell>) -> Self {
+        let Adoption { socket, input, framing, exchange, reader, tally, .. } = adoption;
+        Self {
+            form: exchange.form(),
+            is_plain: exchange.is_plain_stream(),
+            socket,
+            exchange,
+            reader,
+            pending: None,
+            input,
+            bell,
+            tally,
+            stalled_since: None,
+            timer: None,
+            framing,
+            phase: Phase::Open,
+            is_dirty: false,
+            is_deaf: false,
+        }
+    }
+
+    pub(super) fn rearm(&self) {
+        self.bell.rearm();
+    }
+
+    fn with_bell<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let waker = Waker::from(Arc::clone(&self.bell));
+        poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Whether there is something to read; if not, the bell rings when there is.
+    pub(super) fn is_readable(&self) -> bool {
+        self.with_bell(|cx| self.socket.poll_readable(cx)).is_ready()
+    }
+
+    /// Whether the socket takes bytes again; if not, the bell rings when it does.
+    pub(super) fn is_writable(&self) -> bool {
+        matches!(self.with_bell(|cx| self.socket.poll_writable(cx)), Poll::Ready(_))
+    }
+
+    /// One write of shared slices; the bytes taken.
+    pub(super) fn write_shared(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.socket.try_write(slices)?;
+        if let Some(tally) = &self.tally {
+            tally.add_down(written as u64);
+        }
+        Ok(written)
+    }
+
+    /// Writes the outbox as far as the socket takes it. What remains after `Blocked` is what must be kept.
+    pub(super) fn write(&mut self, out: &mut Outbox, now: Instant) -> Written {
+        while !out.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let filled = out.slices(&mut slices);
+            match self.write_shared(slices.get(..filled).unwrap_or_default()) {
+                Ok(written) => {
+                    out.advance(written, &mut self.reader);
+                    if self.stalled_since.is_some() {
+                        self.stalled_since = Some(now);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    out.retreat(&mut self.reader);
+                    if self.is_writable() {
+                        // It became writable just now, and the bell will not ring for that.
+                        if out.is_empty() {
+                            return Written::All;
+                        }
+                        continue;
+                    }
+                    self.stalled_since.get_or_insert(now);
+                    return Written::Blocked;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Written::Failed,
+            }
+        }
+        self.reader.settle();
+        self.stalled_since = None;
+        Written::All
+    }
+}

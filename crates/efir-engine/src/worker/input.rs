@@ -1,0 +1,116 @@
+//! What comes from the clients: readiness, bytes, ends.
+
+use std::{io, time::Instant};
+
+use bytes::BytesMut;
+
+use super::{
+    READ_BYTES, Worker,
+    connection::{INPUT_BYTES_MAX, Phase},
+};
+use crate::exchange::Turn;
+
+/// Reads from one connection before the others get their turn.
+const READS_MAX: usize = 8;
+
+enum Heard {
+    /// Bytes were read.
+    Bytes,
+    Nothing,
+    /// The client is gone.
+    End,
+}
+
+impl Worker {
+    /// A connection's bell rang: write what waits, read what came.
+    pub(super) fn serve(&mut self, key: u32, now: Instant) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        connection.rearm();
+        if connection.stalled_since.is_some()
+            && connection.phase != Phase::Lingering
+            && connection.is_writable()
+        {
+            self.resume(key, now);
+        }
+        for _ in 0..READS_MAX {
+            let Some(connection) = self.connections.get(key as usize) else { return };
+            // Whoever does not read what we answer is not heard further.
+            let is_held_back = connection.stalled_since.is_some() && !connection.input.is_empty();
+            if connection.is_deaf || (is_held_back && connection.phase == Phase::Open) {
+                return;
+            }
+            match self.hear(key) {
+                Heard::Bytes => self.receive(key, now),
+                Heard::Nothing => return,
+                Heard::End => return self.remove(key),
+            }
+        }
+        // There may be more, for which the bell has rung already.
+        if let Some(connection) = self.connections.get(key as usize)
+            && connection.is_readable()
+        {
+            self.intake.ring(key);
+        }
+    }
+
+    /// The socket takes bytes again.
+    fn resume(&mut self, key: u32, now: Instant) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        connection.stalled_since = None;
+        self.call(key, now, |connection, out| {
+            // What was kept goes first; the messages of the log follow in the same write if they fit.
+            connection.exchange.ready(&mut connection.reader, out)
+        });
+        let Some(connection) = self.connections.get(key as usize) else { return };
+        if connection.stalled_since.is_none()
+            && !connection.input.is_empty()
+            && connection.phase == Phase::Open
+        {
+            self.receive(key, now);
+        }
+    }
+
+    /// Reads once into the shared buffer and puts the bytes behind what the exchange has not consumed.
+    fn hear(&mut self, key: u32) -> Heard {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return Heard::Nothing };
+        if !connection.is_readable() {
+            return Heard::Nothing;
+        }
+        self.read_buffer.reserve(READ_BYTES);
+        match connection.socket.try_read(&mut self.read_buffer) {
+            Ok(0) => Heard::End,
+            Ok(count) => {
+                if let Some(tally) = &connection.tally {
+                    tally.add_up(count as u64);
+                }
+                let heard = self.read_buffer.split();
+                match connection.phase {
+                    Phase::Open if connection.input.is_empty() => connection.input = heard,
+                    Phase::Open => connection.input.extend_from_slice(&heard),
+                    Phase::Ending(_) | Phase::Lingering => {}
+                }
+                Heard::Bytes
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match connection.is_readable() {
+                true => Heard::Bytes,
+                false => Heard::Nothing,
+            },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Heard::Bytes,
+            Err(_) => Heard::End,
+        }
+    }
+
+    /// Lets the exchange consume its input; what it leaves is copied out of the shared buffer.
+    fn receive(&mut self, key: u32, now: Instant) {
+        self.call(key, now, |connection, out| {
+            let mut input = std::mem::take(&mut connection.input);
+            let turn = connection.exchange.receive(&mut input, &mut connection.reader, out);
+            if !input.is_empty() {
+                connection.input = BytesMut::from(&input[..]);
+            }
+            connection.is_deaf =
+                connection.input.len() > INPUT_BYTES_MAX && turn == Turn::Wait && out.is_empty();
+            turn
+        });
+    }
+}

@@ -1,0 +1,148 @@
+//! What reaches a worker from outside: notes of channels that grew, connections to adopt, sockets that became ready.
+//!
+//! One lock, taken for a moment. A worker is woken once a batch: only the first entry after it went to sleep wakes it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Wake, Waker},
+};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+
+use crate::{
+    channel::Noted, exchange::Exchange, outbox::Framing, reader::Reader, socket::Socket, tally::Tally,
+};
+
+/// A connection that leaves the HTTP library for the worker.
+pub struct Adoption {
+    /// The socket; nothing of an earlier response waits to be written to it.
+    pub socket: Socket,
+    /// Bytes that were read behind the request.
+    pub input: BytesMut,
+    /// The response's head, written first; empty when the exchange answers with a head of its own.
+    pub head: Bytes,
+    /// How the body's frames are put on the wire.
+    pub framing: Framing,
+    /// The response.
+    pub exchange: Box<dyn Exchange>,
+    /// The channels that it reads.
+    pub reader: Reader,
+    /// Counts the connection's bytes, if the client asked for it.
+    pub tally: Option<Arc<Tally>>,
+}
+
+impl std::fmt::Debug for Adoption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adoption").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) notes: Vec<u32>,
+    pub(super) ready: Vec<u32>,
+    pub(super) adoptions: Vec<Adoption>,
+    pub(super) is_draining: bool,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.ready.is_empty() && self.adoptions.is_empty() && !self.is_draining
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    batch: Batch,
+    sleeper: Option<Waker>,
+}
+
+/// The letter box of one worker.
+#[derive(Default)]
+pub struct Intake(Mutex<Inner>);
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Intake")
+    }
+}
+
+impl Intake {
+    /// Hands a connection over to the worker. It must be called on the worker's own thread, whose event loop knows the socket.
+    pub fn adopt(&self, adoption: Adoption) {
+        self.put(|batch| batch.adoptions.push(adoption));
+    }
+
+    /// Serves a connection again as if its bell had rung.
+    pub(super) fn ring(&self, key: u32) {
+        self.put(|batch| batch.ready.push(key));
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Batch)) {
+        let sleeper = {
+            let mut inner = self.0.lock();
+            put(&mut inner.batch);
+            inner.sleeper.take()
+        };
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Swaps what has come with the empty `batch`; when nothing has, `sleeper` is woken by the next thing that does.
+    pub(super) fn take(&self, batch: &mut Batch, sleeper: &Waker) -> bool {
+        let mut inner = self.0.lock();
+        if inner.batch.is_empty() {
+            if !inner.sleeper.as_ref().is_some_and(|known| known.will_wake(sleeper)) {
+                inner.sleeper = Some(sleeper.clone());
+            }
+            return false;
+        }
+        std::mem::swap(&mut inner.batch, batch);
+        true
+    }
+}
+
+impl Noted for Intake {
+    fn note(&self, token: u32) {
+        self.put(|batch| batch.notes.push(token));
+    }
+
+    fn drain(&self) {
+        self.put(|batch| batch.is_draining = true);
+    }
+}
+
+/// Wakes a worker for one connection.
+pub(super) struct Bell {
+    pub(super) key: u32,
+    is_rung: AtomicBool,
+    intake: Arc<Intake>,
+}
+
+impl Bell {
+    pub(super) fn new(key: u32, intake: Arc<Intake>) -> Arc<Self> {
+        Arc::new(Self { key, is_rung: AtomicBool::new(false), intake })
+    }
+
+    /// The worker looks at the connection now; later events ring again.
+    pub(super) fn rearm(&self) {
+        self.is_rung.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_rung.swap(true, Ordering::AcqRel) {
+            self.intake.put(|batch| batch.ready.push(self.key));
+        }
+    }
+}

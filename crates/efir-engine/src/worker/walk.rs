@@ -1,0 +1,189 @@
+//! Fan-out: one loop over a channel's subscribers, in steps, so that a channel of a hundred thousand delays no other.
+//!
+//! Subscribers that are in step get the same shared frames in one vectored write each. The others (several channels on the
+//! connection, behind, blocked) are marked and served by their exchange. The walk goes from the last subscriber to the first: one that leaves
+//! meanwhile is replaced by the last one, which has been visited already.
+
+use std::{io::IoSlice, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use efir_core::{Message, Position, ReadMost, wire::Form};
+
+use super::{Subscriber, Worker, connection::Phase};
+use crate::outbox::{Framing, Outbox};
+
+/// Subscribers visited before other channels get their turn.
+const STEP: usize = 256;
+/// Messages gathered in one write.
+const MESSAGES_MAX: usize = 256;
+/// Bytes gathered in one write.
+const BYTES_MAX: usize = 256 * 1024;
+
+/// A fan-out under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Walk {
+    slot: u32,
+    /// Subscribers before this place have not been visited.
+    left: usize,
+    has_begun: bool,
+    /// The channel grew after this walk began; another one follows. (Beginning this one anew would starve those at its end.)
+    again: bool,
+}
+
+/// What subscribers at one cursor are to get, made once.
+#[derive(Debug)]
+struct Gathered {
+    form: Form,
+    framing: Framing,
+    after: Position,
+    until: Position,
+    messages: Vec<Arc<Message>>,
+    frames: Vec<Bytes>,
+    bytes: usize,
+    /// The log has more than one write takes, or no longer reaches back to `after`.
+    needs_reader: bool,
+}
+
+impl Worker {
+    /// The channel grew: its subscribers will be visited.
+    pub(super) fn begin_walk(&mut self, slot: u32) {
+        let Some(watched) = self.watched.at_mut(slot) else { return };
+        if std::mem::replace(&mut watched.is_walking, true) {
+            if let Some(walk) = self.walks.iter_mut().find(|walk| walk.slot == slot) {
+                walk.again = walk.has_begun;
+            }
+            return;
+        }
+        self.walks.push_back(Walk { slot, left: usize::MAX, has_begun: false, again: false });
+    }
+
+    /// Moves each fan-out one step.
+    pub(super) fn step_walks(&mut self, now: Instant) {
+        for _ in 0..self.walks.len() {
+            let Some(mut walk) = self.walks.pop_front() else { return };
+            if !self.step(&mut walk, now) {
+                self.walks.push_back(walk);
+            } else if walk.again {
+                self.walks.push_back(Walk { left: usize::MAX, has_begun: false, again: false, ..walk });
+            } else {
+                if let Some(watched) = self.watched.at_mut(walk.slot) {
+                    watched.is_walking = false;
+                }
+            }
+        }
+    }
+
+    /// Visits the next subscribers; true when all are done.
+    fn step(&mut self, walk: &mut Walk, now: Instant) -> bool {
+        let Some(watched) = self.watched.at(walk.slot) else { return true };
+        if !std::mem::replace(&mut walk.has_begun, true) {
+            // Before anything is read: a publish from now on is noted again.
+            watched.watch.rearm();
+        }
+        let channel = Arc::clone(&watched.channel);
+        let end = walk.left.min(watched.subscribers.len());
+        let begin = end.saturating_sub(STEP);
+        let head = channel.head();
+        let mut gathered: Vec<Gathered> = Vec::new();
+        for place in (begin..end).rev() {
+            let Some(subscriber) =
+                self.watched.at(walk.slot).and_then(|watched| watched.subscribers.get(place)).copied()
+            else {
+                continue;
+            };
+            let Some(after) = self.in_step(subscriber, head) else { continue };
+            let Some(connection) = self.connections.get(subscriber.connection as usize) else { continue };
+            let (form, framing) = (connection.form, connection.framing);
+            let known = gathered
+                .iter()
+                .position(|one| one.form == form && one.framing == framing && one.after == after);
+            let index = known.unwrap_or_else(|| {
+                gathered.push(gather(&channel, form, framing, after));
+                gathered.len() - 1
+            });
+            if let Some(one) = gathered.get(index) {
+                self.send_shared(subscriber, one, now);
+            }
+        }
+        walk.left = begin;
+        begin == 0
+    }
+
+    /// Where a subscriber stands if it can take shared frames right now; everybody else is noted and flushed by the exchange.
+    fn in_step(&mut self, subscriber: Subscriber, head: Position) -> Option<Position> {
+        let connection = self.connections.get_mut(subscriber.connection as usize)?;
+        if connection.phase != Phase::Open {
+            return None;
+        }
+        let sent = connection.reader.sent_position(subscriber.subscription);
+        if sent == Some(head) {
+            return None;
+        }
+        let is_free = connection.is_plain
+            && connection.stalled_since.is_none()
+            && !connection.is_dirty
+            && connection.reader.is_single();
+        if let Some(after) = sent
+            && is_free
+            && after.epoch == head.epoch
+            && !connection.reader.is_behind()
+        {
+            return Some(after);
+        }
+        connection.reader.note(subscriber.subscription);
+        self.mark_dirty(subscriber.connection);
+        None
+    }
+
+    fn send_shared(&mut self, subscriber: Subscriber, gathered: &Gathered, now: Instant) {
+        let Some(connection) = self.connections.get_mut(subscriber.connection as usize) else { return };
+        if gathered.needs_reader {
+            connection.reader.note(subscriber.subscription);
+            return self.mark_dirty(subscriber.connection);
+        }
+        let mut slices = [IoSlice::new(&[]); MESSAGES_MAX];
+        for (slice, frame) in slices.iter_mut().zip(&gathered.frames) {
+            *slice = IoSlice::new(frame);
+        }
+        let written = connection.write_shared(slices.get(..gathered.frames.len()).unwrap_or_default());
+        match written {
+            Ok(written) if written == gathered.bytes => {
+                connection.reader.skip_to(subscriber.subscription, gathered.until);
+            }
+            Ok(written) => self.send_rest(subscriber, gathered, written, now),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                self.send_rest(subscriber, gathered, 0, now);
+            }
+            Err(_) => self.remove(subscriber.connection),
+        }
+    }
+
+    /// The socket took a part: pin the frame that was cut, leave the rest to the log.
+    fn send_rest(&mut self, subscriber: Subscriber, gathered: &Gathered, written: usize, now: Instant) {
+        self.call(subscriber.connection, now, |connection, out: &mut Outbox| {
+            for message in &gathered.messages {
+                out.push_message(message, gathered.form, subscriber.subscription);
+            }
+            connection.reader.push_to(subscriber.subscription, gathered.until);
+            out.advance(written, &mut connection.reader);
+            crate::Turn::Wait
+        });
+    }
+}
+
+fn gather(channel: &crate::channel::Channel, form: Form, framing: Framing, after: Position) -> Gathered {
+    let mut messages = Vec::new();
+    let most = ReadMost { messages: MESSAGES_MAX, bytes: BYTES_MAX };
+    let is_in_step = channel.read_in_step(after, most, &mut messages);
+    let frames: Vec<Bytes> = messages.iter().map(|message| framing.apply(message.frame(form))).collect();
+    Gathered {
+        form,
+        framing,
+        after,
+        until: messages.last().map_or(after, |message| message.position()),
+        bytes: frames.iter().map(Bytes::len).sum(),
+        needs_reader: !is_in_step || frames.is_empty(),
+        messages,
+        frames,
+    }
+}
