@@ -18,18 +18,21 @@ const LIMITS: DecoderLimits =
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9002".to_owned());
     let mut count = 0;
-    run(&address, "/getCaseCount", |text| count = text.parse().unwrap_or(0))?;
+    run(&address, "/getCaseCount", |text| {
+        count = text.parse().unwrap_or(0);
+        false
+    })?;
     println!("{count} cases");
     for case in 1..=count {
-        if let Err(error) = run(&address, &format!("/runCase?case={case}&agent=efir-ws"), |_| {}) {
+        if let Err(error) = run(&address, &format!("/runCase?case={case}&agent=efir-ws"), |_| true) {
             println!("case {case}: {error}");
         }
     }
-    run(&address, "/updateReports?agent=efir-ws", |_| {})
+    run(&address, "/updateReports?agent=efir-ws", |_| false)
 }
 
-/// Opens a connection, shows each text to `see`, echoes every message until the server closes.
-fn run(address: &str, path: &str, mut see: impl FnMut(&str)) -> io::Result<()> {
+/// Opens a connection and echoes every message until the server closes; `is_echoed` sees each text before.
+fn run(address: &str, path: &str, mut is_echoed: impl FnMut(&str) -> bool) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut input = BytesMut::new();
@@ -46,8 +49,8 @@ fn run(address: &str, path: &str, mut see: impl FnMut(&str)) -> io::Result<()> {
     loop {
         let answer = match decoder.decode(&mut input) {
             Ok(Some(Event::Text(payload))) => {
-                see(std::str::from_utf8(&payload).unwrap_or_default());
-                encode(Opcode::Text, &payload)
+                let text = std::str::from_utf8(&payload).unwrap_or_default();
+                if is_echoed(text) { encode(Opcode::Text, &payload) } else { Bytes::new() }
             }
             Ok(Some(Event::Binary(payload))) => encode(Opcode::Binary, &payload),
             Ok(Some(Event::Ping(payload))) => frame::encode_masked(Opcode::Pong, &payload, mask()),
