@@ -1,2 +1,96 @@
-//! xtask
-fn main() {}
+//! `cargo xtask COMMAND`: everything longer than three lines that a developer runs.
+//!
+//! One module a command; the table below is the list from which dispatch and help derive. Begin with `test.rs`, which
+//! is what continuous integration runs.
+
+mod backends;
+mod browsers;
+mod check;
+mod child;
+mod docs;
+mod install;
+mod root;
+mod server;
+mod tally;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// Whether what was looked at is as it should be. An `Err` beside it means that looking itself was impossible.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Held,
+    Failed,
+}
+
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<Verdict>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "check",
+        arguments: "",
+        about: "format, lints, tidy and unit tests: before each commit",
+        run: check::run,
+    },
+    Command {
+        name: "test",
+        arguments: "[STAGE…]",
+        about: "everything, as continuous integration runs it",
+        run: test::run,
+    },
+    Command {
+        name: "tidy",
+        arguments: "",
+        about: "the invariants of ARCHITECTURE.md that no compiler holds",
+        run: tidy::run,
+    },
+    Command {
+        name: "e2e",
+        arguments: "[FILE…]",
+        about: "the browser tests: Chromium and Firefox",
+        run: browsers::run,
+    },
+    Command {
+        name: "docs",
+        arguments: "[--check]",
+        about: "write docs/reference from the tables in the code",
+        run: docs::run,
+    },
+    Command { name: "help", arguments: "", about: "this list", run: help },
+];
+
+fn help(_: &[String]) -> Result<Verdict> {
+    println!("cargo xtask COMMAND\n");
+    for command in COMMANDS {
+        println!("  {:<24} {}", format!("{} {}", command.name, command.arguments), command.about);
+    }
+    Ok(Verdict::Held)
+}
+
+fn dispatch(arguments: &[String]) -> Result<Verdict> {
+    let Some((name, rest)) = arguments.split_first() else { return help(&[]) };
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        bail!("there is no command `{name}`; `cargo xtask help` lists them");
+    };
+    (command.run)(rest)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(Verdict::Held) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

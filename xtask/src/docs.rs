@@ -1,0 +1,105 @@
+//! `cargo xtask docs`: docs/reference is written from the tables in the code, never by hand.
+//!
+//! `--check` writes nothing and fails where a page is not what the tables say.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use efir_core::{CODES, LIMITS, LimitRow, TIMES};
+
+use crate::Verdict;
+use crate::root::root;
+
+/// A generated page: its name in docs/reference and its text.
+struct Page {
+    name: &'static str,
+    text: String,
+}
+
+pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
+    let is_check = arguments.iter().any(|argument| argument == "--check");
+    let folder = root().join("docs/reference");
+    let mut verdict = Verdict::Held;
+    for page in [codes(), limits()] {
+        let path = folder.join(page.name);
+        if std::fs::read_to_string(&path).unwrap_or_default() == page.text {
+            continue;
+        }
+        if is_check {
+            println!("docs/reference/{} is not what the tables say; run `cargo xtask docs`", page.name);
+            verdict = Verdict::Failed;
+        } else {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(&path, page.text)?;
+            println!("docs/reference/{} written", page.name);
+        }
+    }
+    Ok(verdict)
+}
+
+const GENERATED: &str = "<!-- Written by `cargo xtask docs`; change the tables in the code instead. -->\n\n";
+
+fn codes() -> Page {
+    let mut text = format!("# Error codes\n\n{GENERATED}");
+    text += "What went wrong, as `code` of a problem (docs/protocol.md §7). *Close* is the close code of a WebSocket that\n\
+             ends because of it; *action* is what the client should do.\n\n\
+             | number | code | status | close | action | when |\n|---|---|---|---|---|---|\n";
+    for row in CODES {
+        let action = row.action.as_str();
+        let (number, name, status, close, meaning) =
+            (row.number, row.name, row.status, row.close, row.meaning);
+        writeln!(text, "| {number} | `{name}` | {status} | {close} | `{action}` | {meaning} |")
+            .unwrap_or_default();
+    }
+    Page { name: "codes.md", text }
+}
+
+fn limits() -> Page {
+    let mut text = format!("# Limits and times\n\n{GENERATED}");
+    text += "Defaults; `GET /info` tells those in force, `efir config show` where each comes from.\n\n## Limits\n\n";
+    table(&mut text, LIMITS);
+    text += "\n## Times\n\n";
+    table(&mut text, TIMES);
+    Page { name: "limits.md", text }
+}
+
+fn table(text: &mut String, rows: &[LimitRow]) {
+    text.push_str("| name | default | unit | what it bounds |\n|---|---|---|---|\n");
+    for row in rows {
+        let (name, unit, meaning) = (row.name, row.unit, row.meaning);
+        writeln!(text, "| `{name}` | {} | {unit} | {meaning} |", grouped(row.default)).unwrap_or_default();
+    }
+}
+
+/// `65536` → `65,536`.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_on_its_page() {
+        assert!(CODES.iter().all(|row| codes().text.contains(&format!("| `{}` |", row.name))));
+        let rows = LIMITS.iter().chain(TIMES);
+        assert!(rows.into_iter().all(|row| limits().text.contains(&format!("| `{}` |", row.name))));
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(
+            [0, 999, 1000, 65_536, 1_048_576].map(grouped),
+            ["0", "999", "1,000", "65,536", "1,048,576"]
+        );
+    }
+}

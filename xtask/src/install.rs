@@ -1,0 +1,113 @@
+//! What the tests need beside Rust and Node: on Debian it is installed where it is missing.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::child;
+
+struct Need {
+    /// A program on PATH, or a file.
+    present: &'static str,
+    /// The Debian package that brings it.
+    package: &'static str,
+    /// Without it the run says what is not tested and goes on.
+    optional: bool,
+}
+
+const NEEDS: &[Need] = &[
+    Need { present: "chromium", package: "chromium", optional: false },
+    Need { present: "firefox-esr", package: "firefox-esr", optional: false },
+    Need { present: "/usr/share/fonts/truetype/dejavu", package: "fonts-dejavu-core", optional: true },
+    Need {
+        present: "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
+        package: "fonts-noto-color-emoji",
+        optional: true,
+    },
+    Need { present: "curl", package: "curl", optional: false },
+    Need { present: "python3", package: "python3", optional: false },
+    Need { present: "ip", package: "iproute2", optional: true },
+    Need { present: "nft", package: "nftables", optional: true },
+    Need { present: "php", package: "php-cli", optional: true },
+];
+
+/// Installs what is missing, if this is Debian and we may.
+///
+/// # Errors
+/// When something that the tests cannot do without is missing and could not be installed.
+pub(crate) fn run() -> Result<()> {
+    for program in ["node", "npm"] {
+        if !is_present(program) {
+            bail!("`{program}` is missing; the page and its tests need Node 20.19 or newer");
+        }
+    }
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !is_present(need.present)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if is_present("apt-get") {
+        install(&missing)?;
+    }
+    let still: Vec<&str> =
+        missing.iter().filter(|need| !is_present(need.present)).map(|need| need.package).collect();
+    let needed: Vec<&str> = missing
+        .iter()
+        .filter(|need| !need.optional && !is_present(need.present))
+        .map(|need| need.package)
+        .collect();
+    if !needed.is_empty() {
+        bail!("please install {} and run again (as root it is done by itself)", needed.join(" "));
+    }
+    if !still.is_empty() {
+        println!("not installed, so some tests will be skipped: {}", still.join(" "));
+    }
+    Ok(())
+}
+
+fn install(missing: &[&Need]) -> Result<()> {
+    let mut commands = vec![vec!["apt-get", "-q", "update"]];
+    // One by one where it is optional, so that one unknown name does not keep the others away.
+    let needed = missing.iter().filter(|need| !need.optional).map(|need| need.package);
+    let mut together = vec!["apt-get", "-q", "install", "-y", "--no-install-recommends"];
+    let words = together.len();
+    together.extend(needed);
+    if together.len() > words {
+        commands.push(together);
+    }
+    for need in missing.iter().filter(|need| need.optional) {
+        commands.push(vec!["apt-get", "-q", "install", "-y", "--no-install-recommends", need.package]);
+    }
+    for words in commands {
+        let outcome =
+            child::run(Command::new(words[0]).args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        if !outcome.success {
+            println!("`{}` did not succeed", words.join(" "));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a program is on PATH (or, with a slash, whether a file is there).
+pub(crate) fn is_present(program: &str) -> bool {
+    if program.starts_with('/') {
+        return Path::new(program).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps nft and ip where a user's PATH may not look.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.into_iter().any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presence_is_looked_up_on_the_path_and_on_disk() {
+        assert!(is_present("sh"));
+        assert!(!is_present("a-program-that-nobody-has"));
+        assert!(is_present("/bin"));
+        assert!(!is_present("/bin/a-program-that-nobody-has"));
+    }
+}

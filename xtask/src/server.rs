@@ -1,0 +1,105 @@
+//! A server of our own to measure and test against: started on a free loopback port, ended when dropped.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// A running `efir serve`.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+/// How long a start may take, even on a machine that is busy building.
+const START_MAX: Duration = Duration::from_secs(20);
+
+impl Server {
+    /// Starts the binary on a free port of 127.0.0.1 with its defaults.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends at once, or does not answer in time.
+    pub(crate) fn start(binary: &Path) -> Result<Self> {
+        Self::start_by(Command::new(binary), SocketAddr::from(([127, 0, 0, 1], free_port()?)))
+    }
+
+    /// Starts it by a command to which `serve --listen ADDRESS` is added, so that it can be pinned or configured.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub(crate) fn start_by(mut command: Command, address: SocketAddr) -> Result<Self> {
+        command.args(["serve", "--listen", &address.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], address.port())) };
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            if get(server.address, "/info").is_ok() {
+                return Ok(server);
+            }
+            if let Some(status) = server.child.try_wait()? {
+                bail!("the server ended at once: {status}");
+            }
+            if Instant::now() > deadline {
+                bail!("the server does not answer on {address}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A port that nobody listens on right now.
+///
+/// # Errors
+/// When the system has none.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// One GET; the body of a 200.
+///
+/// # Errors
+/// When there is no answer or another status.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
+    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
+}
+
+/// One request as it stands, on a connection that the server closes (HTTP/1.0); the body of a 200.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn exchange(address: SocketAddr, request: &str) -> Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    if head.split(' ').nth(1) != Some("200") {
+        bail!("{}: {body}", head.lines().next().unwrap_or_default());
+    }
+    Ok(body.to_owned())
+}

@@ -1,0 +1,245 @@
+//! `cargo xtask test`: everything that continuous integration runs, stage by stage, on two cores in under 25 minutes.
+//!
+//! A failed stage does not stop the others. The last line is the sum of all: `N passed, N failed`. Runs that take long
+//! are rows of `cargo xtask evidence`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::child::{self, cargo};
+use crate::root::root;
+use crate::tally::Tally;
+use crate::{Verdict, backends, browsers, docs, install, tidy};
+
+/// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
+struct Stage {
+    name: &'static str,
+    run: fn(&mut Report) -> Result<()>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { name: "install", run: |_| install::run() },
+    Stage { name: "format", run: |report| report.one(&mut cargo(&["fmt", "--all", "--", "--check"])) },
+    Stage { name: "lints", run: lints },
+    Stage { name: "tidy", run: |report| report.count(tidy::report()?) },
+    Stage { name: "page", run: page },
+    Stage { name: "build", run: build },
+    Stage { name: "units", run: units },
+    Stage { name: "matrix", run: matrix },
+    Stage { name: "reference", run: reference },
+    Stage { name: "examples", run: examples },
+    Stage { name: "browsers", run: e2e },
+];
+
+/// The matrix is the integration test of this crate; every other crate's tests count as units.
+const MATRIX: &str = "efir-testkit";
+
+/// What has been seen so far.
+#[derive(Default)]
+struct Report {
+    tally: Tally,
+    notes: Vec<String>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: &'static str,
+    took: Duration,
+    tally: Tally,
+}
+
+impl Report {
+    fn count(&mut self, tally: Tally) -> Result<()> {
+        self.tally += tally;
+        Ok(())
+    }
+
+    /// A program that counts no tests of its own: it is one.
+    fn one(&mut self, command: &mut Command) -> Result<()> {
+        let outcome = child::run(command)?;
+        self.count(Tally::one(outcome.success))
+    }
+
+    /// A test runner: what it counts, and one failure more if it failed without having counted any.
+    fn many(&mut self, command: &mut Command) -> Result<()> {
+        let outcome = child::run(command)?;
+        self.runner(&outcome)
+    }
+
+    fn runner(&mut self, outcome: &child::Outcome) -> Result<()> {
+        let mut tally = outcome.tally;
+        if !outcome.success && tally.failed == 0 {
+            tally.failed = 1;
+        }
+        if outcome.success && tally.is_empty() {
+            self.notes.push("a test runner ran no test".into());
+            tally.failed = 1;
+        }
+        self.count(tally)
+    }
+
+    fn stage(&mut self, stage: &Stage) {
+        println!("\n=== {}", stage.name);
+        let (start, before) = (Instant::now(), self.tally);
+        if let Err(error) = (stage.run)(self) {
+            println!("{}: {error:#}", stage.name);
+            self.notes.push(format!("{}: {error:#}", stage.name));
+            self.tally.failed += 1;
+        }
+        let tally = Tally {
+            passed: self.tally.passed - before.passed,
+            failed: self.tally.failed - before.failed,
+            skipped: self.tally.skipped - before.skipped,
+        };
+        self.rows.push(Row { name: stage.name, took: start.elapsed(), tally });
+    }
+
+    fn print(&self, took: Duration) {
+        println!("\n=== stages");
+        for row in &self.rows {
+            println!("{:<10} {:>6.1} min   {}", row.name, minutes(row.took), row.tally);
+        }
+        println!("{:<10} {:>6.1} min", "together", minutes(took));
+        for note in &self.notes {
+            println!("note: {note}");
+        }
+        println!();
+        println!("{}", self.tally);
+    }
+}
+
+/// Runs all stages, or those that are named.
+pub(crate) fn run(names: &[String]) -> Result<Verdict> {
+    if let Some(unknown) = names.iter().find(|name| !STAGES.iter().any(|stage| stage.name == **name)) {
+        let known: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
+        bail!("there is no stage `{unknown}`; there are: {}", known.join(" "));
+    }
+    let start = Instant::now();
+    let mut report = Report::default();
+    for stage in STAGES.iter().filter(|stage| names.is_empty() || names.iter().any(|name| name == stage.name))
+    {
+        report.stage(stage);
+    }
+    report.print(start.elapsed());
+    Ok(if report.tally.failed == 0 { Verdict::Held } else { Verdict::Failed })
+}
+
+fn minutes(duration: Duration) -> f64 {
+    duration.as_secs_f64() / 60.0
+}
+
+fn lints(report: &mut Report) -> Result<()> {
+    report.one(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn page(report: &mut Report) -> Result<()> {
+    if !browsers::npm_ci("packages/ui")?.success {
+        bail!("the page's packages could not be installed");
+    }
+    report.one(browsers::npm("packages/ui").args(["run", "check"]))?;
+    report.many(browsers::npm("packages/ui").args(["test"]))?;
+    report.one(browsers::npm("packages/ui").args(["run", "build"]))
+}
+
+/// Builds all that the stages after it run. Every cargo call here names the whole workspace, because another choice of
+/// packages is another choice of features, and would build the libraries once more.
+fn build(report: &mut Report) -> Result<()> {
+    report.one(&mut cargo(&["build", "--workspace", "--all-targets"]))
+}
+
+fn units(report: &mut Report) -> Result<()> {
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
+    let (others, _) = integration_tests()?;
+    for name in &others {
+        arguments.extend(["--test", name]);
+    }
+    report.many(&mut cargo(&arguments))?;
+    report.many(&mut cargo(&["test", "--workspace", "--no-fail-fast", "--doc"]))
+}
+
+fn matrix(report: &mut Report) -> Result<()> {
+    let (_, matrix) = integration_tests()?;
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+    for name in &matrix {
+        arguments.extend(["--test", name]);
+    }
+    if matrix.is_empty() {
+        bail!("{MATRIX} has no integration test");
+    }
+    report.many(&mut cargo(&arguments))
+}
+
+/// The names of all integration tests: those of the other crates, and those of the matrix.
+fn integration_tests() -> Result<(Vec<String>, Vec<String>)> {
+    let metadata = child::read(&mut cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let (mut others, mut matrix) = (Vec::new(), Vec::new());
+    for package in metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        for target in package["targets"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            let name = target["name"].as_str().unwrap_or_default().to_owned();
+            if target["kind"][0] != "test" {
+                continue;
+            }
+            if package["name"] == MATRIX { matrix.push(name) } else { others.push(name) }
+        }
+    }
+    // cargo picks by name alone: a name that both have belongs to the matrix.
+    others.retain(|name| !matrix.contains(name));
+    Ok((others, matrix))
+}
+
+fn reference(report: &mut Report) -> Result<()> {
+    let held = docs::run(&["--check".to_owned()])? == Verdict::Held;
+    report.count(Tally::one(held))
+}
+
+fn examples(report: &mut Report) -> Result<()> {
+    let (tally, notes) = backends::run()?;
+    report.notes.extend(notes);
+    report.count(tally)?;
+    if root().join("examples/react/package.json").exists() {
+        if !browsers::npm_ci("examples/react")?.success {
+            bail!("the packages of examples/react could not be installed");
+        }
+        report.one(browsers::npm("examples/react").args(["run", "build"]))?;
+    }
+    Ok(())
+}
+
+fn e2e(report: &mut Report) -> Result<()> {
+    if !browsers::npm_ci("e2e")?.success {
+        bail!("the packages of e2e could not be installed");
+    }
+    let outcome = browsers::tests(&[])?;
+    report.runner(&outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runner_that_fails_or_runs_nothing_counts_as_a_failure() {
+        let mut report = Report::default();
+        report.many(Command::new("sh").args(["-c", "exit 1"])).unwrap();
+        report.many(Command::new("sh").args(["-c", "exit 0"])).unwrap();
+        report.many(Command::new("sh").args(["-c", "echo '# pass 3'; echo '# fail 1'; exit 1"])).unwrap();
+        assert_eq!(report.tally, Tally { passed: 3, failed: 3, skipped: 0 });
+    }
+
+    #[test]
+    fn a_stage_that_cannot_run_fails_and_the_next_one_runs() {
+        let mut report = Report::default();
+        report.stage(&Stage { name: "one", run: |_| bail!("no") });
+        report.stage(&Stage { name: "two", run: |report| report.count(Tally::one(true)) });
+        assert_eq!(report.tally, Tally { passed: 1, failed: 1, skipped: 0 });
+        assert_eq!(report.rows.len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_stage_is_refused() {
+        assert!(run(&["everything".to_owned()]).is_err());
+    }
+}
