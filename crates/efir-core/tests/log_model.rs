@@ -201,7 +201,7 @@ fn run(retention: Retention, ops: Vec<Op>) -> Result<(), TestCaseError> {
                 log.trim_oldest();
             }
             Op::Read { after, messages, bytes } => {
-                check_read(&log, &model, &after, ReadMost { messages, bytes })?
+                check_read(&log, &model, &after, ReadMost { messages, bytes })?;
             }
             Op::Last { count, messages, bytes } => {
                 let found = log.last(count, ReadMost { messages, bytes });
