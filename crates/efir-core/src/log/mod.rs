@@ -90,6 +90,23 @@ pub enum AppendError {
 }
 
 /// One channel's messages, oldest first, with dense offsets.
+///
+/// ```
+/// use efir_core::{Append, ChannelName, Cursor, Epoch, Limits, Log, Payload, ReadMost};
+///
+/// let mut log = Log::new(Epoch::from_seed(1));
+/// let joined = Cursor::from(log.position());
+/// let channel = ChannelName::parse("chat")?;
+/// let payload = Payload::json(r#"{"text":"hi"}"#.into())?;
+/// let append = Append { channel: &channel, time_ms: 1_795_233_744_123, from: None, payload: &payload, key: None };
+/// log.append(&append, &Limits::default().retention())?;
+///
+/// let read = log.read(&joined, ReadMost::ALL);
+/// assert!(read.gap.is_none());
+/// assert_eq!(read.messages.len(), 1);
+/// assert_eq!(read.cursor, log.position());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Log {
     epoch: Epoch,

@@ -157,6 +157,9 @@ impl Scanner<'_> {
         let mut has_escapes = false;
         self.at += 1;
         loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            self.at += plain.unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -166,8 +169,7 @@ impl Scanner<'_> {
                     has_escapes = true;
                     self.escape()?;
                 }
-                Some(0..0x20) => return Err(self.wrong("an escape instead of a control character")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.wrong("an escape instead of a control character")),
                 None => return Err(self.wrong("'\"'")),
             }
         }
