@@ -1,0 +1,223 @@
+//! Connections: opening, HTTP/1.1 or HTTP/2 with prior knowledge, and the few that wait for the next request.
+//! Knows nothing of channels; [`crate::client`] makes the requests.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::client::HttpVersion;
+use crate::error::ClientError;
+use crate::target::Target;
+
+/// How long a connection may take to be made, HTTP/2's settings included.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// How many HTTP/1.1 connections wait for a next request.
+const IDLE_MAX: usize = 16;
+
+type Sender1 = http1::SendRequest<Full<Bytes>>;
+type Sender2 = http2::SendRequest<Full<Bytes>>;
+
+/// The connections to one server.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    target: Target,
+    version: HttpVersion,
+    source: Option<IpAddr>,
+    idle: Mutex<Vec<Sender1>>,
+    /// The one HTTP/2 connection; made by the first request, made anew when it is closed.
+    shared: tokio::sync::Mutex<Option<Sender2>>,
+    opened: AtomicU64,
+}
+
+/// The right to use a connection for one exchange.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    sender: Sender,
+    connections: Arc<Connections>,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(Sender1),
+    /// Shared; held so that the connection lives as long as the exchange.
+    Http2(Sender2),
+}
+
+impl Connections {
+    pub(crate) fn new(target: Target, version: HttpVersion, source: Option<IpAddr>) -> Self {
+        Self {
+            target,
+            version,
+            source,
+            idle: Mutex::default(),
+            shared: tokio::sync::Mutex::default(),
+            opened: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request on an idle connection or a new one. A request that an idle connection could not even begin to
+    /// send goes out again on another; one that may have been sent does not.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Lease), ClientError> {
+        loop {
+            let (mut lease, is_new) = self.lease().await?;
+            match lease.try_send(request).await {
+                Ok(response) => return Ok((response, lease)),
+                Err(mut refused) => match refused.take_message() {
+                    Some(unsent) if !is_new => request = unsent,
+                    _ => return Err(refused.into_error().into()),
+                },
+            }
+        }
+    }
+
+    async fn lease(self: &Arc<Self>) -> Result<(Lease, bool), ClientError> {
+        let (sender, is_new) = match self.version {
+            HttpVersion::Http1 => match self.take_idle().await {
+                Some(sender) => (Sender::Http1(sender), false),
+                None => (Sender::Http1(self.open_http1().await?), true),
+            },
+            HttpVersion::H2c => {
+                let (sender, is_new) = self.share_http2().await?;
+                (Sender::Http2(sender), is_new)
+            }
+        };
+        Ok((Lease { sender, connections: Arc::clone(self) }, is_new))
+    }
+
+    async fn take_idle(&self) -> Option<Sender1> {
+        loop {
+            let mut sender = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            // Given back at the body's end, it needs a moment to be ready; a closed one says so at once.
+            if sender.ready().await.is_ok() {
+                return Some(sender);
+            }
+        }
+    }
+
+    async fn share_http2(&self) -> Result<(Sender2, bool), ClientError> {
+        let mut shared = self.shared.lock().await;
+        if let Some(sender) = shared.as_ref().filter(|sender| !sender.is_closed()) {
+            return Ok((sender.clone(), false));
+        }
+        let sender = self.open_http2().await?;
+        *shared = Some(sender.clone());
+        Ok((sender, true))
+    }
+
+    async fn open_http1(&self) -> Result<Sender1, ClientError> {
+        let io = TokioIo::new(self.connect().await?);
+        let (sender, connection) = http1::Builder::new().handshake(io).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    /// Opens the connection and waits for the server's settings, because extended CONNECT depends on them.
+    async fn open_http2(&self) -> Result<Sender2, ClientError> {
+        let io = TokioIo::new(self.connect().await?);
+        let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(16 << 20)
+            .handshake(io)
+            .await?;
+        let settings = std::future::poll_fn(|cx| {
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if connection.is_extended_connect_protocol_enabled() {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
+        });
+        // A server that has not the protocol never says so: after a moment we go on without it.
+        if let Ok(ended) = timeout(Duration::from_millis(500), settings).await {
+            ended?;
+        }
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ClientError> {
+        let stream = timeout(CONNECT_TIME_MAX, self.connect_any())
+            .await
+            .map_err(|_| ClientError::Timeout { what: "connecting", after: CONNECT_TIME_MAX })??;
+        stream.set_nodelay(true)?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(stream)
+    }
+
+    async fn connect_any(&self) -> Result<TcpStream, ClientError> {
+        let lookup = |source| ClientError::Lookup { host: self.target.host.clone(), source };
+        let addresses =
+            tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await.map_err(lookup)?;
+        let mut last = lookup(io::Error::new(io::ErrorKind::NotFound, "the name has no usable address"));
+        for address in addresses {
+            if self.source.is_some_and(|source| source.is_ipv4() != address.is_ipv4()) {
+                continue;
+            }
+            match self.connect_one(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(source) => last = ClientError::Connect { address, source },
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_one(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(source) = self.source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        socket.connect(address).await
+    }
+}
+
+impl Lease {
+    async fn try_send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+
+    /// Lets the next request have the connection. Call it only when the exchange is over.
+    pub(crate) fn give_back(self) {
+        let Sender::Http1(sender) = self.sender else { return };
+        let mut idle = self.connections.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(sender);
+        }
+    }
+}
