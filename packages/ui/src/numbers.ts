@@ -18,7 +18,9 @@ export function bytes(tag: string, count: number, units: readonly string[]): str
   return `${new Intl.NumberFormat(tag, { maximumFractionDigits: digits }).format(value)}\u00a0${units[unit] ?? ""}`;
 }
 
-/** Milliseconds: tenths below ten, whole ones above. */
-export function milliseconds(tag: string, value: number): string {
-  return new Intl.NumberFormat(tag, { maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
+/** A duration in milliseconds (tenths below ten) or, from a second on, in seconds; `units` are the two. */
+export function duration(tag: string, ms: number, units: readonly [string, string]): string {
+  const isShort = ms < 1000;
+  const digits = isShort ? (ms < 10 ? 1 : 0) : 2;
+  return `${new Intl.NumberFormat(tag, { maximumFractionDigits: digits }).format(isShort ? ms : ms / 1000)}\u00a0${units[isShort ? 0 : 1]}`;
 }

@@ -1,5 +1,5 @@
 // The same by hand: for each transport some lines of browser JavaScript and the curl line. They run as they stand, with no library.
-import { encodeName } from "./channel.ts";
+import { encodeName, readableName } from "./channel.ts";
 import type { TransportName } from "./wire.ts";
 
 export interface Snippet {
@@ -9,13 +9,13 @@ export interface Snippet {
 
 /** `base` is where the page was opened (with a slash at its end). */
 export function snippet(transport: TransportName, base: string, channel: string): Snippet {
-  const address = new URL(`channels/${encodeName(channel)}`, base).href;
-  return writers[transport](address);
+  const channels = new URL("channels/", base).href;
+  return writers[transport](channels + readableName(channel), channels + encodeName(channel));
 }
 
-const writers: Record<TransportName, (address: string) => Snippet> = {
-  "short-poll": (address) => ({
-    javascript: `const channel = "${address}";
+const writers: Record<TransportName, (readable: string, encoded: string) => Snippet> = {
+  "short-poll": (readable, encoded) => ({
+    javascript: `const channel = "${readable}";
 let after = "start";
 for (;;) {
   const answer = await fetch(\`\${channel}?after=\${after}\`, { cache: "no-store" });
@@ -25,10 +25,10 @@ for (;;) {
   if (!batch.more) await new Promise((next) => setTimeout(next, 2000));
 }
 // fetch(channel, { method: "POST", body: "Hello" });`,
-    curl: `curl '${address}'`,
+    curl: `curl '${encoded}'`,
   }),
-  "long-poll": (address) => ({
-    javascript: `const channel = "${address}";
+  "long-poll": (readable, encoded) => ({
+    javascript: `const channel = "${readable}";
 let after = "start";
 for (;;) {
   const answer = await fetch(\`\${channel}?wait=25&after=\${after}\`, { cache: "no-store" });
@@ -37,10 +37,10 @@ for (;;) {
   after = batch.cursor;
 }
 // fetch(channel, { method: "POST", body: "Hello" });`,
-    curl: `curl '${address}?wait=25'`,
+    curl: `curl '${encoded}?wait=25'`,
   }),
-  sse: (address) => ({
-    javascript: `const channel = "${address}";
+  sse: (readable, encoded) => ({
+    javascript: `const channel = "${readable}";
 const source = new EventSource(channel);
 source.onmessage = (event) => {
   const message = JSON.parse(event.data);
@@ -48,10 +48,10 @@ source.onmessage = (event) => {
 };
 source.addEventListener("gap", (event) => console.warn(event.data));
 // fetch(channel, { method: "POST", body: "Hello" });`,
-    curl: `curl -N -H 'Accept: text/event-stream' '${address}'`,
+    curl: `curl -N -H 'Accept: text/event-stream' '${encoded}'`,
   }),
-  "http-stream": (address) => ({
-    javascript: `const channel = "${address}";
+  "http-stream": (readable, encoded) => ({
+    javascript: `const channel = "${readable}";
 const headers = { Accept: "application/x-ndjson" };
 const answer = await fetch(channel, { headers, cache: "no-store" });
 const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -61,18 +61,15 @@ for (let rest = "", part; !(part = await reader.read()).done; ) {
   for (const line of lines) console.log(JSON.parse(line));
 }
 // fetch(channel, { method: "POST", body: "Hello" });`,
-    curl: `curl -N -H 'Accept: application/x-ndjson' '${address}'`,
+    curl: `curl -N -H 'Accept: application/x-ndjson' '${encoded}'`,
   }),
-  websocket: (address) => {
-    const socket = address.replace(/^http/, "ws");
-    return {
-      javascript: `const socket = new WebSocket("${socket}");
+  websocket: (readable, encoded) => ({
+    javascript: `const socket = new WebSocket("${readable.replace(/^http/, "ws")}");
 socket.onmessage = (event) => {
   const message = JSON.parse(event.data);
   if (message.position) console.log(message.data);
 };
 socket.onopen = () => socket.send("Hello");`,
-      curl: `curl -N '${socket}'`,
-    };
-  },
+    curl: `curl -N '${encoded.replace(/^http/, "ws")}'`,
+  }),
 };

@@ -35,7 +35,6 @@ const en = {
   messages_of: (transport: string) => `Messages over ${transport}, newest first`,
   nothing_yet: "Nothing yet. Say something.",
   caught_up: "caught up",
-  via: (transport: string) => `via ${transport}`,
   anonymous: "someone",
   bytes_payload: (count: number) => plural("en", count, { one: "# byte", other: "# bytes" }),
   cut_cable: "Cut the cable",
@@ -65,7 +64,8 @@ const en = {
   empty: "Empty",
   down: "Down",
   up: "Up",
-  latency: "Latency, last and median",
+  latency: "Latency",
+  latency_median: "median",
   latency_none: "–",
   figures: (transport: string) => `Figures of ${transport}`,
   strip: (seconds: number, requests: string, empty: string, messages: string) => `The last ${seconds} s: ${requests}, ${empty}, ${messages}.`,
@@ -102,7 +102,7 @@ const en = {
   link_channel: "This channel as JSON",
   link_traffic: "Figures of these panes: /traffic",
   units: ["B", "KB", "MB", "GB"] as readonly string[],
-  ms: "ms",
+  time_units: ["ms", "s"] as [string, string],
 };
 
 export type Words = typeof en;
@@ -138,7 +138,6 @@ const ru: Words = {
   messages_of: (transport) => `Сообщения: ${transport}, новые сверху`,
   nothing_yet: "Пока пусто. Скажите что-нибудь.",
   caught_up: "догнано",
-  via: (transport) => `через ${transport}`,
   anonymous: "кто-то",
   bytes_payload: (count) => plural("ru", count, { one: "# байт", few: "# байта", many: "# байт", other: "# байта" }),
   cut_cable: "Отрезать кабель",
@@ -168,7 +167,8 @@ const ru: Words = {
   empty: "Пустые",
   down: "Принято",
   up: "Отдано",
-  latency: "Задержка: последняя и медиана",
+  latency: "Задержка",
+  latency_median: "медиана",
   latency_none: "–",
   figures: (transport) => `Показатели: ${transport}`,
   strip: (seconds, requests, empty, messages) => `За последние ${seconds} с: ${requests}, ${empty}, ${messages}.`,
@@ -205,7 +205,7 @@ const ru: Words = {
   link_channel: "Этот канал как JSON",
   link_traffic: "Показатели этих панелей: /traffic",
   units: ["Б", "КБ", "МБ", "ГБ"],
-  ms: "мс",
+  time_units: ["мс", "с"],
 };
 
 const tables: Record<Language, Words> = { en, ru };

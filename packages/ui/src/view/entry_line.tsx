@@ -1,5 +1,5 @@
 // One line of a pane's list: a message of whatever kind, or a gap.
-import { milliseconds } from "../numbers.ts";
+import { duration } from "../numbers.ts";
 import type { Entry } from "../panes.ts";
 import { language } from "../preferences.ts";
 import type { Content } from "../payload.ts";
@@ -24,17 +24,17 @@ function GapLine({ entry }: { entry: GapEntry }) {
 
 function MessageLine({ entry, own }: { entry: MessageEntry; own: string }) {
   const { message, readable, isCaughtUp, latency_ms } = entry;
-  const { anonymous, via, transports_short, caught_up, ms } = words.value;
+  const { anonymous, transports_short, caught_up, time_units } = words.value;
   const transport = readable.via === undefined ? undefined : (transports_short[readable.via as TransportName] ?? readable.via);
   const classes = ["message", readable.from === own ? "own" : "", isCaughtUp ? "caught-up" : ""].filter(Boolean).join(" ");
   return (
     <li class={classes} data-position={message.position}>
       <p class="meta">
         <b>{readable.from ?? anonymous}</b>
-        {transport !== undefined && <span class="via">{via(transport)}</span>}
+        {transport !== undefined && <span class="via">{transport}</span>}
         {isCaughtUp && <mark>{caught_up}</mark>}
         <span class="when">
-          {latency_ms !== undefined && <span class="took">{`${milliseconds(language.value, latency_ms)} ${ms}`}</span>}
+          {latency_ms !== undefined && <span class="took">{duration(language.value, latency_ms, time_units)}</span>}
           <time dateTime={new Date(message.time).toISOString()}>{timeOfDay(message.time)}</time>
         </span>
       </p>

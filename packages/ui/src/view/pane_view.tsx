@@ -1,7 +1,7 @@
 // One pane as it is seen: its state and cable, a field to type in, the messages, the strip, the figures.
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { bytes, milliseconds } from "../numbers.ts";
+import { bytes, duration } from "../numbers.ts";
 import { activePane, leaseState } from "../page.ts";
 import type { Pane, Refusal } from "../panes.ts";
 import { language, nickname } from "../preferences.ts";
@@ -155,10 +155,10 @@ function Figures({ pane }: { pane: Pane }) {
   const traffic = pane.traffic.value;
   const latency = pane.latency.value;
   const tag = language.value;
-  const { requests, empty, down, up, latency: latencyTitle, latency_none, figures, transports, units, ms } = words.value;
+  const { requests, empty, down, up, latency: latencyTitle, latency_median, latency_none, figures, transports, units, time_units } = words.value;
   const count = (value: number | undefined): string => (value === undefined ? latency_none : new Intl.NumberFormat(tag).format(value));
   const size = (value: number | undefined): string => (value === undefined ? latency_none : bytes(tag, value, units));
-  const time = latency ? `${milliseconds(tag, latency.last_ms)} / ${milliseconds(tag, latency.median_ms)}\u00a0${ms}` : latency_none;
+  const time = latency ? `${duration(tag, latency.last_ms, time_units)} · ${latency_median} ${duration(tag, latency.median_ms, time_units)}` : latency_none;
   return (
     <dl class="figures" aria-label={figures(transports[pane.name])}>
       <Figure name={requests} value={count(traffic?.requests)} raw={traffic?.requests} testId="requests" />
