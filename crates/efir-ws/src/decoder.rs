@@ -110,6 +110,12 @@ impl Decoder {
         self.is_finished
     }
 
+    /// Whether no message has begun without ending: nothing is held here and no peer is late.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
     /// Takes bytes from the front of `input` and gives the next event; `None` when more bytes are needed. Call it
     /// until then. At most the head of a frame or a control frame (139 bytes) is left in `input` meanwhile.
     ///

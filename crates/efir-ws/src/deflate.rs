@@ -210,6 +210,20 @@ mod tests {
     }
 
     #[test]
+    fn a_small_window_is_kept() {
+        let mut state = 1_u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let mut twice: Vec<u8> = (0..1000).map(|_| noise()).collect();
+        twice.extend_from_within(..);
+        let compressed_bytes = |window_bits| Deflater::new(9, window_bits).compress(&twice).len();
+        assert!(compressed_bytes(15) < 1200, "the second half is found 1,000 bytes back");
+        assert!(compressed_bytes(9) > 1600, "nothing is found within 512 bytes");
+    }
+
+    #[test]
     fn the_limit_is_exact() {
         let compressed = compress(&[b'x'; 10_000]);
         assert!(inflate(&compressed, 10_000).is_ok());

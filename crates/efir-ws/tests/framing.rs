@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use efir_ws::frame::{self, Flags};
-use efir_ws::{Decoder, DecoderLimits, Event, FrameError, Opcode, Role};
+use efir_ws::{Decoder, DecoderLimits, Deflater, Event, FrameError, Opcode, Role};
 
 const LIMITS: DecoderLimits =
     DecoderLimits { message_bytes_max: 1000, frame_bytes_max: 600, fragments_max: 4 };
@@ -205,4 +205,27 @@ fn fragments_are_counted_even_when_empty() {
     let mut decoder = client();
     assert_eq!(decode_all(&mut decoder, &input), Ok(vec![]));
     assert_eq!(decode_all(&mut decoder, &[0x80, 0]), Err(FrameError::TooManyFragments { limit: 4 }));
+}
+
+#[test]
+fn compression_that_does_not_pay_still_fits_the_limits() {
+    let noise: Vec<u8> = (0..600_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let frame = Deflater::new(1, 15).compress_frame(Opcode::Binary, &noise);
+    assert!(frame.len() > 604, "deflate made {} bytes of it", frame.len());
+    assert_eq!(decode_all(&mut client().with_deflate(), &frame).unwrap(), [Event::Binary(noise.into())]);
+    let far_above = frame::encode_flagged(Opcode::Binary, Flags::WHOLE_COMPRESSED, &[0; 800]);
+    assert_eq!(
+        decode_all(&mut client().with_deflate(), &far_above),
+        Err(FrameError::FrameTooLarge { limit: 600 })
+    );
+}
+
+#[test]
+fn a_decoder_is_idle_between_messages() {
+    let mut decoder = client();
+    assert!(decoder.is_idle());
+    assert_eq!(decode_all(&mut decoder, &piece(Opcode::Text, b"a")), Ok(vec![]));
+    assert!(!decoder.is_idle());
+    assert_eq!(decode_all(&mut decoder, &[0x80, 0]), Ok(vec![text("a")]));
+    assert!(decoder.is_idle());
 }

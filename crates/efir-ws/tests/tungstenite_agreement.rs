@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use efir_ws::{Decoder, DecoderLimits, Event, Role};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
@@ -38,34 +39,111 @@ impl RawFrame {
     }
 }
 
-fn first_byte() -> impl Strategy<Value = u8> {
-    // Mostly lawful, so that sequences get far before they fail.
+/// A lawful part of a conversation.
+#[derive(Clone, Debug)]
+enum Part {
+    /// First byte's opcode, payload, where it is cut; a ping follows each cut.
+    Message(u8, Vec<u8>, Vec<Index>),
+    Pong(Vec<u8>),
+    Close(u16, String),
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let cuts = || vec(any::<Index>(), 0..4);
     prop_oneof![
-        4 => Just(0x81), 3 => Just(0x82), 3 => Just(0x01), 2 => Just(0x02), 4 => Just(0x00), 5 => Just(0x80),
-        2 => Just(0x89), 2 => Just(0x8a), 1 => Just(0x88), 1 => any::<u8>(),
+        8 => ("[aé€𝄞]{0,12}|\\PC{0,60}", cuts()).prop_map(|(text, cuts)| Part::Message(1, text.into_bytes(), cuts)),
+        4 => (vec(any::<u8>(), 0..320), cuts()).prop_map(|(bytes, cuts)| Part::Message(2, bytes, cuts)),
+        2 => vec(any::<u8>(), 0..=125).prop_map(Part::Pong),
+        1 => (990_u16..5100, "[a-zé]{0,10}")
+            .prop_filter("registered later", |(code, _)| *code != 1014)
+            .prop_map(|(code, reason)| Part::Close(code, reason)),
     ]
 }
 
-fn payload() -> impl Strategy<Value = Vec<u8>> {
-    let close = (900_u16..5100, "[a-zé]{0,10}").prop_filter("registered later", |(code, _)| *code != 1014);
+/// What goes wrong with one frame of a lawful conversation.
+#[derive(Clone, Debug)]
+enum Damage {
+    FirstByte(u8),
+    Bit(u8),
+    Mask,
+    Lost,
+    Doubled,
+    PayloadCut,
+    PayloadByte(Index, u8),
+    PayloadLong,
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
     prop_oneof![
-        6 => "\\PC{0,30}".prop_map(String::into_bytes),
-        2 => "[aé€𝄞]{1,12}".prop_flat_map(|text| (0..=text.len()).prop_map(move |cut| text.as_bytes()[..cut].to_vec())),
-        2 => Just(Vec::new()),
-        2 => close.prop_map(|(code, reason)| [&code.to_be_bytes()[..], reason.as_bytes()].concat()),
-        1 => vec(any::<u8>(), 0..20),
-        1 => vec(Just(b'x'), 120..320),
+        1 => any::<u8>().prop_map(Damage::FirstByte),
+        3 => (0_u8..8).prop_map(Damage::Bit),
+        1 => Just(Damage::Mask),
+        2 => Just(Damage::Lost),
+        2 => Just(Damage::Doubled),
+        2 => Just(Damage::PayloadCut),
+        3 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::PayloadByte(at, byte)),
+        1 => Just(Damage::PayloadLong),
     ]
 }
 
-fn frames(role: Role) -> impl Strategy<Value = (Role, Vec<RawFrame>)> {
-    let mask = (any::<[u8; 4]>(), prop::bool::weighted(0.03)).prop_map(move |(mask, is_wrong)| {
-        let is_masked = (role == Role::Server) != is_wrong;
-        is_masked.then_some(mask)
-    });
-    let frame =
-        (first_byte(), mask, payload()).prop_map(|(first, mask, payload)| RawFrame { first, mask, payload });
-    (Just(role), vec(frame, 1..12))
+fn frames_of(parts: &[Part], mask: Option<[u8; 4]>) -> Vec<RawFrame> {
+    let mut frames = Vec::new();
+    let mut push = |first, payload: &[u8]| frames.push(RawFrame { first, mask, payload: payload.to_vec() });
+    for part in parts {
+        match part {
+            Part::Message(opcode, payload, cuts) => {
+                let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
+                cuts.sort_unstable();
+                let (mut from, mut opcode) = (0, *opcode);
+                for cut in cuts {
+                    push(opcode, &payload[from..cut]);
+                    push(0x89, b"between");
+                    (from, opcode) = (cut, 0);
+                }
+                push(0x80 | opcode, &payload[from..]);
+            }
+            Part::Pong(payload) => push(0x8a, payload),
+            Part::Close(code, reason) => push(0x88, &[&code.to_be_bytes()[..], reason.as_bytes()].concat()),
+        }
+    }
+    frames
+}
+
+fn harm(frames: &mut Vec<RawFrame>, at: Index, damage: &Damage) {
+    if frames.is_empty() {
+        return;
+    }
+    let at = at.index(frames.len());
+    let frame = &mut frames[at];
+    match *damage {
+        Damage::FirstByte(byte) => frame.first = byte,
+        Damage::Bit(bit) => frame.first ^= 1 << bit,
+        Damage::Mask => frame.mask = if frame.mask.is_some() { None } else { Some([1, 2, 3, 4]) },
+        Damage::Lost => drop(frames.remove(at)),
+        Damage::Doubled => frames.insert(at, frames[at].clone()),
+        Damage::PayloadCut => drop(frame.payload.pop()),
+        Damage::PayloadByte(_, byte) if frame.payload.is_empty() => frame.payload.push(byte),
+        Damage::PayloadByte(at, byte) => {
+            let at = at.index(frame.payload.len());
+            frame.payload[at] = byte;
+        }
+        Damage::PayloadLong => frame.payload.resize(frame.payload.len() + 126, b'x'),
+    }
+    // Damage may have made a close frame with the code that the two sides judge differently.
+    frames.retain(|frame| frame.first & 0x0f != 8 || !frame.payload.starts_with(&1014_u16.to_be_bytes()));
+}
+
+fn conversation() -> impl Strategy<Value = (Role, Vec<RawFrame>)> {
+    let role = prop_oneof![Just(Role::Server), Just(Role::Client)];
+    (role, any::<[u8; 4]>(), vec(part(), 1..6), vec((any::<Index>(), damage()), 0..3)).prop_map(
+        |(role, mask, parts, damages)| {
+            let mut frames = frames_of(&parts, (role == Role::Server).then_some(mask));
+            for (at, damage) in &damages {
+                harm(&mut frames, *at, damage);
+            }
+            (role, frames)
+        },
+    )
 }
 
 /// What one side made of the frames.
@@ -163,7 +241,7 @@ proptest! {
 
     #[test]
     fn verdicts_agree(
-        (role, frames) in prop_oneof![frames(Role::Server), frames(Role::Client)],
+        (role, frames) in conversation(),
         chunk in prop_oneof![1_usize..8, Just(usize::MAX)],
     ) {
         let mut wire = Vec::new();
