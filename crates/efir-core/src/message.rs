@@ -64,12 +64,6 @@ pub enum PayloadError {
         /// The escape, counted from 0.
         at: usize,
     },
-    /// One object has the same key twice, which readers understand differently (RFC 8259 §4).
-    #[error("the JSON object has the key at byte {at} twice")]
-    DuplicateKey {
-        /// The second of the two keys, counted from 0.
-        at: usize,
-    },
 }
 
 impl PayloadError {
@@ -78,11 +72,9 @@ impl PayloadError {
     pub fn code(&self) -> Code {
         match self {
             Self::NotUtf8 { .. } => Code::InvalidUtf8,
-            Self::Syntax { .. }
-            | Self::End { .. }
-            | Self::Depth { .. }
-            | Self::Surrogate { .. }
-            | Self::DuplicateKey { .. } => Code::InvalidJson,
+            Self::Syntax { .. } | Self::End { .. } | Self::Depth { .. } | Self::Surrogate { .. } => {
+                Code::InvalidJson
+            }
         }
     }
 }

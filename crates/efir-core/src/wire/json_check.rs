@@ -1,10 +1,5 @@
 //! Checks a JSON payload (RFC 8259) without building anything from it and without recursion: one pass, a stack of 128
-//! bits. Stricter than the grammar where readers would disagree: no lone surrogate escapes, no key twice in an object.
-
-use std::hash::BuildHasher;
-
-use foldhash::fast::FixedState;
-use smallvec::SmallVec;
+//! bits. Stricter than the grammar in one thing: a lone surrogate escape is refused, because no text has it.
 
 use crate::message::PayloadError;
 
@@ -19,7 +14,7 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, PayloadError> {
 /// Whether the bytes are one JSON text.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), PayloadError> {
     utf8(bytes)?;
-    Scanner { bytes, at: 0, depth: 0, objects: 0, keys: SmallVec::new(), marks: SmallVec::new() }.run()
+    Scanner { bytes, at: 0, depth: 0, objects: 0 }.run()
 }
 
 /// What may come next.
@@ -54,10 +49,6 @@ struct Scanner<'a> {
     depth: u32,
     /// Bit `depth - 1` from below says that the innermost bracket is an object.
     objects: u128,
-    /// Hash and place of the keys of all open objects.
-    keys: SmallVec<[(u64, usize); 16]>,
-    /// Where in `keys` each open object begins.
-    marks: SmallVec<[usize; 8]>,
 }
 
 impl Scanner<'_> {
@@ -78,13 +69,13 @@ impl Scanner<'_> {
         let in_object = self.in_object();
         match (expect, byte) {
             (Expect::Value | Expect::ValueOrClose, b'{' | b'[') => self.open(byte == b'{'),
-            (Expect::Value | Expect::ValueOrClose, b'"') => self.string().map(|_| Expect::Next),
+            (Expect::Value | Expect::ValueOrClose, b'"') => self.string().map(|()| Expect::Next),
             (Expect::Value | Expect::ValueOrClose, b'-' | b'0'..=b'9') => self.number(),
             (Expect::Value | Expect::ValueOrClose, b't') => self.literal(b"true", "'true'"),
             (Expect::Value | Expect::ValueOrClose, b'f') => self.literal(b"false", "'false'"),
             (Expect::Value | Expect::ValueOrClose, b'n') => self.literal(b"null", "'null'"),
             (Expect::ValueOrClose, b']') => self.close(),
-            (Expect::Key | Expect::KeyOrClose, b'"') => self.key(),
+            (Expect::Key | Expect::KeyOrClose, b'"') => self.string().map(|()| Expect::Colon),
             (Expect::KeyOrClose, b'}') => self.close(),
             (Expect::Colon, b':') => self.pass(Expect::Value),
             (Expect::Next, b',') if in_object => self.pass(Expect::Key),
@@ -106,16 +97,10 @@ impl Scanner<'_> {
         }
         self.depth += 1;
         self.objects = (self.objects << 1) | u128::from(is_object);
-        if is_object {
-            self.marks.push(self.keys.len());
-        }
         self.pass(if is_object { Expect::KeyOrClose } else { Expect::ValueOrClose })
     }
 
     fn close(&mut self) -> Result<Expect, PayloadError> {
-        if self.in_object() {
-            self.check_keys()?;
-        }
         self.depth -= 1;
         self.objects >>= 1;
         self.pass(Expect::Next)
@@ -125,36 +110,8 @@ impl Scanner<'_> {
         self.objects & 1 == 1
     }
 
-    /// Sorts, so that many keys cost n log n, not n².
-    fn check_keys(&mut self) -> Result<(), PayloadError> {
-        let start = self.marks.pop().unwrap_or(0);
-        let keys = self.keys.get_mut(start..).unwrap_or_default();
-        keys.sort_unstable();
-        let twice = keys.windows(2).filter_map(|pair| match pair {
-            [(first, _), (second, at)] if first == second => Some(*at),
-            _ => None,
-        });
-        if let Some(at) = twice.min() {
-            return Err(PayloadError::DuplicateKey { at });
-        }
-        self.keys.truncate(start);
-        Ok(())
-    }
-
-    fn key(&mut self) -> Result<Expect, PayloadError> {
-        let start = self.at;
-        let has_escapes = self.string()?;
-        let inner = self.bytes.get(start + 1..self.at - 1).unwrap_or_default();
-        let hasher = FixedState::with_seed(0);
-        // "a" and "\u0061" are the same key.
-        let hash = if has_escapes { hasher.hash_one(unescape(inner)) } else { hasher.hash_one(inner) };
-        self.keys.push((hash, start));
-        Ok(Expect::Colon)
-    }
-
-    /// Passes a string; tells whether it has escapes.
-    fn string(&mut self) -> Result<bool, PayloadError> {
-        let mut has_escapes = false;
+    /// Passes a string.
+    fn string(&mut self) -> Result<(), PayloadError> {
         self.at += 1;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -163,12 +120,9 @@ impl Scanner<'_> {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(has_escapes);
+                    return Ok(());
                 }
-                Some(b'\\') => {
-                    has_escapes = true;
-                    self.escape()?;
-                }
+                Some(b'\\') => self.escape()?,
                 Some(_) => return Err(self.wrong("an escape instead of a control character")),
                 None => return Err(self.wrong("'\"'")),
             }
@@ -264,41 +218,4 @@ impl Scanner<'_> {
             PayloadError::Syntax { at: self.at, expected }
         }
     }
-}
-
-/// The text of a string whose escapes are known to be right.
-fn unescape(inner: &[u8]) -> SmallVec<[u8; 64]> {
-    let mut out = SmallVec::new();
-    let mut rest = inner.iter().copied();
-    let mut high: Option<u32> = None;
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        let character = match rest.next() {
-            Some(b'u') => {
-                let digits = rest.by_ref().take(4).filter_map(|byte| char::from(byte).to_digit(16));
-                let unit = digits.fold(0, |value, digit| value * 16 + digit);
-                match high.take() {
-                    Some(high) => char::from_u32(0x1_0000u32 + ((high & 0x3ff) << 10) + (unit & 0x3ff)),
-                    None if (0xd800..=0xdbff).contains(&unit) => {
-                        high = Some(unit);
-                        None
-                    }
-                    None => char::from_u32(unit),
-                }
-            }
-            Some(b'b') => Some('\u{8}'),
-            Some(b'f') => Some('\u{c}'),
-            Some(b'n') => Some('\n'),
-            Some(b'r') => Some('\r'),
-            Some(b't') => Some('\t'),
-            other => other.map(char::from),
-        };
-        if let Some(character) = character {
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-    out
 }
