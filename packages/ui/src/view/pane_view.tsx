@@ -141,7 +141,7 @@ function Messages({ pane }: { pane: Pane }) {
   const { messages_of, transports, nothing_yet } = words.value;
   return (
     <div class="messages-frame">
-      {entries.length === 0 && <p class="nothing">{nothing_yet}</p>}
+      {entries.length === 0 && pane.state.value.kind === "online" && <p class="nothing">{nothing_yet}</p>}
       <ul class="messages" data-testid="messages" aria-label={messages_of(transports[pane.name])} tabIndex={0}>
         {entries.map((entry) => (
           <EntryLine key={entry.key} entry={entry} own={nickname.value} />

@@ -98,13 +98,12 @@ function drawCut(pen: CanvasRenderingContext2D, from: number, to: number, { aler
   pen.restore();
 }
 
-/** Open: filled half and outlined, so that a hanging request is seen to hang. Answered: solid; empty: hollow end; failed: in alert. */
+/** Open: filled lightly and outlined, so that a hanging request is seen to hang. Ended: solid; empty: a ring under its end; failed: its end in alert. */
 function drawBar(pen: CanvasRenderingContext2D, bar: Bar, from: number, to: number, colours: Colours): void {
   const width = Math.max(to - from, 3);
-  const colour = bar.outcome === "failed" ? colours.alert : colours.hue;
   pen.save();
-  pen.fillStyle = colour;
-  pen.strokeStyle = colour;
+  pen.fillStyle = colours.hue;
+  pen.strokeStyle = colours.hue;
   pen.beginPath();
   pen.roundRect(from, bar_top, width, bar_px, Math.min(3, width / 2));
   pen.globalAlpha = bar.outcome === "open" ? 0.28 : 0.55;
@@ -114,6 +113,10 @@ function drawBar(pen: CanvasRenderingContext2D, bar: Bar, from: number, to: numb
     pen.stroke();
   }
   pen.globalAlpha = 1;
+  if (bar.outcome === "failed") {
+    pen.fillStyle = colours.alert;
+    pen.fillRect(from + width - 3, bar_top - 2, 3, bar_px + 4);
+  }
   if (bar.outcome === "empty") ring(pen, to, bar_top + bar_px + 8, 2.6);
   pen.restore();
 }
