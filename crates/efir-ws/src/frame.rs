@@ -216,6 +216,7 @@ mod tests {
         let frame = encode_close(1008, &"é".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122, "61 whole characters of two bytes fit 123 bytes");
         assert!(std::str::from_utf8(&frame[4..]).is_ok());
+        assert_eq!(encode_close(1008, &"e".repeat(200)).len(), 2 + CONTROL_BYTES_MAX);
         assert_eq!(&encode_close(1000, "")[..], [0x88, 2, 0x03, 0xe8]);
     }
 
