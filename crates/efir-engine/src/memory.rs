@@ -358,3 +358,6 @@ impl Footprint {
 fn random_seed() -> u64 {
     getrandom::u64().unwrap_or_else(|_| fastrand::u64(..))
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,85 @@ impl Outbox {
         Some(piece.bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use efir_core::{ChannelName, Control, Limits, Start, Times};
+
+    use super::*;
+    use crate::{Hub, channel::Watch};
+
+    struct Nobody;
+    impl crate::channel::Noted for Nobody {
+        fn note(&self, _: u32) {}
+        fn drain(&self) {}
+    }
+
+    /// A reader that stands before three messages.
+    fn reader() -> (Hub, ChannelName, Reader) {
+        let hub = Hub::new(Limits::default(), Times::default());
+        let name = ChannelName::parse("chat").unwrap();
+        let mut reader = Reader::new(hub.clone());
+        reader.join(name.clone(), Start::Now);
+        let channel = hub.broker().watch(&name, Watch::new(Arc::new(Nobody), 0));
+        reader.take_changes();
+        reader.attach(0, channel, (0, 0));
+        for text in ["one", "two", "three"] {
+            hub.publish_text("chat", text).unwrap();
+        }
+        (hub, name, reader)
+    }
+
+    fn offset(reader: &Reader, name: &ChannelName) -> u64 {
+        reader.cursor(name).unwrap().position().unwrap().offset
+    }
+
+    fn written(out: &mut Outbox, reader: &mut Reader, most: usize) -> Vec<u8> {
+        let mut slots = [IoSlice::new(&[]); 16];
+        let filled = out.slices(&mut slots);
+        let mut bytes: Vec<u8> = slots[..filled].iter().flat_map(|slot| slot.to_vec()).collect();
+        bytes.truncate(most);
+        out.advance(bytes.len(), reader);
+        bytes
+    }
+
+    #[test]
+    fn a_cut_at_any_byte_loses_and_repeats_nothing() {
+        let (_, name, mut reader) = reader();
+        let mut out = Outbox::new(Framing::Plain);
+        assert!(reader.pull(Form::HttpStream, &mut out));
+        let whole = written(&mut out, &mut reader, usize::MAX);
+        assert_eq!(offset(&reader, &name), 3);
+        for cut in 0..whole.len() {
+            let (_, name, mut reader) = self::reader();
+            let mut out = Outbox::new(Framing::Plain);
+            reader.pull(Form::HttpStream, &mut out);
+            let mut bytes = written(&mut out, &mut reader, cut);
+            out.retreat(&mut reader);
+            let pinned = out.len();
+            assert!(pinned < whole.len() / 2, "at most one frame is pinned, not {pinned} bytes");
+            bytes.extend(written(&mut out, &mut reader, usize::MAX));
+            reader.settle();
+            reader.pull(Form::HttpStream, &mut out);
+            bytes.extend(written(&mut out, &mut reader, usize::MAX));
+            let lines = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().matches('\n').count();
+            assert_eq!(lines(&bytes), 3, "cut at {cut}");
+            assert_eq!(offset(&reader, &name), 3);
+        }
+    }
+
+    #[test]
+    fn what_is_only_worth_something_now_is_dropped() {
+        let (_, name, mut reader) = reader();
+        let mut out = Outbox::new(Framing::Plain);
+        let problem = efir_core::Problem::new(efir_core::Code::Internal, "kept");
+        out.push_volatile(&Control::Heartbeat { time_ms: 1, cursor: None }.encode(Form::HttpStream));
+        reader.pull(Form::HttpStream, &mut out);
+        out.push_control(&Control::Problem(&problem).encode(Form::HttpStream));
+        out.retreat(&mut reader);
+        let bytes = String::from_utf8(written(&mut out, &mut reader, usize::MAX)).unwrap();
+        assert!(bytes.starts_with("{\"problem\":") && bytes.lines().count() == 1, "{bytes}");
+        assert_eq!(offset(&reader, &name), 0, "the messages will be read again");
+        assert!(reader.is_behind());
+    }
+}

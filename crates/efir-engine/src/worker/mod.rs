@@ -16,7 +16,10 @@ use std::{
     collections::{BinaryHeap, VecDeque},
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -80,6 +83,8 @@ pub struct Worker {
     is_draining: bool,
     drain_id: usize,
     stall_max: Duration,
+    /// Connections of the whole server; this worker counts its own in and out.
+    count: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -89,9 +94,9 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker that reads from `hub` and gives connections with a further request to `on_return`. Call it inside the runtime that
-    /// will run it.
-    pub fn new(hub: Hub, on_return: OnReturn) -> Self {
+    /// A worker that reads from `hub` and gives connections with a further request to `on_return`; `count` goes up and down with its
+    /// connections. Call it inside the runtime that will run it.
+    pub fn new(hub: Hub, count: Arc<AtomicUsize>, on_return: OnReturn) -> Self {
         let intake = Arc::<Intake>::default();
         let drain_id = hub.enlist(&intake);
         Self {
@@ -110,6 +115,7 @@ impl Worker {
             batch: Batch::default(),
             is_draining: false,
             drain_id,
+            count,
         }
     }
 
@@ -149,6 +155,7 @@ impl Worker {
         let head = adoption.head.clone();
         let bell = Bell::new(key, Arc::clone(&self.intake));
         self.connections.insert(Connection::new(adoption, bell));
+        self.count.fetch_add(1, Ordering::Relaxed);
         self.follow_changes(key);
         self.call(key, now, |connection, out| {
             if !head.is_empty() {
@@ -303,7 +310,9 @@ impl Worker {
 
     fn take_out(&mut self, key: u32) -> Option<Connection> {
         self.leave_all(key);
-        self.connections.try_remove(key as usize)
+        let taken = self.connections.try_remove(key as usize)?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(taken)
     }
 
     fn remove(&mut self, key: u32) {

@@ -1,0 +1,137 @@
+//! What the memory broker forgets, and what it must not.
+
+use bytes::Bytes;
+use efir_core::{GapReason, Payload};
+
+use super::*;
+
+fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits { retention_ms_max: 1_000, key_window_ms: 1_000, ..Limits::default() };
+    change(&mut limits);
+    limits
+}
+
+fn name(text: &str) -> ChannelName {
+    ChannelName::parse(text).unwrap()
+}
+
+fn publish(memory: &Memory, channel: &str, text: &str, now_ms: u64) -> Result<Receipt, PublishError> {
+    let payload = Payload::text(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+    let publish = Publish { channel: &name(channel), payload: &payload, key: None, from: None };
+    memory.publish(&publish, now_ms)
+}
+
+fn sweep_all(memory: &Memory, now_ms: u64) {
+    for _ in 0..SHARDS / SHARDS_PER_SWEEP {
+        memory.sweep(now_ms);
+    }
+}
+
+const MOST: ReadMost = ReadMost { messages: 100, bytes: 1 << 20 };
+
+#[test]
+fn reading_creates_nothing() {
+    let memory = Memory::new(limits(|_| {}));
+    let position = memory.position(&name("quiet"));
+    assert_eq!(position.offset, 0);
+    assert_eq!(memory.read(&name("quiet"), Start::Now, MOST).head, position);
+    assert!(memory.shards.iter().all(|shard| shard.lock().is_empty()));
+    // Whoever joined before the first message is owed it.
+    let receipt = publish(&memory, "quiet", "1", clock::now_ms()).unwrap();
+    assert_eq!(receipt.position, Position { epoch: position.epoch, offset: 1 });
+    let read = memory.read(&name("quiet"), Start::After(position.into()), MOST).read;
+    assert!(read.gap.is_none());
+    assert_eq!(read.messages.len(), 1);
+}
+
+#[test]
+fn a_reaped_channel_goes_on_where_it_stood() {
+    let memory = Memory::new(limits(|_| {}));
+    let now_ms = clock::now_ms();
+    let first = publish(&memory, "chat", "1", now_ms).unwrap().position;
+    sweep_all(&memory, now_ms + 500);
+    assert!(memory.find(&name("chat")).is_ok(), "its message has not expired");
+    sweep_all(&memory, now_ms + 5_000);
+    assert_eq!(memory.find(&name("chat")).unwrap_err(), first);
+    assert_eq!(memory.channels.load(Ordering::Relaxed), 0);
+    assert_eq!(memory.weight.load(Ordering::Relaxed), 0);
+    let second = publish(&memory, "chat", "2", now_ms + 6_000).unwrap().position;
+    assert_eq!(second, Position { epoch: first.epoch, offset: 2 });
+    let before_first = Position { epoch: first.epoch, offset: 0 };
+    let channel = memory.find(&name("chat")).unwrap();
+    let read = channel.read(&before_first.into(), MOST);
+    assert_eq!(read.gap.map(|gap| gap.reason), Some(GapReason::Expired));
+}
+
+#[test]
+fn a_watched_channel_is_not_reaped() {
+    struct Nobody;
+    impl crate::channel::Noted for Nobody {
+        fn note(&self, _: u32) {}
+        fn drain(&self) {}
+    }
+    let memory = Memory::new(limits(|_| {}));
+    let watch = Watch::new(Arc::new(Nobody), 0);
+    let channel = memory.watch(&name("chat"), Arc::clone(&watch));
+    sweep_all(&memory, 10_000);
+    assert!(memory.find(&name("chat")).is_ok());
+    channel.unwatch(&watch);
+    sweep_all(&memory, 10_000);
+    assert!(memory.find(&name("chat")).is_err());
+    assert!(memory.stubs.lock().is_empty(), "what was never published to leaves no stub");
+}
+
+#[test]
+fn a_forgotten_stub_never_lets_an_offset_mean_two_messages() {
+    let memory = Memory::new(limits(|limits| limits.stubs_max = 1));
+    let now_ms = clock::now_ms();
+    let old = publish(&memory, "a", "old", now_ms).unwrap().position;
+    publish(&memory, "b", "old", now_ms).unwrap();
+    sweep_all(&memory, now_ms + 5_000);
+    assert_eq!(memory.stubs.lock().len(), 1, "one of the two stubs was forgotten");
+    let renewed: Vec<Position> =
+        ["a", "b"].map(|channel| publish(&memory, channel, "new", now_ms + 6_000).unwrap().position).to_vec();
+    assert!(renewed.iter().all(|position| *position != old), "{renewed:?}");
+    let fresh = renewed.iter().find(|position| position.epoch != old.epoch).unwrap();
+    assert_eq!(fresh.offset, 1, "the forgotten channel begins in an epoch of its own");
+    let kept = renewed.iter().find(|position| position.epoch == old.epoch).unwrap();
+    assert_eq!(kept.offset, 2, "the remembered one goes on");
+}
+
+#[test]
+fn the_least_recently_used_channel_is_trimmed_first() {
+    let memory = Memory::new(limits(|limits| limits.log_bytes_max = 64 * 1024));
+    let now_ms = clock::now_ms();
+    let text = "x".repeat(1024);
+    publish(&memory, "old", &text, now_ms).unwrap();
+    publish(&memory, "used", &text, now_ms).unwrap();
+    for turn in 1..=36 {
+        publish(&memory, "busy", &text, now_ms + turn).unwrap();
+    }
+    publish(&memory, "used", &text, now_ms + 60).unwrap();
+    let kept = |channel| memory.read(&name(channel), Start::Now, MOST).read.messages.len();
+    assert!(memory.weight.load(Ordering::Relaxed) <= 64 * 1024);
+    let before: Vec<_> = ["old", "used", "busy"].map(kept).to_vec();
+    assert_eq!(before[0], 1, "nothing was trimmed yet: {before:?}");
+    for turn in 100..110 {
+        publish(&memory, "busy", &text, now_ms + turn).unwrap();
+    }
+    assert!(memory.weight.load(Ordering::Relaxed) <= 64 * 1024);
+    assert_eq!(kept("old"), 0);
+    assert_eq!(kept("used"), 2);
+    let head = memory.position(&name("old"));
+    let lost = Position { epoch: head.epoch, offset: 0 };
+    let read = memory.read(&name("old"), Start::After(lost.into()), MOST).read;
+    assert_eq!(read.gap.map(|gap| gap.reason), Some(GapReason::Trimmed));
+}
+
+#[test]
+fn channels_with_messages_are_bounded() {
+    let memory = Memory::new(limits(|limits| limits.channels_max = 2));
+    publish(&memory, "a", "1", 1).unwrap();
+    publish(&memory, "b", "1", 1).unwrap();
+    assert_eq!(publish(&memory, "c", "1", 1), Err(PublishError::ChannelsFull { channels_max: 2 }));
+    publish(&memory, "a", "2", 1).unwrap();
+    sweep_all(&memory, 10_000);
+    publish(&memory, "c", "1", 10_000).unwrap();
+}
