@@ -134,7 +134,7 @@ impl Memory {
             turns -= 1;
             let Some((channel, seen_ms)) = queue.pop_front() else { return };
             let published_ms = channel.published_ms.load(Ordering::Relaxed);
-            if published_ms != seen_ms && queue.len() > 1 {
+            if published_ms != seen_ms && !queue.is_empty() {
                 queue.push_back((channel, published_ms));
                 continue;
             }
