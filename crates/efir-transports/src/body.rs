@@ -1,0 +1,82 @@
+//! The body of a response under somebody else's HTTP stack.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use efir_engine::polled::Polled;
+use http_body::{Frame, SizeHint};
+
+/// Bytes of one frame that is handed over; HTTP/2 stacks queue what they are given, without a limit of their own.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// All of an answer at once, or a response that lasts.
+pub struct Body(Kind);
+
+enum Kind {
+    Whole(Bytes),
+    Stream { polled: Box<Polled>, rest: Bytes, is_over: bool },
+}
+
+impl Body {
+    pub(crate) fn stream(polled: Polled) -> Self {
+        Self(Kind::Stream { polled: Box::new(polled), rest: Bytes::new(), is_over: false })
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Whole(bytes))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = match &mut self.0 {
+            Kind::Whole(bytes) => std::mem::take(bytes),
+            Kind::Stream { is_over: true, .. } => Bytes::new(),
+            Kind::Stream { polled, rest, is_over } => {
+                while rest.is_empty() && !*is_over {
+                    match ready!(polled.poll_piece(cx)) {
+                        Some(piece) => *rest = piece,
+                        None => *is_over = true,
+                    }
+                }
+                rest.split_to(rest.len().min(FRAME_BYTES_MAX))
+            }
+        };
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Stream { is_over, .. } => *is_over,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream { .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Kind::Whole(bytes) => f.debug_tuple("Whole").field(&bytes.len()).finish(),
+            Kind::Stream { .. } => f.write_str("Stream"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /info`: who answers, with which transports, limits, times and codes. All of it comes from the tables.
+
+use bytes::Bytes;
+use efir_core::CODES;
+use efir_engine::clock;
+use http::Response;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{Choice, TRANSPORTS, head, site::Site};
+
+#[derive(Serialize)]
+struct About<'a> {
+    name: &'a str,
+    version: &'a str,
+    page: Option<&'a str>,
+    time: u64,
+    is_draining: bool,
+    transports: Vec<Transport>,
+    limits: &'a RawValue,
+    times: &'a RawValue,
+    codes: Vec<CodeLine>,
+}
+
+#[derive(Serialize)]
+struct Transport {
+    name: &'static str,
+    summary: &'static str,
+    ends: &'static str,
+    chosen_by: String,
+}
+
+#[derive(Serialize)]
+struct CodeLine {
+    name: &'static str,
+    number: u16,
+    title: &'static str,
+    status: u16,
+    close: u16,
+    action: &'static str,
+    meaning: &'static str,
+}
+
+pub(crate) fn response(site: &Site) -> Response<Bytes> {
+    let options = site.options();
+    let or = |text: &'_ str, otherwise: &'static str| {
+        if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
+    };
+    let limits = RawValue::from_string(site.hub().limits().to_json()).unwrap_or_default();
+    let times = RawValue::from_string(site.hub().times().to_json()).unwrap_or_default();
+    let about = About {
+        name: &or(&options.name, "efir"),
+        version: &or(&options.version, env!("CARGO_PKG_VERSION")),
+        page: options.page.as_deref(),
+        time: clock::now_ms(),
+        is_draining: site.is_draining(),
+        transports: TRANSPORTS.iter().map(transport).collect(),
+        limits: &limits,
+        times: &times,
+        codes: CODES.iter().map(code).collect(),
+    };
+    // Strings, numbers and raw JSON always serialise.
+    let body = serde_json::to_vec(&about).unwrap_or_default();
+    head::json(body.into(), "no-store")
+}
+
+fn transport(row: &'static crate::TransportRow) -> Transport {
+    let chosen_by = match row.choice {
+        Choice::Upgrade => "Upgrade: websocket".to_owned(),
+        Choice::Accept(media) => format!("Accept: {media}"),
+        Choice::Wait => "?wait=SECONDS or Prefer: wait=SECONDS".to_owned(),
+        Choice::Otherwise => "nothing".to_owned(),
+    };
+    Transport { name: row.name, summary: row.summary, ends: row.ends, chosen_by }
+}
+
+fn code(row: &'static efir_core::CodeRow) -> CodeLine {
+    CodeLine {
+        name: row.name,
+        number: row.number,
+        title: row.title,
+        status: row.status,
+        close: row.close,
+        action: row.action.as_str(),
+        meaning: row.meaning,
+    }
+}

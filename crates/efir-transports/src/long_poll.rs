@@ -1,0 +1,173 @@
+//! Long polling: the request hangs until something comes, or until the hold time is over; then one answer ends it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use efir_core::{ReadMost, Start, Token, wire::Form};
+use efir_engine::{Exchange, Outbox, Reader, Turn};
+use http::{Response, header};
+use parking_lot::Mutex;
+
+use crate::{
+    head,
+    poll::{Answer, Found},
+    problem::Refused,
+    reply::{Asker, Held, Reply, TakeOver},
+    request::ReadRequest,
+    short_poll,
+    site::Site,
+};
+
+/// Bytes of further requests that may wait behind a held one.
+const PIPELINED_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the answer goes.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// Onto the socket, as HTTP/1.
+    Wire(TakeOver),
+    /// To somebody who waits for the exchange to end.
+    Slot(Slot),
+}
+
+pub(crate) type Slot = Arc<Mutex<Option<Response<Bytes>>>>;
+
+impl Way {
+    pub(crate) fn slot() -> Slot {
+        Slot::default()
+    }
+}
+
+/// One held poll.
+#[derive(Debug)]
+pub(crate) struct LongPoll {
+    answer: Answer,
+    most: ReadMost,
+    hold: Duration,
+    /// What is wrong with one of several channels is told at once to a first poll, which has no cursor yet; later ones hang as
+    /// usual and are told with the answer, so that a client that goes on asking for a bad channel does not spin.
+    is_told_at_once: bool,
+    /// When the hold is over; set when it begins.
+    end: Option<Instant>,
+    way: Way,
+}
+
+pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refused> {
+    if asked.is_head {
+        return short_poll::begin(site, asked);
+    }
+    let mut answer = Answer::of(&mut asked);
+    answer.applied = asked.wait.is_preferred.then_some(asked.wait);
+    let mut reader = Reader::new(site.hub().clone());
+    let mut is_first = true;
+    for (channel, start) in asked.scope.into_channels() {
+        is_first &= start == Start::Now;
+        reader.join(channel, start);
+    }
+    let exchange = LongPoll {
+        is_told_at_once: is_first && answer.has_problems(),
+        answer,
+        most: site.hub().limits().batch(asked.limit),
+        hold: Duration::from_millis(asked.wait.ms),
+        end: None,
+        way: Way::Slot(Way::slot()),
+    };
+    let asker = Asker { transport: asked.transport.name, client: asked.client, reader };
+    Ok(Reply::Held(Held::poll(asker, exchange)))
+}
+
+impl LongPoll {
+    pub(crate) fn answer_by(&mut self, way: Way) {
+        self.way = way;
+    }
+
+    fn say(&mut self, mut found: Found, reader: &Reader, out: &mut Outbox) -> Turn {
+        found.cursor = cursor(reader, self.answer.is_single());
+        let response = self.answer.response(&found, "no-store");
+        self.send(response, found.messages.is_empty(), out)
+    }
+
+    fn send(&mut self, mut response: Response<Bytes>, is_empty: bool, out: &mut Outbox) -> Turn {
+        if is_empty {
+            out.mark_empty_answer();
+        }
+        match &self.way {
+            Way::Wire(TakeOver { version, keep_alive }) => {
+                out.push_raw(head::serialise_whole(*version, *keep_alive, &mut response));
+                if *keep_alive { Turn::Reuse } else { Turn::Close }
+            }
+            Way::Slot(slot) => {
+                *slot.lock() = Some(response);
+                Turn::Close
+            }
+        }
+    }
+}
+
+/// Where a response stands: the cursor of its channel, or the token of its channels.
+pub(crate) fn cursor(reader: &Reader, is_single: bool) -> String {
+    if is_single {
+        return reader.cursors().next().map(|(_, cursor)| cursor.to_string()).unwrap_or_default();
+    }
+    Token::encode(reader.cursors())
+}
+
+impl Exchange for LongPoll {
+    fn form(&self) -> Form {
+        Form::Batch
+    }
+
+    fn is_plain_stream(&self) -> bool {
+        false
+    }
+
+    fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        self.end = Some(now + self.hold);
+        if self.is_told_at_once {
+            return self.say(Found::default(), reader, out);
+        }
+        Turn::Wait
+    }
+
+    fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let (taken, more) = reader.take(self.most);
+        if taken.is_empty() {
+            return Turn::Wait;
+        }
+        let mut found = Found { more, ..Found::default() };
+        for one in taken {
+            found.gaps.extend(one.gap);
+            found.messages.extend(one.messages);
+        }
+        self.say(found, reader, out)
+    }
+
+    fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        // The next request of the connection may stand behind this one, and is read once this one is answered.
+        if input.len() > PIPELINED_BYTES_MAX { Turn::Close } else { Turn::Wait }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.end
+    }
+
+    fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        if self.end.is_none_or(|end| end > now) {
+            return Turn::Wait;
+        }
+        self.say(Found::default(), reader, out)
+    }
+
+    fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let found = Found { cursor: cursor(reader, self.answer.is_single()), ..Found::default() };
+        let mut response = self.answer.response(&found, "no-store");
+        response.headers_mut().insert(header::RETRY_AFTER, 1.into());
+        if let Way::Wire(how) = &mut self.way {
+            how.keep_alive = false;
+        }
+        self.send(response, true, out)
+    }
+}

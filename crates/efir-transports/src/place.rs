@@ -1,0 +1,208 @@
+//! Which of our URLs a request is for, and which methods it has there.
+
+use bytes::Bytes;
+use efir_core::{ChannelName, Code, Problem};
+use http::{Method, request::Parts};
+
+use crate::{
+    info,
+    policy::{self, Cors},
+    problem::Refused,
+    publish::{self, collect},
+    query::{Query, decode_path},
+    reply::{CarrierHint, Reply},
+    request::{self, Channels, ReadRequest, Wanted},
+    site::Site,
+    socket,
+    upgrade::Upgrade,
+    websocket,
+};
+
+/// Bytes of a body that a read ignores; more is refused instead of being read.
+const IGNORED_BYTES_MAX: usize = 65_536;
+/// Bytes of the JSON body of `/subscribe`: 100 names of 255 bytes with their cursors fit well.
+const SUBSCRIBE_BYTES_MAX: usize = 1_048_576;
+
+/// What every step of an answer may look at.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) cors: Cors,
+    pub(crate) hint: CarrierHint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place<'a> {
+    /// `/channels/{channel}`, with the name as it stands in the path.
+    Channel(&'a str),
+    Subscribe,
+    Socket,
+    Info,
+    /// Below one of our paths, but nothing.
+    Nowhere,
+}
+
+pub(crate) fn owns(path: &str) -> bool {
+    place(path).is_some()
+}
+
+fn place(path: &str) -> Option<Place<'_>> {
+    let (first, rest) = match path.strip_prefix('/')?.split_once('/') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (path.strip_prefix('/')?, None),
+    };
+    let place = match (first, rest) {
+        ("channels", Some(name)) if !name.contains('/') => Place::Channel(name),
+        ("subscribe", None) => Place::Subscribe,
+        ("socket", None) => Place::Socket,
+        ("info", None) => Place::Info,
+        ("channels" | "subscribe" | "socket" | "info", _) => Place::Nowhere,
+        _ => return None,
+    };
+    Some(place)
+}
+
+impl Place<'_> {
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Channel(_) => "GET, HEAD, POST, PUT, OPTIONS",
+            Self::Subscribe => "GET, HEAD, POST, QUERY, OPTIONS",
+            Self::Socket => "GET, OPTIONS",
+            Self::Info | Self::Nowhere => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    fn has(self, method: &Method) -> bool {
+        // An extended CONNECT (RFC 8441) is the GET of a WebSocket over HTTP/2.
+        let name =
+            if method == Method::CONNECT && !matches!(self, Self::Info) { "GET" } else { method.as_str() };
+        self.methods().split(", ").any(|known| known == name)
+    }
+}
+
+pub(crate) async fn answer<B>(call: &Call<'_>, parts: &mut Parts, body: B) -> Result<Reply, Refused>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    call.site.policy().check_host(parts)?;
+    let path = parts.uri.path().to_owned();
+    let place = place(&path).unwrap_or(Place::Nowhere);
+    if place == Place::Nowhere {
+        let detail =
+            format!("there is nothing under {path:?}; a channel is /channels/NAME, the name percent-encoded");
+        return Err(Problem::new(Code::NotFound, detail).into());
+    }
+    if parts.method == Method::OPTIONS {
+        return Ok(Reply::Whole(call.cors.preflight(place.methods())));
+    }
+    if !place.has(&parts.method) {
+        let detail = format!("{} is not among the methods of {path:?}: {}", parts.method, place.methods());
+        return Err(Refused::with_allow(Problem::new(Code::MethodNotAllowed, detail), place.methods()));
+    }
+    if policy::is_unsafe(&parts.method) {
+        call.site.policy().check_origin(parts)?;
+    }
+    match place {
+        Place::Channel(name) => {
+            let name = decode_path(name);
+            match parts.method.as_str() {
+                "POST" | "PUT" => publish::publish(call.site, parts, &name, body).await,
+                _ => read(call, parts, Channels::One(&name), body).await,
+            }
+        }
+        Place::Subscribe if matches!(parts.method.as_str(), "POST" | "QUERY") => {
+            let (bytes_max, ms) = (SUBSCRIBE_BYTES_MAX, call.site.hub().times().body_ms_max);
+            let bytes =
+                collect(parts, body, publish::BodyMost { bytes_max, ms, limit: "subscribe_body_bytes_max" })
+                    .await?;
+            let wanted = Wanted::parse(&bytes)?;
+            read(call, parts, Channels::Listed(&wanted), http_body_util::Empty::<Bytes>::new()).await
+        }
+        Place::Subscribe => read(call, parts, Channels::FromQuery, body).await,
+        Place::Socket => socket::begin(call, parts),
+        Place::Info | Place::Nowhere => {
+            request::check_client(&Query::parse(parts.uri.query()))?;
+            Ok(Reply::Whole(info::response(call.site)))
+        }
+    }
+}
+
+async fn read<B>(
+    call: &Call<'_>,
+    parts: &mut Parts,
+    channels: Channels<'_>,
+    body: B,
+) -> Result<Reply, Refused>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let query = Query::parse(parts.uri.query());
+    let transport = request::negotiate(parts, &query)?;
+    let upgrade = if transport.choice == crate::Choice::Upgrade {
+        call.site.policy().check_origin(parts)?;
+        Some(Upgrade::accept(parts, call.hint)?)
+    } else {
+        // A body that nobody reads would be taken for the next request once the connection is ours.
+        if !body.is_end_stream() {
+            let ms = call.site.hub().times().body_ms_max;
+            let most =
+                publish::BodyMost { bytes_max: IGNORED_BYTES_MAX, ms, limit: "ignored_body_bytes_max" };
+            collect(parts, body, most).await?;
+        }
+        None
+    };
+    match (ReadRequest::parse(call, parts, &query, channels), upgrade) {
+        (Ok(asked), upgrade) => (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked }),
+        // A page sees nothing of a refused handshake, so it is told in the socket.
+        (Err(problem), Some(upgrade)) => Ok(websocket::refuse(call, upgrade, problem)),
+        (Err(problem), None) => Err(problem.into()),
+    }
+}
+
+/// The name of a channel, with the refused text in the problem.
+pub(crate) fn channel_name(bytes: &[u8]) -> Result<ChannelName, Problem> {
+    ChannelName::parse_bytes(bytes).map_err(|error| {
+        let shown: String = String::from_utf8_lossy(bytes).chars().take(64).collect();
+        Problem::new(Code::InvalidChannel, format!("{shown:?}: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let table = [
+            ("/channels/chat", Some(Place::Channel("chat"))),
+            ("/channels/a%2Fb", Some(Place::Channel("a%2Fb"))),
+            ("/channels/", Some(Place::Channel(""))),
+            ("/channels", Some(Place::Nowhere)),
+            ("/channels/a/b", Some(Place::Nowhere)),
+            ("/subscribe", Some(Place::Subscribe)),
+            ("/subscribe/", Some(Place::Nowhere)),
+            ("/socket", Some(Place::Socket)),
+            ("/info", Some(Place::Info)),
+            ("/", None),
+            ("", None),
+            ("/channelsx/chat", None),
+            ("/assets/channels/chat", None),
+        ];
+        for (path, expected) in table {
+            assert_eq!(place(path), expected, "{path}");
+            assert_eq!(owns(path), expected.is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn methods() {
+        let query = Method::from_bytes(b"QUERY").unwrap();
+        assert!(Place::Subscribe.has(&query));
+        assert!(!Place::Channel("a").has(&query));
+        assert!(Place::Channel("a").has(&Method::CONNECT));
+        assert!(Place::Channel("a").has(&Method::PUT));
+        assert!(!Place::Channel("a").has(&Method::DELETE));
+        assert!(!Place::Socket.has(&Method::HEAD));
+        assert!(!Place::Info.has(&Method::CONNECT));
+    }
+}

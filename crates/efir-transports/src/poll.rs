@@ -1,0 +1,89 @@
+//! What both polls answer: a batch, and the headers that say where and when to read on (docs/protocol.md §5.1, §5.2).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use efir_core::{Batch, ChannelName, Gap, Message, Problem};
+use http::{HeaderValue, Response, header};
+
+use crate::{
+    head,
+    policy::Cors,
+    request::{Next, ReadRequest, Wait},
+};
+
+/// What a poll found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) messages: Vec<Arc<Message>>,
+    /// The text of a cursor or token.
+    pub(crate) cursor: String,
+    pub(crate) more: bool,
+}
+
+/// How a poll's answer looks, whatever it finds.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    channel: Option<ChannelName>,
+    problems: Vec<Problem>,
+    next: Next,
+    cors: Cors,
+    pub(crate) applied: Option<Wait>,
+}
+
+impl Found {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gaps.is_empty() && self.messages.is_empty()
+    }
+}
+
+impl Answer {
+    /// Takes from the request what the answer needs.
+    pub(crate) fn of(asked: &mut ReadRequest) -> Self {
+        Self {
+            channel: asked.scope.only().cloned(),
+            problems: asked.scope.take_bad(),
+            next: asked.next.clone(),
+            cors: asked.cors.clone(),
+            applied: None,
+        }
+    }
+
+    /// Whether one channel is read, whose cursor then needs no token.
+    pub(crate) fn is_single(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// Whether there is something to tell even without a message.
+    pub(crate) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// The answer, 200.
+    pub(crate) fn response(&self, found: &Found, cache_control: &'static str) -> Response<Bytes> {
+        let batch = Batch {
+            channel: self.channel.as_ref(),
+            gaps: &found.gaps,
+            problems: &self.problems,
+            messages: &found.messages,
+            cursor: &found.cursor,
+            more: found.more,
+        };
+        let mut response = head::json(batch.to_bytes(), cache_control);
+        let headers = response.headers_mut();
+        if let Ok(cursor) = HeaderValue::from_str(&found.cursor) {
+            headers.insert(head::EFIR_CURSOR, cursor);
+        }
+        if let Some(link) = self.next.link(&found.cursor) {
+            headers.insert(header::LINK, link);
+        }
+        if let Some(wait) = self.applied
+            && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", wait.seconds()))
+        {
+            headers.insert(head::PREFERENCE_APPLIED, applied);
+        }
+        self.cors.apply(headers);
+        response
+    }
+}

@@ -1,0 +1,232 @@
+//! Publishing by POST or PUT: the body is the payload, its `Content-Type` says of which kind (docs/protocol.md §6).
+
+use std::{future::poll_fn, pin::pin, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use efir_core::{Code, Payload, PayloadError, Problem, wire};
+use efir_engine::Publish;
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+
+use crate::{head, place::channel_name, problem::Refused, query::Query, reply::Reply, request, site::Site};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of an idempotency key.
+const KEY_BYTES_MAX: usize = 128;
+
+/// How much of a body is read, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyMost {
+    pub(crate) bytes_max: usize,
+    pub(crate) ms: u64,
+    /// The name of the limit in problems.
+    pub(crate) limit: &'static str,
+}
+
+/// What a `Content-Type` makes of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    /// Said to be text: refused when it is not.
+    Text,
+    /// Nothing said, or curl's default: text if it is.
+    TextOrBytes,
+    Bytes,
+}
+
+pub(crate) async fn publish<B>(site: &Site, parts: &Parts, name: &[u8], body: B) -> Result<Reply, Refused>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let channel = channel_name(name)?;
+    request::check_client(&Query::parse(parts.uri.query()))?;
+    let key = key(&parts.headers)?;
+    let kind = Kind::of(&parts.headers)?;
+    let most = BodyMost {
+        bytes_max: site.hub().limits().message_bytes_max,
+        ms: site.hub().times().body_ms_max,
+        limit: "message_bytes_max",
+    };
+    let payload = kind.payload(collect(parts, body, most).await?).map_err(|error| payload_problem(&error))?;
+    let publish = Publish { channel: &channel, payload: &payload, key, from: None };
+    let receipt =
+        site.hub().publish(&publish).map_err(|error| error.problem().with_channel(channel.clone()))?;
+    let mut response = head::json(wire::receipt::to_json(&receipt), "no-store");
+    if let Ok(cursor) = HeaderValue::from_str(&receipt.position.to_string()) {
+        response.headers_mut().insert(head::EFIR_CURSOR, cursor);
+    }
+    Ok(Reply::Whole(response))
+}
+
+/// What is wrong with a payload, as a problem.
+pub(crate) fn payload_problem(error: &PayloadError) -> Problem {
+    Problem::new(error.code(), format!("the payload is {error}"))
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if encodings.map(HeaderValue::as_bytes).any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+            let detail = "a body with Content-Encoding is not accepted; send it as it is";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::TextOrBytes) };
+        let Ok(content_type) = content_type.to_str() else { return Ok(Self::Bytes) };
+        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        Ok(match media.as_str() {
+            "" | "application/x-www-form-urlencoded" => Self::TextOrBytes,
+            "application/json" => Self::Json,
+            _ if media.ends_with("+json") => Self::Json,
+            _ if media.starts_with("text/") => Self::Text,
+            _ => Self::Bytes,
+        })
+    }
+
+    fn payload(self, body: Bytes) -> Result<Payload, PayloadError> {
+        match self {
+            Self::Json => Payload::json(body),
+            Self::Text => Payload::text(body),
+            Self::TextOrBytes => Ok(Payload::text(body.clone()).unwrap_or_else(|_| Payload::bytes(body))),
+            Self::Bytes => Ok(Payload::bytes(body)),
+        }
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(first) = keys.next() else { return Ok(None) };
+    let key = first.to_str().ok().filter(|key| is_key(key) && keys.next().is_none());
+    key.map(Some).ok_or_else(|| invalid_key("Idempotency-Key"))
+}
+
+/// 1–128 bytes of visible ASCII.
+pub(crate) fn is_key(key: &str) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+pub(crate) fn invalid_key(name: &str) -> Problem {
+    Problem::new(
+        Code::InvalidKey,
+        format!("`{name}` is one text of 1 to {KEY_BYTES_MAX} visible ASCII characters"),
+    )
+}
+
+/// Reads a body, but never more of it than is allowed.
+///
+/// # Errors
+/// `payload_too_large` before anything is read where the length is declared; `request_timeout`.
+pub(crate) async fn collect<B>(parts: &Parts, body: B, most: BodyMost) -> Result<Bytes, Problem>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let too_large = |bytes: &str| {
+        let detail = format!("the payload has {bytes} bytes; at most {} are allowed", most.bytes_max);
+        Problem::new(Code::PayloadTooLarge, detail).with_limit(most.limit, most.bytes_max as u64)
+    };
+    let declared = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared = declared.or(body.size_hint().exact()).unwrap_or(0);
+    if declared > most.bytes_max as u64 {
+        return Err(too_large(&declared.to_string()));
+    }
+    let mut body = pin!(body);
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let read = async {
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let Ok(frame) = frame else { return Err(cut_off()) };
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + rest.len() + data.len() > most.bytes_max {
+                return Err(too_large(&format!("more than {}", most.bytes_max)));
+            }
+            // A body that comes in one piece, as almost all do, is not copied.
+            if first.is_empty() && rest.is_empty() {
+                first = data;
+            } else {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+                rest.extend_from_slice(data.chunk());
+            }
+        }
+        Ok(if rest.is_empty() { first } else { rest.freeze() })
+    };
+    let timeout =
+        || Problem::new(Code::RequestTimeout, format!("the body did not arrive within {} ms", most.ms));
+    tokio::time::timeout(Duration::from_millis(most.ms), read).await.map_err(|_| timeout())?
+}
+
+fn cut_off() -> Problem {
+    Problem::new(Code::InvalidRequest, "the body broke off")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn content_types() {
+        let table = [
+            (None, Kind::TextOrBytes),
+            (Some(""), Kind::TextOrBytes),
+            (Some("application/json"), Kind::Json),
+            (Some("Application/JSON; charset=utf-8"), Kind::Json),
+            (Some("application/activity+json"), Kind::Json),
+            (Some("application/x-www-form-urlencoded"), Kind::TextOrBytes),
+            (Some("text/plain"), Kind::Text),
+            (Some("text/plain;charset=UTF-8"), Kind::Text),
+            (Some("text/html"), Kind::Text),
+            (Some("application/octet-stream"), Kind::Bytes),
+            (Some("image/png"), Kind::Bytes),
+            (Some("application/jsonx"), Kind::Bytes),
+        ];
+        for (content_type, kind) in table {
+            let headers = content_type.map(|value| headers(&[("content-type", value)])).unwrap_or_default();
+            assert_eq!(Kind::of(&headers).unwrap(), kind, "{content_type:?}");
+        }
+        assert!(Kind::of(&headers(&[("content-encoding", "gzip")])).is_err());
+        assert!(Kind::of(&headers(&[("content-encoding", "identity")])).is_ok());
+    }
+
+    #[test]
+    fn bytes_that_are_not_text() {
+        let bytes = Bytes::from_static(b"\xff\xfe");
+        assert!(matches!(Kind::Text.payload(bytes.clone()), Err(PayloadError::NotUtf8 { .. })));
+        assert_eq!(Kind::TextOrBytes.payload(bytes.clone()), Ok(Payload::Bytes(bytes.clone())));
+        assert_eq!(Kind::Bytes.payload(bytes.clone()), Ok(Payload::Bytes(bytes)));
+        assert_eq!(Kind::TextOrBytes.payload(Bytes::new()), Ok(Payload::Text(Bytes::new())));
+        assert!(Kind::Json.payload(Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn keys() {
+        let long: &'static str = Box::leak("k".repeat(129).into_boxed_str());
+        for (value, is_good) in
+            [("k", true), ("a-b_c~\"x\"", true), ("", false), ("a b", false), ("ключ", false), (long, false)]
+        {
+            let Ok(value) = HeaderValue::from_str(value) else { continue };
+            let mut headers = HeaderMap::new();
+            headers.insert(IDEMPOTENCY_KEY, value.clone());
+            assert_eq!(key(&headers).is_ok(), is_good, "{value:?}");
+            headers.append(IDEMPOTENCY_KEY, value);
+            assert!(key(&headers).is_err());
+        }
+        assert_eq!(key(&HeaderMap::new()).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_refused() {
+        let most = BodyMost { bytes_max: 3, ms: 1_000, limit: "message_bytes_max" };
+        let parts = http::Request::new(()).into_parts().0;
+        let full = |text: &'static str| http_body_util::Full::new(Bytes::from_static(text.as_bytes()));
+        assert_eq!(collect(&parts, full("abc"), most).await.unwrap(), "abc");
+        let problem = collect(&parts, full("abcd"), most).await.unwrap_err();
+        assert_eq!((problem.code, problem.limit), (Code::PayloadTooLarge, Some(("message_bytes_max", 3))));
+    }
+}

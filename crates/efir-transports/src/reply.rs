@@ -1,0 +1,218 @@
+//! What [`crate::handle`] gives: a whole answer, or one that lasts and is handed to a carrier.
+//!
+//! Two carriers, one contract: a socket that a worker took over from HTTP/1 ([`Held::take_over`]), or a body that somebody else's
+//! HTTP stack polls ([`Held::into_response`]). The exchange inside is the same.
+
+use std::future::poll_fn;
+
+use bytes::{Bytes, BytesMut};
+use efir_engine::{Exchange, Framing, Reader, polled, polled::Polled};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use hyper_util::rt::TokioIo;
+
+use crate::{
+    body::Body,
+    head,
+    long_poll::{LongPoll, Way},
+    policy::Cors,
+    problem,
+    upgrade::Upgrade,
+};
+
+/// Which carrier an answer that lasts will get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CarrierHint {
+    /// The socket itself, by [`Held::take_over`]: possible for HTTP/1 in a server of our own.
+    Slab,
+    /// A polled body, by [`Held::into_response`].
+    Polled,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Reply {
+    /// All of it.
+    Whole(Response<Bytes>),
+    /// Its beginning; the rest comes by and by.
+    Held(Held),
+}
+
+/// A response that lasts, before it has a carrier. Dropping it leaves all channels.
+#[derive(Debug)]
+pub struct Held(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    transport: &'static str,
+    client: Option<Box<str>>,
+    reader: Reader,
+    kind: Kind,
+}
+
+enum Kind {
+    Stream { headers: HeaderMap, exchange: Box<dyn Exchange> },
+    Poll(Box<LongPoll>),
+    Socket { upgrade: Upgrade, cors: Cors, exchange: Box<dyn Exchange> },
+}
+
+/// How the request of a taken-over connection came.
+#[derive(Debug, Clone, Copy)]
+pub struct TakeOver {
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// Whether the connection may carry a further request.
+    pub keep_alive: bool,
+}
+
+/// All that a worker needs to carry a response.
+pub struct Taken {
+    /// Status line and headers; empty for held polls, which write their own when they answer.
+    pub head: Bytes,
+    /// How frames are put on the wire.
+    pub framing: Framing,
+    /// What goes out and when it ends.
+    pub exchange: Box<dyn Exchange>,
+    /// What it is owed.
+    pub reader: Reader,
+    /// The client speaks WebSocket frames from now on.
+    pub is_socket: bool,
+}
+
+impl Held {
+    pub(crate) fn stream(asked: Asker, headers: HeaderMap, exchange: Box<dyn Exchange>) -> Self {
+        Self::new(asked, Kind::Stream { headers, exchange })
+    }
+
+    pub(crate) fn poll(asked: Asker, exchange: LongPoll) -> Self {
+        Self::new(asked, Kind::Poll(Box::new(exchange)))
+    }
+
+    pub(crate) fn socket(asked: Asker, upgrade: Upgrade, cors: Cors, exchange: Box<dyn Exchange>) -> Self {
+        Self::new(asked, Kind::Socket { upgrade, cors, exchange })
+    }
+
+    fn new(asked: Asker, kind: Kind) -> Self {
+        let Asker { transport, client, reader } = asked;
+        Self(Box::new(Inner { transport, client, reader, kind }))
+    }
+
+    /// The name of the transport, for metrics.
+    pub fn transport(&self) -> &'static str {
+        self.0.transport
+    }
+
+    /// The valid `client=` of the request, whose traffic is counted.
+    pub fn client(&self) -> Option<&str> {
+        self.0.client.as_deref()
+    }
+
+    /// Whether the client speaks WebSocket frames from now on.
+    pub fn is_socket(&self) -> bool {
+        matches!(self.0.kind, Kind::Socket { .. })
+    }
+
+    /// For a carrier that writes HTTP/1 to the socket itself.
+    pub fn take_over(self, how: TakeOver) -> Taken {
+        let Inner { reader, kind, .. } = *self.0;
+        let taken = |head, framing, exchange, is_socket| Taken { head, framing, exchange, reader, is_socket };
+        match kind {
+            Kind::Stream { mut headers, exchange } => {
+                // A stream is the last answer on its connection: browsers come back after minutes, on any other.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                let framing = if how.version == Version::HTTP_10 { Framing::Plain } else { Framing::Chunked };
+                if framing == Framing::Chunked {
+                    headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+                }
+                taken(
+                    head::serialise(how.version, StatusCode::OK, &headers).freeze(),
+                    framing,
+                    exchange,
+                    false,
+                )
+            }
+            Kind::Poll(mut exchange) => {
+                exchange.answer_by(Way::Wire(how));
+                taken(Bytes::new(), Framing::Plain, exchange, false)
+            }
+            Kind::Socket { upgrade, cors, exchange } => {
+                let (status, mut headers) = upgrade.head();
+                cors.apply(&mut headers);
+                // The frame of a WebSocket is whole as it is: chunk headers belong to the forms that have them.
+                taken(
+                    head::serialise(how.version, status, &headers).freeze(),
+                    Framing::Chunked,
+                    exchange,
+                    true,
+                )
+            }
+        }
+    }
+
+    /// For somebody else's HTTP stack: the response with a body that is polled. A held poll is awaited; dropping the future ends it.
+    /// A WebSocket goes on in a task of its own once the connection is upgraded.
+    pub async fn into_response(self) -> Response<Body> {
+        let Inner { reader, kind, .. } = *self.0;
+        match kind {
+            Kind::Stream { headers, exchange } => {
+                let mut response = Response::new(Body::stream(Polled::new(exchange, reader)));
+                *response.headers_mut() = headers;
+                response
+            }
+            Kind::Poll(mut exchange) => {
+                let slot = Way::slot();
+                exchange.answer_by(Way::Slot(slot.clone()));
+                let mut polled = Polled::new(exchange, reader);
+                while poll_fn(|cx| polled.poll_piece(cx)).await.is_some() {}
+                let answer = slot.lock().take();
+                answer.unwrap_or_else(problem::overloaded).map(Body::from)
+            }
+            Kind::Socket { mut upgrade, cors, exchange } => {
+                let (status, mut headers) = upgrade.head();
+                cors.apply(&mut headers);
+                let mut response = Response::new(Body::from(Bytes::new()));
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                if let Some(on_upgrade) = upgrade.on_upgrade.take() {
+                    let polled = Polled::new(exchange, reader);
+                    tokio::spawn(async move {
+                        // A client that leaves before the upgrade needs no answer.
+                        let Ok(upgraded) = on_upgrade.await else { return };
+                        if let Err(error) =
+                            polled::carry(TokioIo::new(upgraded), polled, BytesMut::new()).await
+                        {
+                            tracing::debug!(%error, "a socket broke");
+                        }
+                    });
+                }
+                response
+            }
+        }
+    }
+}
+
+/// Who asked for a response that lasts, and what it reads.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) transport: &'static str,
+    pub(crate) client: Option<Box<str>>,
+    pub(crate) reader: Reader,
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stream { .. } => "Stream",
+            Self::Poll(_) => "Poll",
+            Self::Socket { .. } => "Socket",
+        })
+    }
+}
+
+impl std::fmt::Debug for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Taken")
+            .field("framing", &self.framing)
+            .field("is_socket", &self.is_socket)
+            .finish_non_exhaustive()
+    }
+}

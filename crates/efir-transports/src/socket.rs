@@ -1,0 +1,164 @@
+//! WebSocket on `/socket`: one connection, many channels, JSON commands with replies (docs/protocol.md §8). A command is one line of
+//! [`COMMANDS`]; what it refuses concerns that command only.
+
+mod command;
+mod history;
+mod publish;
+mod subscribe;
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use efir_core::{
+    Code, Problem, Reply as CommandReply,
+    wire::{Control, Form},
+};
+use efir_engine::{Exchange, Outbox, Reader, Turn, clock};
+use http::{Method, request::Parts};
+
+use crate::{
+    peer::{self, Heard, Peer},
+    place::Call,
+    problem::Refused,
+    query::Query,
+    reply::{Asker, Held, Reply},
+    request, stream,
+    upgrade::{self, Upgrade},
+    websocket,
+};
+
+/// What a command may have besides its payload, which itself may be twice as long when it is escaped.
+const COMMAND_BYTES_MORE: usize = 16 * 1024;
+
+/// The commands and what carries them out.
+const COMMANDS: &[(&str, Command)] = &[
+    ("subscribe", subscribe::subscribe),
+    ("unsubscribe", subscribe::unsubscribe),
+    ("publish", publish::publish),
+    ("history", history::history),
+    ("ping", ping),
+];
+
+type Command = fn(&mut Desk<'_>, &str) -> Result<(), Problem>;
+
+/// Where one command is carried out.
+struct Desk<'a> {
+    reader: &'a mut Reader,
+    out: &'a mut Outbox,
+    /// The command's id, as JSON.
+    id: &'a str,
+}
+
+struct Socket {
+    peer: Peer,
+}
+
+pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused> {
+    if !upgrade::is_asked(parts) || parts.method == Method::HEAD {
+        return Err(Problem::new(Code::UpgradeRequired, "/socket speaks WebSocket only").into());
+    }
+    call.site.policy().check_origin(parts)?;
+    let upgrade = Upgrade::accept(parts, call.hint)?;
+    let query = Query::parse(parts.uri.query());
+    let client = match request::check_client(&query) {
+        Ok(client) => client.map(Box::from),
+        Err(problem) => return Ok(websocket::refuse(call, upgrade, problem)),
+    };
+    let hub = call.site.hub();
+    let bytes_max = hub.limits().message_bytes_max.saturating_mul(2).saturating_add(COMMAND_BYTES_MORE);
+    let asker = Asker { transport: "websocket", client, reader: Reader::new(hub.clone()) };
+    let exchange = Socket { peer: Peer::new(bytes_max) };
+    Ok(Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(exchange))))
+}
+
+impl Desk<'_> {
+    fn reply(&mut self, reply: CommandReply<'_>) {
+        self.out.push_control(&Control::Reply { id: self.id, reply }.encode(Form::WebSocket));
+    }
+}
+
+fn carry_out(text: &Bytes, reader: &mut Reader, out: &mut Outbox) {
+    let parsed = command::parse(text);
+    let refused = match parsed.command {
+        Ok((name, fields)) => {
+            let mut desk = Desk { reader, out, id: parsed.id };
+            match COMMANDS.iter().find(|(known, _)| *known == name) {
+                Some((_, run)) => run(&mut desk, fields).err(),
+                None => Some(unknown(&name)),
+            }
+        }
+        Err(problem) => Some(problem),
+    };
+    if let Some(problem) = refused {
+        out.push_control(&Control::Refusal { id: parsed.id, problem: &problem }.encode(Form::WebSocket));
+    }
+}
+
+fn unknown(name: &str) -> Problem {
+    let name: String = name.chars().take(64).collect();
+    let known: Vec<_> = COMMANDS.iter().map(|(known, _)| *known).collect();
+    Problem::new(Code::UnknownCommand, format!("{name:?} is no command; there are {}", known.join(", ")))
+}
+
+fn ping(desk: &mut Desk<'_>, _fields: &str) -> Result<(), Problem> {
+    desk.reply(CommandReply::Pong { time_ms: clock::now_ms() });
+    Ok(())
+}
+
+impl Exchange for Socket {
+    fn form(&self) -> Form {
+        Form::WebSocket
+    }
+
+    fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let (times, limits) = (reader.hub().times(), reader.hub().limits());
+        self.peer.begin(now, times);
+        let hello = Control::HelloSocket {
+            heartbeat_ms: times.heartbeat_ms,
+            channels_max: limits.socket_channels_max,
+        };
+        out.push_control(&hello.encode(Form::WebSocket));
+        Turn::Wait
+    }
+
+    fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        reader.pull(Form::WebSocket, out);
+        Turn::Wait
+    }
+
+    fn receive(&mut self, input: &mut BytesMut, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        loop {
+            match self.peer.hear(input, out) {
+                Ok(None) => return Turn::Wait,
+                Ok(Some(Heard::Text(text))) => carry_out(&text, reader, out),
+                Ok(Some(Heard::Binary(_))) => {
+                    let problem =
+                        Problem::new(Code::InvalidCommand, "commands are text frames, not binary ones");
+                    return peer::part(&problem.with_ordinal(self.peer.ordinal()), 1003, out);
+                }
+                Err(turn) => return turn,
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.peer.due()
+    }
+
+    fn tick(&mut self, now: Instant, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+        match self.peer.tick(now, out) {
+            Ok(true) => {
+                let heartbeat = Control::Heartbeat { time_ms: clock::now_ms(), cursor: None };
+                out.push_volatile(&heartbeat.encode(Form::WebSocket));
+            }
+            Ok(false) => {}
+            Err(turn) => return turn,
+        }
+        Turn::Wait
+    }
+
+    fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let problem = stream::draining(reader.hub().times());
+        peer::part(&problem, problem.row().close, out)
+    }
+}

@@ -1,0 +1,143 @@
+//! WebSocket on `/channels/{channel}`: messages come as text frames, and what the client sends is published. On `/subscribe` it only
+//! reads. Frames, pings and closing are in [`crate::peer`]; many channels with commands in [`crate::socket`].
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use efir_core::{
+    ChannelName, Code, Payload, Problem, Receipt,
+    wire::{Control, Form},
+};
+use efir_engine::{Exchange, Hub, Outbox, Publish, Reader, Turn};
+
+use crate::{
+    peer::{self, Farewell, Heard, Peer},
+    place::Call,
+    problem::Refused,
+    publish::payload_problem,
+    reply::{Asker, Held, Reply},
+    request::{ReadRequest, Sent},
+    site::Site,
+    stream,
+    upgrade::Upgrade,
+};
+
+/// A socket that reads one channel and publishes to it, or reads several.
+struct ChannelSocket {
+    peer: Peer,
+    /// Where to publish; `None` on a socket of several channels.
+    channel: Option<ChannelName>,
+    sent: Sent,
+    /// What is wrong with single channels; told once.
+    bad: Vec<Problem>,
+}
+
+pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refused> {
+    let Some(upgrade) = asked.upgrade.take() else {
+        return Err(Problem::new(Code::UpgradeRequired, "a WebSocket begins with a handshake").into());
+    };
+    let bad = asked.scope.take_bad();
+    let exchange = ChannelSocket {
+        peer: Peer::new(site.hub().limits().message_bytes_max),
+        channel: asked.scope.only().cloned(),
+        sent: asked.sent,
+        bad,
+    };
+    let mut reader = Reader::new(site.hub().clone());
+    for (channel, start) in asked.scope.into_channels() {
+        reader.join(channel, start);
+    }
+    let asker = Asker { transport: asked.transport.name, client: asked.client, reader };
+    Ok(Reply::Held(Held::socket(asker, upgrade, asked.cors, Box::new(exchange))))
+}
+
+/// Accepts the handshake to say in the socket what is wrong.
+pub(crate) fn refuse(call: &Call<'_>, upgrade: Upgrade, problem: Problem) -> Reply {
+    let reader = Reader::new(call.site.hub().clone());
+    let asker = Asker { transport: "websocket", client: None, reader };
+    Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(Farewell(problem))))
+}
+
+impl ChannelSocket {
+    fn publish(&self, heard: Heard, hub: &Hub) -> Result<Receipt, Problem> {
+        let Some(channel) = &self.channel else {
+            let detail =
+                "a socket of several channels only reads; publish on /channels/{channel} or on /socket";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        };
+        let payload = match heard {
+            Heard::Text(text) if self.sent.is_json => Payload::json(text),
+            Heard::Text(text) => Payload::text(text),
+            Heard::Binary(bytes) => Ok(Payload::bytes(bytes)),
+        };
+        let payload = payload.map_err(|error| payload_problem(&error))?;
+        let publish = Publish { channel, payload: &payload, key: None, from: None };
+        hub.publish(&publish).map_err(|error| error.problem())
+    }
+
+    fn answer(&self, published: Result<Receipt, Problem>, out: &mut Outbox) {
+        let ordinal = self.peer.ordinal();
+        match published {
+            Ok(receipt) if self.sent.is_acknowledged => {
+                out.push_control(&Control::Ack { ordinal, receipt: &receipt }.encode(Form::WebSocket));
+            }
+            Ok(_) => {}
+            Err(problem) => {
+                out.push_control(&Control::Problem(&problem.with_ordinal(ordinal)).encode(Form::WebSocket));
+            }
+        }
+    }
+}
+
+impl Exchange for ChannelSocket {
+    fn form(&self) -> Form {
+        Form::WebSocket
+    }
+
+    fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        self.peer.begin(now, reader.hub().times());
+        out.push_control(&stream::hello(reader, self.channel.is_some(), Form::WebSocket));
+        for problem in std::mem::take(&mut self.bad) {
+            out.push_control(&Control::Problem(&problem).encode(Form::WebSocket));
+        }
+        Turn::Wait
+    }
+
+    fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        reader.pull(Form::WebSocket, out);
+        Turn::Wait
+    }
+
+    fn receive(&mut self, input: &mut BytesMut, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        loop {
+            match self.peer.hear(input, out) {
+                Ok(None) => return Turn::Wait,
+                Ok(Some(heard)) => {
+                    let published = self.publish(heard, reader.hub());
+                    self.answer(published, out);
+                }
+                Err(turn) => return turn,
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.peer.due()
+    }
+
+    fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        match self.peer.tick(now, out) {
+            Ok(true) => {
+                out.push_volatile(&stream::heartbeat(reader, self.channel.is_some(), Form::WebSocket))
+            }
+            Ok(false) => {}
+            Err(turn) => return turn,
+        }
+        Turn::Wait
+    }
+
+    fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let problem = stream::draining(reader.hub().times());
+        peer::part(&problem, problem.row().close, out)
+    }
+}
