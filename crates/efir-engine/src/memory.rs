@@ -6,7 +6,7 @@
 //! which offset 1 was already another message, and an old cursor would be served silently wrong.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -53,8 +53,9 @@ pub(crate) struct Memory {
     weight: AtomicUsize,
     /// Channels that keep at least one message.
     channels: AtomicUsize,
-    /// Channels by the time of their last publish, roughly: an entry that was published to since goes to the back.
-    least_recent: Mutex<VecDeque<(Arc<Channel>, u64)>>,
+    /// Channels by the time of a publish, which may not be their last: whoever comes first is looked at again before it is trimmed.
+    least_recent: Mutex<BTreeMap<(u64, u64), Arc<Channel>>>,
+    next_entry: AtomicU64,
     /// Names of stubs, oldest first.
     stubs: Mutex<VecDeque<ChannelName>>,
     next_sweep: AtomicUsize,
@@ -72,6 +73,7 @@ impl Memory {
             weight: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
             least_recent: Mutex::default(),
+            next_entry: AtomicU64::new(0),
             stubs: Mutex::default(),
             next_sweep: AtomicUsize::new(0),
         }
@@ -132,10 +134,10 @@ impl Memory {
         let mut turns = queue.len() * 2 + 1;
         while self.weight.load(Ordering::Relaxed) > goal && turns > 0 {
             turns -= 1;
-            let Some((channel, seen_ms)) = queue.pop_front() else { return };
+            let Some(((seen_ms, entry), channel)) = queue.pop_first() else { return };
             let published_ms = channel.published_ms.load(Ordering::Relaxed);
-            if published_ms != seen_ms && !queue.is_empty() {
-                queue.push_back((channel, published_ms));
+            if published_ms != seen_ms {
+                queue.insert((published_ms, entry), channel);
                 continue;
             }
             let is_empty = channel.with(|state| {
@@ -147,7 +149,7 @@ impl Memory {
             });
             match is_empty {
                 true => channel.is_queued.store(false, Ordering::Relaxed),
-                false => queue.push_front((channel, published_ms)),
+                false => _ = queue.insert((published_ms, entry), channel),
             }
         }
     }
@@ -159,7 +161,8 @@ impl Memory {
 
     fn queue(&self, channel: &Arc<Channel>, now_ms: u64) {
         if !channel.is_queued.swap(true, Ordering::Relaxed) {
-            self.least_recent.lock().push_back((Arc::clone(channel), now_ms));
+            let entry = self.next_entry.fetch_add(1, Ordering::Relaxed);
+            self.least_recent.lock().insert((now_ms, entry), Arc::clone(channel));
         }
     }
 
@@ -312,7 +315,7 @@ impl Broker for Memory {
         self.cap_stubs();
         let mut queue = self.least_recent.lock();
         if queue.len() > 2 * self.channels.load(Ordering::Relaxed) + 1024 {
-            queue.retain(|(channel, _)| {
+            queue.retain(|_, channel| {
                 let is_empty = channel.with(|state| state.log.is_empty());
                 if is_empty {
                     channel.is_queued.store(false, Ordering::Relaxed);
