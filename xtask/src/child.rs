@@ -1,6 +1,6 @@
 //! Running other programs: their output is shown as it comes, counted, and a stage that hangs is ended.
 
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -63,13 +63,12 @@ pub(crate) fn run_with(
         }
     });
     let (mut tally, mut notes) = (Tally::default(), Vec::new());
-    let mut output = std::io::stdout();
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line?;
-            output.write_all(&line)?;
-            output.write_all(b"\n")?;
-            read_line(&String::from_utf8_lossy(&line), &mut tally, &mut notes);
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            read_line(&line, &mut tally, &mut notes);
         }
     }
     let success = child.wait()?.success();

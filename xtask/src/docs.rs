@@ -8,6 +8,7 @@ use anyhow::Result;
 use efir_core::{CODES, LIMITS, LimitRow, TIMES};
 
 use crate::Verdict;
+use crate::paper::grouped;
 use crate::root::root;
 
 /// A generated page: its name in docs/reference and its text.
@@ -71,19 +72,6 @@ fn table(text: &mut String, rows: &[LimitRow]) {
     }
 }
 
-/// `65536` → `65,536`.
-fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,13 +81,5 @@ mod tests {
         assert!(CODES.iter().all(|row| codes().text.contains(&format!("| `{}` |", row.name))));
         let rows = LIMITS.iter().chain(TIMES);
         assert!(rows.into_iter().all(|row| limits().text.contains(&format!("| `{}` |", row.name))));
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(
-            [0, 999, 1000, 65_536, 1_048_576].map(grouped),
-            ["0", "999", "1,000", "65,536", "1,048,576"]
-        );
     }
 }

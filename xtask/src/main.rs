@@ -4,11 +4,15 @@
 //! is what continuous integration runs.
 
 mod backends;
+mod bench;
 mod browsers;
 mod check;
 mod child;
 mod docs;
+mod evidence;
 mod install;
+mod load;
+mod paper;
 mod root;
 mod server;
 mod tally;
@@ -57,6 +61,24 @@ const COMMANDS: &[Command] = &[
         arguments: "[FILE…]",
         about: "the browser tests: Chromium and Firefox",
         run: browsers::run,
+    },
+    Command {
+        name: "bench",
+        arguments: "[--quick]",
+        about: "CPU a message and memory a connection, into docs/benchmarks.md",
+        run: bench::run,
+    },
+    Command {
+        name: "bench",
+        arguments: "[--quick]",
+        about: "CPU a message and memory a connection, into docs/benchmarks.md",
+        run: bench::run,
+    },
+    Command {
+        name: "evidence",
+        arguments: "ROW",
+        about: "one long run, into docs/reliability.md",
+        run: evidence::run,
     },
     Command {
         name: "docs",

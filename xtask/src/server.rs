@@ -1,7 +1,7 @@
 //! A server of our own to measure and test against: started on a free loopback port, ended when dropped.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,18 +23,23 @@ impl Server {
     /// # Errors
     /// When it cannot be started, ends at once, or does not answer in time.
     pub(crate) fn start(binary: &Path) -> Result<Self> {
-        Self::start_by(Command::new(binary), SocketAddr::from(([127, 0, 0, 1], free_port()?)))
+        Self::start_by(Command::new(binary), &[], free_port()?)
     }
 
-    /// Starts it by a command to which `serve --listen ADDRESS` is added, so that it can be pinned or configured.
+    /// Starts it by a command to which `serve` is added, so that the environment can configure it. It listens on
+    /// 127.0.0.1 and on `others`.
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub(crate) fn start_by(mut command: Command, address: SocketAddr) -> Result<Self> {
-        command.args(["serve", "--listen", &address.to_string()]);
+    pub(crate) fn start_by(mut command: Command, others: &[Ipv4Addr], port: u16) -> Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        command.args(["serve", "--log", "warn", "--listen", &address.to_string()]);
+        for other in others {
+            command.args(["--listen", &format!("{other}:{port}")]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
-        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], address.port())) };
+        let mut server = Self { child, address };
         let deadline = Instant::now() + START_MAX;
         loop {
             if get(server.address, "/info").is_ok() {

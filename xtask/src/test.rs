@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::child::{self, cargo};
-use crate::root::root;
+use crate::root::{debug_efir, root};
 use crate::tally::Tally;
-use crate::{Verdict, backends, browsers, docs, install, tidy};
+use crate::{Verdict, backends, browsers, docs, evidence, install, tidy};
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
 struct Stage {
@@ -30,6 +30,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "matrix", run: matrix },
     Stage { name: "reference", run: reference },
     Stage { name: "examples", run: examples },
+    Stage { name: "vanish", run: vanish },
     Stage { name: "browsers", run: e2e },
 ];
 
@@ -206,6 +207,13 @@ fn examples(report: &mut Report) -> Result<()> {
         report.one(browsers::npm("examples/react").args(["run", "build"]))?;
     }
     Ok(())
+}
+
+fn vanish(report: &mut Report) -> Result<()> {
+    let broken = evidence::quick_vanish(&debug_efir())?;
+    let held = broken.is_empty();
+    report.notes.extend(broken);
+    report.count(Tally::one(held))
 }
 
 fn e2e(report: &mut Report) -> Result<()> {

@@ -1,0 +1,356 @@
+//! Connections open on every transport; half of them vanish: some by a reset, some in silence, as when a phone loses
+//! its network. The server has to give their memory back within a minute, and the others must notice nothing.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::namespace::{self, Namespaces};
+use crate::load::connection::{Connection, Transport};
+use crate::load::process;
+use crate::load::publisher::{self, Pace, Publishing};
+use crate::load::sequence::Faults;
+use crate::load::subscribers::Subscribers;
+use crate::load::{machine, system};
+use crate::paper::{self, grouped};
+use crate::server::{self, Server};
+use crate::{Verdict, bench, root};
+
+/// How much, and how fast the server gives up on silence.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    connections: usize,
+    /// What the server is told besides its defaults.
+    configuration: &'static [(&'static str, &'static str)],
+    /// How long all are watched before the others vanish.
+    before: Duration,
+    /// In how much time the server must have let go.
+    given_back_max: Duration,
+    messages_per_second: u64,
+}
+
+const FULL: Plan = Plan {
+    connections: 10_000,
+    configuration: &[],
+    before: Duration::from_secs(10),
+    given_back_max: Duration::from_secs(60),
+    messages_per_second: 2,
+};
+
+const QUICK: Plan = Plan {
+    connections: 400,
+    configuration: &[
+        ("EFIR_TIMES__SILENT_MAX", "3s"),
+        ("EFIR_TIMES__PING", "1s"),
+        ("EFIR_TIMES__HEARTBEAT", "500ms"),
+    ],
+    before: Duration::from_secs(1),
+    given_back_max: Duration::from_secs(30),
+    messages_per_second: 10,
+};
+
+const MIXED: [Transport; 4] =
+    [Transport::Websocket, Transport::Sse, Transport::HttpStream, Transport::LongPoll];
+const CHANNEL: &str = "vanish";
+/// Files that the server may have open for reasons of its own.
+const FILES_SLACK: usize = 8;
+
+/// What the run showed.
+struct Seen {
+    by: &'static str,
+    gone: usize,
+    staying: usize,
+    /// `None`: the server still held some when the time was over.
+    given_back: Option<Duration>,
+    memory_empty: u64,
+    memory_full: u64,
+    memory_after: u64,
+    memory_refilled: u64,
+    /// From due to read, of those that stayed, in µs: p99 and most, before and while the others vanished.
+    latency_before: (u64, u64),
+    latency_while: (u64, u64),
+    messages: u64,
+    ended: u64,
+    why: Option<String>,
+    faults: Faults,
+}
+
+impl Seen {
+    /// What did not hold, if anything.
+    fn broken(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if self.given_back.is_none() {
+            broken.push("the server still holds connections that vanished".to_owned());
+        }
+        // The allocator may keep some pages, but the same number again must not cost more than it did at first.
+        if self.memory_refilled > self.memory_full + self.memory_full / 10 {
+            broken.push("memory of connections that vanished is not used again".to_owned());
+        }
+        if self.ended > 0 {
+            let why = self.why.as_deref().unwrap_or_default();
+            broken.push(format!("{} connections that stayed were ended: {why}", self.ended));
+        }
+        if !self.faults.is_none() {
+            broken.push(format!("those that stayed lost / got twice / out of order: {}", self.faults));
+        }
+        broken
+    }
+}
+
+pub(super) fn run(arguments: &[String]) -> Result<Verdict> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (plan, is_kept) = match words.as_slice() {
+        [] => (FULL, true),
+        ["--quick"] => (QUICK, false),
+        _ => bail!("cargo xtask evidence vanish [--quick]"),
+    };
+    bench::in_release(&["evidence", "vanish"], arguments)?;
+    if is_kept && !namespace::are_possible() {
+        bail!("silence needs network namespaces: run as root, with iproute2");
+    }
+    let seen = try_it(plan, &root::target().join("release/efir"))?;
+    let text = text(plan, &seen);
+    println!("{text}");
+    if is_kept {
+        paper::write("docs/reliability.md", "vanish", &text)?;
+    }
+    Ok(if seen.broken().is_empty() { Verdict::Held } else { Verdict::Failed })
+}
+
+/// A small one for every test run; without root only resets are tried. Returns what did not hold.
+///
+/// # Errors
+/// When it could not be tried.
+pub(crate) fn quick(binary: &Path) -> Result<Vec<String>> {
+    let seen = try_it(QUICK, binary)?;
+    println!("{}", text(QUICK, &seen));
+    Ok(seen.broken())
+}
+
+fn try_it(plan: Plan, binary: &Path) -> Result<Seen> {
+    system::raise_files()?;
+    if !namespace::are_possible() {
+        println!("no root: nobody vanishes in silence");
+        return Run::start(plan, binary, None)?.finish();
+    }
+    let made = Namespaces::make()?;
+    namespace::inside(&made.server, || Run::start(plan, binary, Some(&made))?.finish())
+}
+
+/// The server, all its connections, and what was seen so far.
+struct Run<'a> {
+    plan: Plan,
+    namespaces: Option<&'a Namespaces>,
+    server: Server,
+    subscribers: Subscribers,
+    publishing: Publishing,
+    memory_empty: u64,
+    files_empty: usize,
+    /// Those that will fall silent: their places among the subscribers.
+    silent: std::ops::Range<usize>,
+}
+
+impl<'a> Run<'a> {
+    /// Starts the server and opens all connections: first those that will fall silent, then the rest.
+    fn start(plan: Plan, binary: &Path, namespaces: Option<&'a Namespaces>) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.envs(plan.configuration.iter().copied());
+        let others: &[Ipv4Addr] = if namespaces.is_some() { &[namespace::SERVER] } else { &[] };
+        let server = Server::start_by(command, others, server::free_port()?)?;
+        let (address, clock) = (server.address(), Instant::now());
+        let mut subscribers = Subscribers::new(address, CHANNEL, clock)?;
+        let cursor = publisher::cursor(address, CHANNEL)?;
+        let (memory_empty, files_empty) =
+            (process::memory(server.process())?, process::open_files(server.process())?);
+
+        let each = plan.connections / MIXED.len();
+        let mut silent = 0;
+        if let Some(namespaces) = namespaces {
+            let target = SocketAddrV4::new(namespace::SERVER, address.port());
+            silent = open_silent(namespaces, target, &mut subscribers, (each / 4, &cursor))?;
+        }
+        for transport in MIXED {
+            subscribers.open(each - silent / MIXED.len(), transport, (1, &cursor))?;
+        }
+        let plan_of_messages = (Pace::PerSecond(plan.messages_per_second), Duration::from_secs(600));
+        let publishing = Publishing::start((address, CHANNEL), clock, 1, plan_of_messages)?;
+        Ok(Self {
+            plan,
+            namespaces,
+            server,
+            subscribers,
+            publishing,
+            memory_empty,
+            files_empty,
+            silent: 0..silent,
+        })
+    }
+
+    fn watch(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.subscribers.turn(Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    fn latency(&mut self) -> (u64, u64) {
+        let seen = (self.subscribers.latency.quantile(0.99), self.subscribers.latency.quantile(1.0));
+        self.subscribers.latency.clear();
+        seen
+    }
+
+    fn finish(mut self) -> Result<Seen> {
+        // The first second is that of ten thousand connections opening.
+        self.watch(Duration::from_secs(1))?;
+        self.latency();
+        self.watch(self.plan.before)?;
+        let (latency_before, memory_full) = (self.latency(), self.memory()?);
+
+        let (by, silenced, gone) = self.vanish()?;
+        let staying = self.subscribers.connections().count();
+        let given_back = self.wait_until_given_back(staying)?;
+        // What was freed last may need a moment to be returned.
+        self.watch(Duration::from_secs(1))?;
+        let (latency_while, memory_after) = (self.latency(), self.memory()?);
+
+        let end = self.publishing.finish()?;
+        self.subscribers.read_up_to(end, Duration::from_secs(20))?;
+        let faults = self.subscribers.faults(end);
+        let (ended, why) = (self.subscribers.ended, self.subscribers.why.clone());
+        drop(silenced);
+
+        let cursor = publisher::cursor(self.server.address(), CHANNEL)?;
+        for transport in MIXED {
+            self.subscribers.open(gone / MIXED.len(), transport, (end, &cursor))?;
+        }
+        let memory_refilled = process::memory(self.server.process())?;
+        Ok(Seen {
+            by,
+            gone,
+            staying,
+            given_back,
+            memory_empty: self.memory_empty,
+            memory_full,
+            memory_after,
+            memory_refilled,
+            latency_before,
+            latency_while,
+            messages: end - 1,
+            ended,
+            why,
+            faults,
+        })
+    }
+
+    fn memory(&self) -> Result<u64> {
+        process::memory(self.server.process())
+    }
+
+    /// Half of all go: the silent ones, and as many of the rest as are missing, by a reset. The sockets of the silent
+    /// ones stay open at their end, which is what a lost network looks like.
+    fn vanish(&mut self) -> Result<(&'static str, Vec<Connection>, usize)> {
+        let mut by = "nobody in silence";
+        if let Some(namespaces) = self.namespaces {
+            by = namespaces.silence()?;
+        }
+        let silenced: Vec<Connection> =
+            self.silent.clone().filter_map(|n| self.subscribers.release(n)).collect();
+        let resets = self.plan.connections / 2 - silenced.len();
+        let rest = self.plan.connections - self.silent.end;
+        let mut gone = silenced.len();
+        // Evenly over all, so that each transport loses as many.
+        for n in (0..resets).map(|n| self.silent.end + n * rest / resets) {
+            if let Some(connection) = self.subscribers.release(n) {
+                system::reset_on_close(&connection.socket)?;
+                gone += 1;
+            }
+        }
+        Ok((by, silenced, gone))
+    }
+
+    /// Waits until the server holds no more sockets than there are connections that stayed.
+    fn wait_until_given_back(&mut self, staying: usize) -> Result<Option<Duration>> {
+        let start = Instant::now();
+        while start.elapsed() < self.plan.given_back_max {
+            self.watch(Duration::from_millis(500))?;
+            let files = process::open_files(self.server.process())?;
+            if files <= self.files_empty + staying + FILES_SLACK {
+                return Ok(Some(start.elapsed()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Opens `each` connections of each transport from the clients' namespace; returns how many that were together.
+fn open_silent(
+    namespaces: &Namespaces,
+    server: SocketAddrV4,
+    subscribers: &mut Subscribers,
+    (each, cursor): (usize, &str),
+) -> Result<usize> {
+    let mut target = subscribers.target().clone();
+    target.host = SocketAddr::V4(server).to_string();
+    let opened = namespace::inside(&namespaces.clients, || {
+        let mut opened = Vec::new();
+        for transport in MIXED {
+            for _ in 0..each {
+                let socket = system::connect_from(Ipv4Addr::UNSPECIFIED, server)?;
+                opened.push(Connection::open(socket, transport, &target, (1, cursor))?);
+            }
+        }
+        Ok(opened)
+    })?;
+    let count = opened.len();
+    for connection in opened {
+        subscribers.adopt(connection)?;
+    }
+    Ok(count)
+}
+
+fn text(plan: Plan, seen: &Seen) -> String {
+    let each = |bytes: u64, connections: usize| {
+        let grown = bytes.saturating_sub(seen.memory_empty);
+        format!(
+            "{:.1} MiB ({} bytes a connection)",
+            bytes as f64 / 1048576.0,
+            grouped(grown / connections as u64)
+        )
+    };
+    let ms = |(p99, most): (u64, u64)| format!("{:.0} / {:.0} ms", p99 as f64 / 1e3, most as f64 / 1e3);
+    let given_back =
+        seen.given_back.map_or("not".to_owned(), |time| format!("after {:.0} s", time.as_secs_f64()));
+    let broken = seen.broken();
+    let verdict =
+        if broken.is_empty() { "**holds**".to_owned() } else { format!("**broken**: {}", broken.join("; ")) };
+    let all = seen.staying + seen.gone;
+    format!(
+        "`cargo xtask evidence vanish`, {}, {}: {verdict}.\n\n| what | seen |\n|---|---|\n\
+         | connections open, a quarter each over websocket, sse, http-stream, long-poll | {} |\n\
+         | vanished without a word | {}: half by reset (SO_LINGER 0), half in silence ({}) |\n\
+         | the server let the last of them go | {given_back} |\n\
+         | memory of the server (RssAnon) with no connection | {:.1} MiB |\n| … with all | {} |\n\
+         | … after half of them vanished | {} |\n| … with as many new ones | {} |\n\
+         | messages to those that stayed; lost / duplicated / reordered | {} each; {} |\n\
+         | connections that stayed and were ended | {} |\n\
+         | p99 / longest time from due to read, before | {} |\n| … while the others vanished | {} |\n",
+        machine::date(),
+        machine::line(),
+        grouped(plan.connections as u64),
+        grouped(seen.gone as u64),
+        seen.by,
+        seen.memory_empty as f64 / 1048576.0,
+        each(seen.memory_full, all),
+        each(seen.memory_after, seen.staying),
+        each(seen.memory_refilled, all),
+        seen.messages,
+        seen.faults,
+        seen.ended,
+        ms(seen.latency_before),
+        ms(seen.latency_while),
+    )
+}
