@@ -4,7 +4,7 @@ import type { Batch } from "../wire.ts";
 import { request, type Link, type Transport } from "./transport.ts";
 
 const interval_ms = 2_000;
-const answer_ms_max = 15_000;
+const answer_ms_max = 8_000;
 
 export function shortPoll(): Transport {
   return {

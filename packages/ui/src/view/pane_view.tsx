@@ -155,12 +155,12 @@ function Figures({ pane }: { pane: Pane }) {
   const traffic = pane.traffic.value;
   const latency = pane.latency.value;
   const tag = language.value;
-  const { requests, empty, down, up, latency: latencyTitle, latency_median, latency_none, figures, transports, units, time_units } = words.value;
+  const { requests, empty, down, up, latency: latencyTitle, latency_median, latency_none, units, time_units } = words.value;
   const count = (value: number | undefined): string => (value === undefined ? latency_none : new Intl.NumberFormat(tag).format(value));
   const size = (value: number | undefined): string => (value === undefined ? latency_none : bytes(tag, value, units));
   const time = latency ? `${duration(tag, latency.last_ms, time_units)} · ${latency_median} ${duration(tag, latency.median_ms, time_units)}` : latency_none;
   return (
-    <dl class="figures" aria-label={figures(transports[pane.name])}>
+    <dl class="figures">
       <Figure name={requests} value={count(traffic?.requests)} raw={traffic?.requests} testId="requests" />
       <Figure name={empty} value={count(traffic?.empty)} raw={traffic?.empty} testId="empty" />
       <Figure name={down} value={size(traffic?.bytes_down)} raw={traffic?.bytes_down} testId="down" />
