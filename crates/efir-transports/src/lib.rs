@@ -33,6 +33,7 @@ use http::Request;
 
 pub use body::Body;
 pub use policy::Policy;
+pub use poll::EmptyAnswer;
 pub use problem::refusal;
 pub use reply::{CarrierHint, Held, Reply, TakeOver, Taken};
 pub use request::client_of;

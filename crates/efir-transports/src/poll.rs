@@ -12,6 +12,10 @@ use crate::{
     request::{Next, ReadRequest, Wait},
 };
 
+/// Marks a response without a message, in its extensions, for whoever counts a client's traffic.
+#[derive(Debug, Clone, Copy)]
+pub struct EmptyAnswer;
+
 /// What a poll found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -71,6 +75,9 @@ impl Answer {
             more: found.more,
         };
         let mut response = head::json(batch.to_bytes(), cache_control);
+        if found.messages.is_empty() {
+            response.extensions_mut().insert(EmptyAnswer);
+        }
         let headers = response.headers_mut();
         if let Ok(cursor) = HeaderValue::from_str(&found.cursor) {
             headers.insert(head::EFIR_CURSOR, cursor);

@@ -128,7 +128,7 @@ impl Exchange for ChannelSocket {
     fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
         match self.peer.tick(now, out) {
             Ok(true) => {
-                out.push_volatile(&stream::heartbeat(reader, self.channel.is_some(), Form::WebSocket))
+                out.push_volatile(&stream::heartbeat(reader, self.channel.is_some(), Form::WebSocket));
             }
             Ok(false) => {}
             Err(turn) => return turn,

@@ -176,7 +176,7 @@ impl Scope {
 
 fn start_of_one(parts: &Parts, query: &Query) -> Result<Start, Problem> {
     let (after, last) = (query.one("after")?, count(query, "last")?);
-    refuse_both(after.is_some(), last.is_some())?;
+    refuse_both(after, last)?;
     match last_event_id(parts) {
         Some(text) => {
             Ok(Start::After(text.and_then(|text| Cursor::parse(text).ok()).unwrap_or_else(Cursor::lost)))
@@ -187,7 +187,7 @@ fn start_of_one(parts: &Parts, query: &Query) -> Result<Start, Problem> {
 
 fn common(parts: &Parts, query: &Query) -> Result<Common, Problem> {
     let (after, last) = (query.one("after")?, count(query, "last")?);
-    refuse_both(after.is_some(), last.is_some())?;
+    refuse_both(after, last)?;
     if let Some(text) = last_event_id(parts) {
         return Ok(text.and_then(|text| Token::parse(text).ok()).map_or(Common::Lost, Common::Token));
     }
@@ -209,15 +209,15 @@ fn last_event_id(parts: &Parts) -> Option<Option<&str>> {
 /// # Errors
 /// `conflicting_request` or `invalid_cursor`.
 pub(crate) fn start(after: Option<&str>, last: Option<usize>) -> Result<Option<Start>, Problem> {
-    refuse_both(after.is_some(), last.is_some())?;
+    refuse_both(after, last)?;
     match after {
         Some(text) => Start::parse_after(text).map(Some).map_err(|error| invalid_cursor(text, error)),
         None => Ok(last.map(Start::Last)),
     }
 }
 
-fn refuse_both(has_after: bool, has_last: bool) -> Result<(), Problem> {
-    if has_after && has_last {
+fn refuse_both(after: Option<&str>, last: Option<usize>) -> Result<(), Problem> {
+    if after.is_some() && last.is_some() {
         return Err(Problem::new(Code::ConflictingRequest, "`after` and `last` contradict each other"));
     }
     Ok(())
