@@ -1,1 +1,17 @@
-//! efir-server
+//! The efir server: one thread a core, each with its own listening socket, its own event loop and its own connections.
+//!
+//! [`Server::start`] takes a resolved [`config`] and gives a running server; the binary adds the [`cli`]. HTTP heads are read in
+//! `heads`, long-lived responses are carried by the engine's workers, transports are in `efir-transports`, the page in `page`.
+
+mod body;
+pub mod cli;
+pub mod config;
+mod files;
+mod heads;
+mod listen;
+mod meter;
+mod page;
+mod server;
+mod traffic;
+
+pub use server::{Running, Server};

@@ -1,0 +1,109 @@
+//! Listening sockets: one per worker on the same address, so that the kernel spreads connections over the cores.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use anyhow::Context;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// Opens `count` sockets on `address`; port 0 takes a free one, the same for all.
+///
+/// # Errors
+/// The address is taken (also by a server that would share it), not this machine's, or not permitted.
+pub(crate) fn listen(address: SocketAddr, count: usize, silent_max: Duration) -> anyhow::Result<Vec<TcpListener>> {
+    // Sharing a port is meant for our own workers only: a second server on it would silently get half of the connections.
+    let exclusive = open(address, false).map_err(|error| explain(address, error))?;
+    let address = exclusive.local_addr()?;
+    if count == 1 {
+        tune(&exclusive, silent_max)?;
+        return Ok(vec![exclusive]);
+    }
+    drop(exclusive);
+    let listeners = (0..count).map(|_| {
+        let listener = open(address, true).map_err(|error| explain(address, error))?;
+        tune(&listener, silent_max)?;
+        Ok(listener)
+    });
+    listeners.collect()
+}
+
+fn open(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if is_shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What accepted connections inherit from the listening socket on Linux, without a system call each.
+fn tune(listener: &TcpListener, silent_max: Duration) -> anyhow::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true).context("TCP_NODELAY")?;
+    let interval = (silent_max / 3).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive).context("TCP keepalive")?;
+    // A peer that acknowledges nothing for this long is gone, however much is under way to it.
+    socket.set_tcp_user_timeout(Some(silent_max)).context("TCP_USER_TIMEOUT")?;
+    Ok(())
+}
+
+fn explain(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {} is taken by another process; stop it or choose another with --listen", address.port())
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{} is not an address of this machine", address.ip()),
+        io::ErrorKind::PermissionDenied => format!("port {} needs more rights; take one above 1023", address.port()),
+        _ => "cannot listen there".to_owned(),
+    };
+    anyhow::Error::new(error).context(format!("{address}: {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_connections_inherit_the_options() {
+        let silent_max = Duration::from_secs(45);
+        let listener = listen("127.0.0.1:0".parse().unwrap(), 2, silent_max).unwrap().pop().unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        // Two sockets share the port; the other one may have got the connection.
+        listener.set_nonblocking(true).unwrap();
+        let mut accepted = listener.accept();
+        for _ in 0..50 {
+            if accepted.is_ok() {
+                break;
+            }
+            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            accepted = listener.accept();
+        }
+        let (accepted, _) = accepted.unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(silent_max));
+    }
+
+    #[test]
+    fn a_taken_port_is_refused_also_by_sharing_sockets() {
+        let first = listen("127.0.0.1:0".parse().unwrap(), 2, Duration::from_secs(45)).unwrap();
+        let address = first[0].local_addr().unwrap();
+        let error = listen(address, 2, Duration::from_secs(45)).unwrap_err();
+        assert!(format!("{error:#}").contains("is taken"), "{error:#}");
+    }
+}

@@ -1,0 +1,162 @@
+//! A connection while HTTP heads are read from it: a TCP stream with the bytes read ahead, counted for the client that they belong to.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use efir_engine::Tally;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// What is known of a connection's traffic between two requests.
+///
+/// HTTP/1.1 requests of one connection follow each other, so what is written belongs to the request that is being answered, and what
+/// was read since the last one belongs to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Bytes read that no request has claimed yet.
+    unclaimed: Cell<u64>,
+    owner: RefCell<Option<Arc<Tally>>>,
+    /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
+    is_blocked: Cell<bool>,
+}
+
+impl Meter {
+    /// The request being answered belongs to this client (or to nobody who counts).
+    pub(crate) fn claim(&self, owner: Option<Arc<Tally>>) {
+        let unclaimed = self.unclaimed.take();
+        if let Some(tally) = &owner {
+            tally.add_request();
+            tally.add_up(unclaimed);
+        }
+        *self.owner.borrow_mut() = owner;
+    }
+
+    /// Whether everything handed to the socket was taken.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.get()
+    }
+
+    fn add_written(&self, count: usize) {
+        if let Some(tally) = &*self.owner.borrow() {
+            tally.add_down(count as u64);
+        }
+    }
+}
+
+/// A TCP stream for the HTTP library.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    stream: TcpStream,
+    /// Read before the library was asked to.
+    ahead: BytesMut,
+    meter: Rc<Meter>,
+}
+
+impl Metered {
+    /// `ahead` counts as claimed already.
+    pub(crate) fn new(stream: TcpStream, ahead: BytesMut) -> Self {
+        Self { stream, ahead, meter: Rc::default() }
+    }
+
+    pub(crate) fn meter(&self) -> Rc<Meter> {
+        Rc::clone(&self.meter)
+    }
+
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// Reads until the bytes ahead differ from `preface` or are as long; true if they begin with it.
+    pub(crate) async fn begins_with(&mut self, preface: &[u8]) -> io::Result<bool> {
+        use tokio::io::AsyncReadExt;
+        loop {
+            let common = self.ahead.len().min(preface.len());
+            if self.ahead.get(..common) != preface.get(..common) {
+                return Ok(false);
+            }
+            if common == preface.len() {
+                return Ok(true);
+            }
+            let count = self.stream.read_buf(&mut self.ahead).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.meter.unclaimed.set(self.meter.unclaimed.get() + count as u64);
+        }
+    }
+}
+
+impl Read for Metered {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let count = this.ahead.len().min(into.remaining());
+            into.put_slice(&this.ahead[..count]);
+            this.ahead.advance(count);
+            if this.ahead.is_empty() {
+                this.ahead = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        // Through a buffer on the stack: heads are small, and safe code cannot lend the library's uninitialised memory to tokio.
+        let mut space = [std::mem::MaybeUninit::<u8>::uninit(); 8 * 1024];
+        let most = into.remaining().min(space.len());
+        let mut buffer = ReadBuf::uninit(&mut space[..most]);
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
+        this.meter.unclaimed.set(this.meter.unclaimed.get() + buffer.filled().len() as u64);
+        into.put_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Metered {
+    fn book(&self, offered: usize, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &outcome {
+            Poll::Ready(Ok(count)) => {
+                self.meter.add_written(*count);
+                self.meter.is_blocked.set(*count < offered);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.meter.is_blocked.set(true),
+        }
+        outcome
+    }
+}
+
+impl Write for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.book(bytes.len(), outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.book(slices.iter().map(|slice| slice.len()).sum(), outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
