@@ -1,0 +1,114 @@
+//! `efir config`: what is in force and where it comes from, and what can be set.
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+
+use super::{Failure, ServeFlags};
+use crate::config::keys::{self, Key};
+use crate::config::{Resolved, Settings, Sources};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Print the configuration in force as TOML, each line with where its value comes from.
+    Show(ServeFlags),
+    /// Print every key with its meaning, unit and default; the output is a file to begin with.
+    Keys,
+}
+
+pub(super) fn run(config: Config) -> Result<(), Failure> {
+    let text = match config {
+        Config::Show(flags) => {
+            let settings = Settings::load(&Sources::of_process(flags.flags()?)?)?;
+            // What `efir serve` would refuse is refused here, too.
+            Resolved::from_settings(&settings)?;
+            settings.to_toml()
+        }
+        Config::Keys => documentation(),
+    };
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+fn documentation() -> String {
+    let mut text = String::from(
+        "# All keys of efir.toml with their defaults. A key can also be set by its environment variable\n\
+         # and, the nearer the stronger, by a flag or --set KEY=VALUE of `efir serve`.\n",
+    );
+    let mut section = "";
+    for key in keys::all() {
+        if key.section != section {
+            section = key.section;
+            text.push_str(&format!("\n[{section}]\n"));
+        }
+        text.push_str(&paragraph(&key));
+    }
+    text
+}
+
+fn paragraph(key: &Key) -> String {
+    let flag = key.flag.map(|flag| format!("; {flag}")).unwrap_or_default();
+    let expected = key.kind.expected();
+    format!(
+        "\n# {}\n# Value: {expected}.\n# Set by: {}{flag}\n{} = {}\n",
+        key.meaning,
+        key.variable(),
+        key.name,
+        key.toml(&key.default)
+    )
+}
+
+impl Settings {
+    /// TOML that sets exactly what is in force, with origins as comments.
+    fn to_toml(&self) -> String {
+        let mut text = String::from("# The configuration in force, and where each value comes from.\n");
+        let keys = keys::all();
+        let lines: Vec<_> = keys
+            .iter()
+            .filter_map(|key| {
+                let setting = self.setting(&key.path())?;
+                Some((
+                    key,
+                    format!("{} = {}", key.name, key.toml(&setting.value)),
+                    setting.origin.to_string(),
+                ))
+            })
+            .collect();
+        let mut section = "";
+        for (key, line, origin) in &lines {
+            if key.section != section {
+                section = key.section;
+                text.push_str(&format!("\n[{section}]\n"));
+            }
+            // Comments stand in one column, except after a list that is longer than that.
+            text.push_str(&format!("{line:<36}  # {origin}\n"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn what_is_printed_is_a_configuration_file() {
+        let settings = Settings::load(&Sources::default()).unwrap();
+        for text in [documentation(), settings.to_toml()] {
+            let sources = Sources { file: Some((PathBuf::from("efir.toml"), text)), ..Sources::default() };
+            let again = Settings::load(&sources).unwrap();
+            for key in keys::all() {
+                assert_eq!(again.setting(&key.path()).unwrap().value, key.default, "{}", key.path());
+            }
+        }
+    }
+
+    #[test]
+    fn origins_are_shown() {
+        let env = vec![("EFIR_TIMES__HEARTBEAT".to_owned(), "200ms".to_owned())];
+        let text = Settings::load(&Sources { env, ..Sources::default() }).unwrap().to_toml();
+        let line = text.lines().find(|line| line.starts_with("heartbeat = ")).unwrap();
+        assert!(line.ends_with("# EFIR_TIMES__HEARTBEAT (environment)"), "{line}");
+        assert!(line.starts_with("heartbeat = \"200ms\" "), "{line}");
+    }
+}

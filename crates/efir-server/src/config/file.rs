@@ -1,0 +1,101 @@
+//! `efir.toml`: which keys it sets, on which line. Everything that it should not contain is found here.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{self, Key, Kind};
+use super::unit::Value;
+use super::{ConfigError, Origin, Setting};
+
+/// The settings that were found, by path, and what is wrong.
+type Found = (Vec<(String, Setting)>, Vec<ConfigError>);
+
+/// Reads a file's text.
+///
+/// # Errors
+/// Where it is not TOML at all; what is wrong with single keys is in the result.
+pub fn read(path: &Path, text: &str, keys: &[Key]) -> Result<Found, ConfigError> {
+    let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        reason: error.to_string().trim_end().to_owned(),
+    })?;
+    let mut file = File { path, text, keys, settings: Vec::new(), errors: Vec::new() };
+    for (name, value) in table.get_ref() {
+        let is_section = keys.iter().any(|key| key.section == name.get_ref().as_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) if is_section => {
+                for (inner_name, inner_value) in inner {
+                    let path = format!("{}.{}", name.get_ref(), inner_name.get_ref());
+                    file.take(&path, inner_name.span().start, inner_value);
+                }
+            }
+            _ => file.take(name.get_ref(), name.span().start, value),
+        }
+    }
+    Ok((file.settings, file.errors))
+}
+
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+    keys: &'a [Key],
+    settings: Vec<(String, Setting)>,
+    errors: Vec<ConfigError>,
+}
+
+impl File<'_> {
+    fn take(&mut self, written: &str, at: usize, value: &Spanned<DeValue<'_>>) {
+        let line = self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+        let origin = Origin::File(self.path.to_owned(), line);
+        let Some(key) = self.keys.iter().find(|key| key.path() == written) else {
+            let hint = if value.get_ref().is_table() { self.section_hint(written) } else { None };
+            let hint = hint.or_else(|| keys::nearest(self.keys, written));
+            self.errors.push(ConfigError::UnknownKey { origin, key: written.to_owned(), hint });
+            return;
+        };
+        match check(key.kind, value.get_ref()) {
+            Ok(value) => {
+                let value = self.place(key.kind, value);
+                self.settings.push((key.path(), Setting { value, origin }));
+            }
+            Err(expected) => {
+                let value = self.text.get(value.span()).unwrap_or_default().to_owned();
+                self.errors.push(ConfigError::BadValue { origin, key: key.path(), value, expected });
+            }
+        }
+    }
+
+    fn section_hint(&self, written: &str) -> Option<String> {
+        let sections = self.keys.iter().map(|key| key.section).filter(|section| !section.is_empty());
+        let (distance, section) =
+            sections.map(|section| (strsim::damerau_levenshtein(section, written), section)).min()?;
+        (distance <= 3).then(|| format!("[{section}]"))
+    }
+
+    /// A folder is meant relative to the file that names it.
+    fn place(&self, kind: Kind, value: Value) -> Value {
+        match (kind, value, self.path.parent()) {
+            (Kind::Folder, Value::Text(folder), Some(parent)) if !folder.is_empty() => {
+                Value::Text(parent.join(folder).to_string_lossy().into_owned())
+            }
+            (_, value, _) => value,
+        }
+    }
+}
+
+fn check(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
+    match value {
+        DeValue::String(text) => kind.read_text(text),
+        DeValue::Integer(number) => {
+            let number = u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| kind.expected())?;
+            kind.read_number(number)
+        }
+        DeValue::Array(items) if matches!(kind, Kind::Addresses | Kind::Origins | Kind::Hosts) => {
+            let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+            kind.read_list(texts.ok_or_else(|| kind.expected())?.into_iter())
+        }
+        _ => Err(kind.expected()),
+    }
+}

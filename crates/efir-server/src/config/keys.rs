@@ -1,0 +1,320 @@
+//! The one list of configuration keys: what can be set, its kind, default and meaning. The limits and times come from
+//! the tables of efir-core, so that a new line there is a new key here.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use efir_core::{LIMITS, LimitRow, TIMES};
+
+use super::unit::{Value, parse_count, parse_size, parse_time, size_text, time_text};
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Addresses with a port to listen on.
+    Addresses,
+    /// Origins of pages.
+    Origins,
+    /// Host names.
+    Hosts,
+    /// A folder.
+    Folder,
+    /// A filter for the log.
+    Filter,
+    /// A number of things, at least so many.
+    Count(u64),
+    /// A size, at least so many bytes.
+    Bytes(u64),
+    /// A time, at least so many ms.
+    Time(u64),
+}
+
+/// Which table of efir-core a key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// [`efir_core::Limits`].
+    Limits,
+    /// [`efir_core::Times`].
+    Times,
+}
+
+/// One key.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The section; empty for the top level.
+    pub section: &'static str,
+    /// The name within the section.
+    pub name: String,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// The value without configuration.
+    pub default: Value,
+    /// What it is for.
+    pub meaning: &'static str,
+    /// The flag of `efir serve` that sets it.
+    pub flag: Option<&'static str>,
+    /// The line of efir-core's tables that it sets.
+    pub row: Option<(Table, &'static LimitRow)>,
+}
+
+/// Limits and times that make sense when they are 0; everything else is at least 1.
+const MAY_BE_ZERO: [&str; 6] =
+    ["stubs_max", "keys_max", "hold_ms_min", "retry_ms_min", "retry_ms_max", "drain_ms_max"];
+
+/// The largest message that may be allowed: clients and proxies rely on it.
+pub(crate) const MESSAGE_BYTES_MOST: u64 = 16 << 20;
+
+/// All keys, in the order in which they are shown.
+#[must_use]
+pub fn all() -> Vec<Key> {
+    let mut keys = top_level();
+    for (section, table, rows) in [
+        ("retention", Table::Limits, LIMITS),
+        ("limits", Table::Limits, LIMITS),
+        ("times", Table::Times, TIMES),
+    ] {
+        let lines = rows.iter().map(|row| (section_of(table, row), row)).filter(|(own, _)| *own == section);
+        keys.extend(lines.map(|(section, row)| of_row(section, table, row)));
+    }
+    keys
+}
+
+fn top_level() -> Vec<Key> {
+    let key = |name: &str, kind, default, flag, meaning| Key {
+        section: "",
+        name: name.to_owned(),
+        kind,
+        default,
+        meaning,
+        flag: Some(flag),
+        row: None,
+    };
+    let none = || Value::List(Vec::new());
+    vec![
+        key(
+            "listen",
+            Kind::Addresses,
+            Value::List(vec!["127.0.0.1:8080".into()]),
+            "--listen",
+            "The addresses to listen on. A port alone means 127.0.0.1.",
+        ),
+        key(
+            "workers",
+            Kind::Count(0),
+            Value::Number(0),
+            "--workers",
+            "How many worker threads hold connections. 0: one a core.",
+        ),
+        key(
+            "allow_origins",
+            Kind::Origins,
+            none(),
+            "--allow-origin",
+            "Origins of other sites whose pages may read and publish, as https://example.org.",
+        ),
+        key(
+            "hosts",
+            Kind::Hosts,
+            none(),
+            "--host",
+            "Host names, besides loopback ones, under which this server is reached. Matters on a loopback address only.",
+        ),
+        key(
+            "static_dir",
+            Kind::Folder,
+            Value::Text(String::new()),
+            "--static",
+            "A folder whose files are served at /, before those of the page. In a file, relative to that file.",
+        ),
+        key(
+            "log",
+            Kind::Filter,
+            Value::Text("info".into()),
+            "--log",
+            "What is logged: error, warn, info, debug, trace, or a filter such as efir_transports=debug,info.",
+        ),
+    ]
+}
+
+fn section_of(table: Table, row: &LimitRow) -> &'static str {
+    match table {
+        Table::Times => "times",
+        Table::Limits if row.name.starts_with("retention_") => "retention",
+        Table::Limits => "limits",
+    }
+}
+
+/// The name in the file has no `_ms`, because its value says the unit: `hold_ms_max` is `times.hold_max`.
+fn of_row(section: &'static str, table: Table, row: &'static LimitRow) -> Key {
+    let name = match section {
+        "retention" => match row.name.trim_start_matches("retention_").trim_end_matches("_max") {
+            "ms" => "age".to_owned(),
+            name => name.to_owned(),
+        },
+        _ => row.name.replace("_ms", ""),
+    };
+    let least = u64::from(!MAY_BE_ZERO.contains(&row.name));
+    let kind = match row.unit {
+        "ms" => Kind::Time(least),
+        "bytes" => Kind::Bytes(least),
+        _ => Kind::Count(least),
+    };
+    let default = Value::Number(row.default);
+    Key { section, name, kind, default, meaning: row.meaning, flag: None, row: Some((table, row)) }
+}
+
+/// The existing key that was most likely meant.
+#[must_use]
+pub fn nearest(keys: &[Key], written: &str) -> Option<String> {
+    let distance = |key: &Key| {
+        let whole = strsim::damerau_levenshtein(&key.path(), written);
+        // The right name in a wrong or missing section counts as one slip.
+        let own = written.rsplit('.').next().unwrap_or(written);
+        whole.min(1 + strsim::damerau_levenshtein(&key.name, own))
+    };
+    let (best, key) = keys.iter().map(|key| (distance(key), key)).min_by_key(|(distance, _)| *distance)?;
+    (best <= 1 + written.len() / 4).then(|| key.path())
+}
+
+impl Key {
+    /// `section.name`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.section.is_empty() { self.name.clone() } else { format!("{}.{}", self.section, self.name) }
+    }
+
+    /// The environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{}{}", super::ENV_PREFIX, self.path().to_ascii_uppercase().replace('.', "__"))
+    }
+
+    /// A value in TOML.
+    #[must_use]
+    pub fn toml(&self, value: &Value) -> String {
+        let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        match (value, self.kind) {
+            (Value::Number(bytes), Kind::Bytes(_)) => quote(&size_text(*bytes)),
+            (Value::Number(ms), Kind::Time(_)) => quote(&time_text(*ms)),
+            (Value::Number(count), _) => count.to_string(),
+            (Value::Text(text), _) => quote(text),
+            (Value::List(texts), _) => {
+                let texts: Vec<_> = texts.iter().map(|text| quote(text)).collect();
+                format!("[{}]", texts.join(", "))
+            }
+        }
+    }
+}
+
+impl Kind {
+    /// Reads one text.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn read_text(self, text: &str) -> Result<Value, String> {
+        let text = text.trim();
+        match self {
+            Self::Addresses | Self::Origins | Self::Hosts => self.read_list(std::iter::once(text)),
+            Self::Folder => Ok(Value::Text(text.to_owned())),
+            Self::Filter => match tracing_subscriber::EnvFilter::try_new(text) {
+                Ok(_) if !text.is_empty() => Ok(Value::Text(text.to_owned())),
+                _ => Err(self.expected()),
+            },
+            Self::Count(least) => self.at_least(parse_count(text), least),
+            Self::Bytes(least) => self.at_least(parse_size(text), least),
+            Self::Time(least) => self.at_least(parse_time(text), least),
+        }
+    }
+
+    /// Reads several texts; empty ones are skipped.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn read_list<'a>(self, texts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
+        let check = |text: &str| match self {
+            Self::Addresses => address(text).map(|address| address.to_string()),
+            Self::Origins => origin(text),
+            Self::Hosts => host(text),
+            _ => None,
+        };
+        let list: Option<Vec<_>> = texts.map(str::trim).filter(|text| !text.is_empty()).map(check).collect();
+        match list {
+            Some(list) if !(list.is_empty() && self == Self::Addresses) => Ok(Value::List(list)),
+            _ => Err(self.expected()),
+        }
+    }
+
+    /// Reads a whole number as it stands in a file.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn read_number(self, number: u64) -> Result<Value, String> {
+        match self {
+            Self::Count(least) | Self::Bytes(least) => self.at_least(Some(number), least),
+            Self::Addresses => self.read_text(&number.to_string()),
+            _ => Err(self.expected()),
+        }
+    }
+
+    /// What may stand there, for people.
+    #[must_use]
+    pub fn expected(self) -> String {
+        let at_least =
+            |least, unit: &str| if least > 0 { format!(", at least {least}{unit}") } else { String::new() };
+        match self {
+            Self::Addresses => {
+                "an address and port such as 127.0.0.1:8080, [::]:8080 or 8080, or a list of them".into()
+            }
+            Self::Origins => "an origin such as https://example.org (no path), or a list of them".into(),
+            Self::Hosts => "a host name such as chat.example.org, or a list of them".into(),
+            Self::Folder => "the path of a folder".into(),
+            Self::Filter => {
+                "a level (error, warn, info, debug, trace) or a filter such as efir=debug,info".into()
+            }
+            Self::Count(least) => format!("a whole number{}", at_least(least, "")),
+            Self::Bytes(least) => format!("a size such as 64KiB, 8MiB or 1GiB{}", at_least(least, "B")),
+            Self::Time(least) => {
+                format!("a time with its unit such as 250ms, 15s or 1h{}", at_least(least, "ms"))
+            }
+        }
+    }
+
+    fn at_least(self, number: Option<u64>, least: u64) -> Result<Value, String> {
+        // Beyond 2^53 neither JSON nor TOML carries a number safely.
+        match number {
+            Some(number) if (least..=(1 << 53)).contains(&number) => Ok(Value::Number(number)),
+            _ => Err(self.expected()),
+        }
+    }
+}
+
+/// `127.0.0.1:80`, `[::1]:80`, `name:80`, `:80` (all addresses) or `80` (loopback).
+fn address(text: &str) -> Option<SocketAddr> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    if let Some(port) = text.strip_prefix(':') {
+        return Some(SocketAddr::from(([0, 0, 0, 0], port.parse().ok()?)));
+    }
+    text.parse().ok().or_else(|| {
+        let found: Vec<_> = text.to_socket_addrs().ok()?.collect();
+        // Of a name with both families the older one, which every client reaches.
+        found.iter().find(|address| address.is_ipv4()).or(found.first()).copied()
+    })
+}
+
+/// `scheme://host[:port]` as browsers send it.
+fn origin(text: &str) -> Option<String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let uri: http::Uri = text.parse().ok()?;
+    let authority = uri.authority()?;
+    let is_plain =
+        matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
+    let scheme = uri.scheme_str().filter(|_| is_plain && !authority.host().is_empty())?;
+    Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+}
+
+fn host(text: &str) -> Option<String> {
+    let authority: http::uri::Authority = text.parse().ok()?;
+    let is_name = !authority.host().is_empty() && !text.contains('@');
+    is_name.then(|| text.to_ascii_lowercase())
+}

@@ -1,0 +1,169 @@
+//! The configuration that the server gets: checked, typed, complete.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use efir_core::{Limits, Times};
+
+use super::keys::{self, Key, MESSAGE_BYTES_MOST, Table};
+use super::unit::Value;
+use super::{ConfigError, Origin, Setting, Settings};
+
+/// Everything that `efir serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The addresses to listen on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// How many worker threads; at least 1.
+    pub workers: usize,
+    /// Origins of other sites that are allowed, as browsers send them.
+    pub allow_origins: Vec<String>,
+    /// Host names that are answered besides loopback ones.
+    pub hosts: Vec<String>,
+    /// A folder whose files are served before those of the page.
+    pub static_dir: Option<PathBuf>,
+    /// The filter of the log.
+    pub log: String,
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// How long everything lasts.
+    pub times: Times,
+}
+
+impl Default for Resolved {
+    /// What is in force without any configuration.
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            workers: cores(),
+            allow_origins: Vec::new(),
+            hosts: Vec::new(),
+            static_dir: None,
+            log: "info".to_owned(),
+            limits: Limits::default(),
+            times: Times::default(),
+        }
+    }
+}
+
+impl Resolved {
+    /// Whether only programs of this machine can connect.
+    #[must_use]
+    pub fn is_loopback_only(&self) -> bool {
+        self.listen.iter().all(|address| address.ip().is_loopback())
+    }
+
+    /// Takes the settings over and checks what only shows when they are seen together.
+    ///
+    /// # Errors
+    /// Everything that does not fit.
+    pub fn from_settings(settings: &Settings) -> Result<Self, Vec<ConfigError>> {
+        let mut resolved = Self {
+            listen: list(settings, "listen").iter().filter_map(|address| address.parse().ok()).collect(),
+            allow_origins: list(settings, "allow_origins").to_vec(),
+            hosts: list(settings, "hosts").to_vec(),
+            static_dir: Some(text(settings, "static_dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            log: text(settings, "log").to_owned(),
+            ..Self::default()
+        };
+        if let Some(workers) = number(settings, "workers").filter(|workers| *workers > 0) {
+            resolved.workers = usize::try_from(workers).unwrap_or(usize::MAX).min(1024);
+        }
+        let keys = keys::all();
+        for key in &keys {
+            let (Some((table, row)), Some(value)) = (key.row, number(settings, &key.path())) else {
+                continue;
+            };
+            match table {
+                Table::Limits => resolved.limits.set(row.name, value),
+                Table::Times => resolved.times.set(row.name, value),
+            };
+        }
+        let mut errors: Vec<_> = keys.iter().filter_map(|key| out_of_order(settings, &keys, key)).collect();
+        errors.extend(too_large(settings, &keys));
+        errors.extend(no_folder(settings, resolved.static_dir.as_deref()));
+        if errors.is_empty() { Ok(resolved) } else { Err(errors) }
+    }
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn list<'a>(settings: &'a Settings, path: &str) -> &'a [String] {
+    match settings.setting(path) {
+        Some(Setting { value: Value::List(list), .. }) => list,
+        _ => &[],
+    }
+}
+
+fn text<'a>(settings: &'a Settings, path: &str) -> &'a str {
+    match settings.setting(path) {
+        Some(Setting { value: Value::Text(text), .. }) => text,
+        _ => "",
+    }
+}
+
+fn number(settings: &Settings, path: &str) -> Option<u64> {
+    match settings.setting(path)?.value {
+        Value::Number(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// A `…_min` or `…_default` that is above its `…_max`, or a plain value outside of its own `_min` and `_max`.
+fn out_of_order(settings: &Settings, keys: &[Key], key: &Key) -> Option<ConfigError> {
+    let value = number(settings, &key.path())?;
+    let bound = |suffix: &str| {
+        let stem = key.name.trim_end_matches("_min").trim_end_matches("_default");
+        let other = keys
+            .iter()
+            .find(|other| other.section == key.section && other.name == format!("{stem}{suffix}"))?;
+        Some((other, number(settings, &other.path())?))
+    };
+    if key.name.ends_with("_max") {
+        return None;
+    }
+    if let Some((other, most)) = bound("_max").filter(|(_, most)| value > *most) {
+        return Some(bad(
+            settings,
+            key,
+            format!("at most {} ({})", other.toml(&Value::Number(most)), other.path()),
+        ));
+    }
+    let (other, least) = bound("_min").filter(|(_, least)| value < *least)?;
+    Some(bad(settings, key, format!("at least {} ({})", other.toml(&Value::Number(least)), other.path())))
+}
+
+fn too_large(settings: &Settings, keys: &[Key]) -> Option<ConfigError> {
+    let of_row = |name: &str| keys.iter().find(|key| key.row.is_some_and(|(_, row)| row.name == name));
+    let (key, kept) = (of_row("message_bytes_max")?, of_row("retention_bytes_max")?);
+    let bytes = number(settings, &key.path())?;
+    if bytes > MESSAGE_BYTES_MOST {
+        return Some(bad(settings, key, format!("at most {}", key.toml(&Value::Number(MESSAGE_BYTES_MOST)))));
+    }
+    let most = number(settings, &kept.path())?;
+    (bytes > most)
+        .then(|| bad(settings, key, format!("at most {} ({})", kept.toml(&Value::Number(most)), kept.path())))
+}
+
+fn no_folder(settings: &Settings, folder: Option<&std::path::Path>) -> Option<ConfigError> {
+    let folder = folder.filter(|folder| !folder.is_dir())?;
+    Some(ConfigError::BadValue {
+        origin: settings.setting("static_dir")?.origin.clone(),
+        key: "static_dir".to_owned(),
+        value: format!("'{}'", folder.display()),
+        expected: "a folder that exists".to_owned(),
+    })
+}
+
+fn bad(settings: &Settings, key: &Key, expected: String) -> ConfigError {
+    let setting = settings.setting(&key.path());
+    ConfigError::BadValue {
+        origin: setting.map_or(Origin::Default, |setting| setting.origin.clone()),
+        key: key.path(),
+        value: setting.map(|setting| key.toml(&setting.value)).unwrap_or_default(),
+        expected,
+    }
+}
