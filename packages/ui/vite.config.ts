@@ -11,7 +11,9 @@ function buildRecord(): Plugin {
     name: "build-record",
     apply: "build",
     generateBundle() {
-      const { version } = JSON.parse(readFileSync(new URL("package.json", import.meta.url), "utf8")) as { version: string };
+      const { version } = JSON.parse(readFileSync(new URL("package.json", import.meta.url), "utf8")) as {
+        version: string;
+      };
       const record = { page: "full", version, built: new Date().toISOString() };
       this.emitFile({ type: "asset", fileName: "build.json", source: `${JSON.stringify(record)}\n` });
     },

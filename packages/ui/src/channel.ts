@@ -18,7 +18,9 @@ export function encodeName(name: string): string {
 
 /** As `encodeName`, but letters and digits of any script stay readable: for addresses that a browser encodes by itself. */
 export function readableName(name: string): string {
-  return Array.from(name, (sign) => (/[^\x00-\x7f]/.test(sign) && /[\p{L}\p{N}\p{M}]/u.test(sign) ? sign : encodeName(sign))).join("");
+  return Array.from(name, (sign) =>
+    /[^\x00-\x7f]/.test(sign) && /[\p{L}\p{N}\p{M}]/u.test(sign) ? sign : encodeName(sign),
+  ).join("");
 }
 
 /** The channel that an address names after `#`; undefined for none or an impossible one. */

@@ -4,9 +4,7 @@
 
 /** What windows say to each other; `id` names the window, `since` is when it took the lease (ms since 1970). */
 export type Word =
-  | { say: "who"; id: string }
-  | { say: "mine"; id: string; since: number }
-  | { say: "free"; id: string };
+  { say: "who"; id: string } | { say: "mine"; id: string; since: number } | { say: "free"; id: string };
 
 /** What a lease needs of the outside world. */
 export interface Ether {

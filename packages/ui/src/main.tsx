@@ -8,6 +8,7 @@ import { words } from "./words.ts";
 import "./style/tokens.css";
 import "./style/page.css";
 import "./style/pane.css";
+import "./style/by_hand.css";
 
 effect(() => {
   document.documentElement.lang = language.value;

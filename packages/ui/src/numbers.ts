@@ -1,7 +1,11 @@
 // Numbers as people read them, in either language.
 
 /** The form for a count, with `#` replaced by it. */
-export function plural(tag: string, count: number, forms: Partial<Record<Intl.LDMLPluralRule, string>> & { other: string }): string {
+export function plural(
+  tag: string,
+  count: number,
+  forms: Partial<Record<Intl.LDMLPluralRule, string>> & { other: string },
+): string {
   const form = forms[new Intl.PluralRules(tag).select(count)] ?? forms.other;
   return form.replace("#", new Intl.NumberFormat(tag).format(count));
 }

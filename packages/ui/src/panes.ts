@@ -16,7 +16,14 @@ import type { Batch, Gap, Message, Problem, TransportName } from "./wire.ts";
 
 /** A line of the list. */
 export type Entry =
-  | { kind: "message"; key: string; message: Message; readable: Readable; isCaughtUp: boolean; latency_ms: number | undefined }
+  | {
+      kind: "message";
+      key: string;
+      message: Message;
+      readable: Readable;
+      isCaughtUp: boolean;
+      latency_ms: number | undefined;
+    }
   | { kind: "gap"; key: string; gap: Gap };
 
 /** Why the last thing typed was not sent. */
@@ -106,7 +113,8 @@ export class Pane {
       await publish(this.#address({ client: this.client }), payload);
       return true;
     } catch (error) {
-      this.refusal.value = error instanceof Fault ? { kind: "problem", problem: error.problem } : { kind: "unreachable" };
+      this.refusal.value =
+        error instanceof Fault ? { kind: "problem", problem: error.problem } : { kind: "unreachable" };
       return false;
     }
   }

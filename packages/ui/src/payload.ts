@@ -2,9 +2,7 @@
 import type { Message } from "./wire.ts";
 
 export type Content =
-  | { kind: "text"; text: string }
-  | { kind: "json"; json: string }
-  | { kind: "bytes"; count: number };
+  { kind: "text"; text: string } | { kind: "json"; json: string } | { kind: "bytes"; count: number };
 
 export interface Readable {
   content: Content;
@@ -19,9 +17,11 @@ export interface Readable {
 export function readMessage(message: Message): Readable {
   const { data } = message;
   const from = message.from;
-  if (message.bytes !== undefined) return { content: { kind: "bytes", count: countBytes(message.bytes) }, from, via: undefined, sent: undefined };
+  if (message.bytes !== undefined)
+    return { content: { kind: "bytes", count: countBytes(message.bytes) }, from, via: undefined, sent: undefined };
   if (typeof data === "string") return { content: { kind: "text", text: data }, from, via: undefined, sent: undefined };
-  const fields: Record<string, unknown> = typeof data === "object" && data !== null && !Array.isArray(data) ? { ...data } : {};
+  const fields: Record<string, unknown> =
+    typeof data === "object" && data !== null && !Array.isArray(data) ? { ...data } : {};
   const text = stringOf(fields["text"]);
   return {
     content: text === undefined ? { kind: "json", json: JSON.stringify(data) ?? "" } : { kind: "text", text },

@@ -18,9 +18,14 @@ function kept<T extends string>(key: string, initial: (stored: string | null) =>
 
 export const theme = kept<Theme>("theme", (stored) => (stored === "light" || stored === "dark" ? stored : "auto"));
 
-export const language = kept<Language>("language", (stored) => (stored === "en" || stored === "ru" ? stored : browserLanguage(navigator.languages)));
+export const language = kept<Language>("language", (stored) =>
+  stored === "en" || stored === "ru" ? stored : browserLanguage(navigator.languages),
+);
 
-export const nickname = kept<string>("nickname", (stored) => stored ?? `${language.value === "ru" ? "гость" : "guest"}-${Math.floor(Math.random() * 900 + 100)}`);
+export const nickname = kept<string>(
+  "nickname",
+  (stored) => stored ?? `${language.value === "ru" ? "гость" : "guest"}-${Math.floor(Math.random() * 900 + 100)}`,
+);
 
 // A made-up name is kept at once, so that all windows go by the same one.
 write("efir.nickname", nickname.peek());

@@ -7,7 +7,9 @@ const answer_ms_max = 8_000;
 
 /** Publishes JSON text. Rejects with the server's `Fault`, or with the network's own error when no attempt got through. */
 export async function publish(address: string, payload: string): Promise<void> {
-  const key = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const key = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await post(address, payload, key);

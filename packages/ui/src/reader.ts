@@ -125,7 +125,10 @@ export class Reader {
     return {
       address: (query = {}) => {
         const cursor = this.#cursor.resume;
-        return this.#source.address({ ...query, ...(cursor === undefined ? { last: history_first } : { after: cursor }) });
+        return this.#source.address({
+          ...query,
+          ...(cursor === undefined ? { last: history_first } : { after: cursor }),
+        });
       },
       cursor: () => this.#cursor.resume,
       up: () => live(() => this.#up()),
@@ -194,10 +197,19 @@ export class Reader {
     const arrival = this.#cursor.accept(message.position);
     if (arrival === "duplicate") return;
     // A server that keeps its promise never gets here; a page that shows promises must not hide a broken one.
-    if (arrival === "hole") this.#show(() => this.#audience.gap({ reason: "unannounced", ...(before ? { after: before } : {}), resume_from: message.position }));
+    if (arrival === "hole")
+      this.#show(() =>
+        this.#audience.gap({
+          reason: "unannounced",
+          ...(before ? { after: before } : {}),
+          resume_from: message.position,
+        }),
+      );
     const at = performance.now();
     const isHeldBack = this.#waiting !== undefined;
-    this.#show((head) => this.#audience.message({ message, at, isCaughtUp: isHeldBack && isUpTo(message.position, head) }));
+    this.#show((head) =>
+      this.#audience.message({ message, at, isCaughtUp: isHeldBack && isUpTo(message.position, head) }),
+    );
   }
 
   #gap(gap: Gap): void {

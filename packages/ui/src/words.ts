@@ -20,7 +20,13 @@ const en = {
     "http-stream": "HTTP streaming",
     websocket: "WebSocket",
   } satisfies Record<TransportName, string>,
-  transports_short: { "short-poll": "AJAX", "long-poll": "Long poll", sse: "SSE", "http-stream": "Stream", websocket: "Socket" } satisfies Record<TransportName, string>,
+  transports_short: {
+    "short-poll": "AJAX",
+    "long-poll": "Long poll",
+    sse: "SSE",
+    "http-stream": "Stream",
+    websocket: "Socket",
+  } satisfies Record<TransportName, string>,
   transports_explained: {
     "short-poll": "Asks every 2 s",
     "long-poll": "The request hangs until news comes",
@@ -67,7 +73,8 @@ const en = {
   latency: "Latency",
   latency_median: "median",
   latency_none: "–",
-  strip: (seconds: number, requests: string, empty: string, messages: string) => `The last ${seconds} s: ${requests}, ${empty}, ${messages}.`,
+  strip: (seconds: number, requests: string, empty: string, messages: string) =>
+    `The last ${seconds} s: ${requests}, ${empty}, ${messages}.`,
   count_requests: (count: number) => plural("en", count, { one: "# request", other: "# requests" }),
   count_empty: (count: number) => plural("en", count, { one: "# empty answer", other: "# empty answers" }),
   count_messages: (count: number) => plural("en", count, { one: "# message", other: "# messages" }),
@@ -82,7 +89,8 @@ const en = {
   unconnected: "Not connected just now: not sent.",
   unreachable: "The server cannot be reached: not sent.",
   refused: (why: string) => `Not sent: ${why}`,
-  held_elsewhere: "Another window of this page holds the long requests: over HTTP/1.1 a browser keeps six connections to a host, all windows together. Here AJAX polling and WebSocket run.",
+  held_elsewhere:
+    "Another window of this page holds the long requests: over HTTP/1.1 a browser keeps six connections to a host, all windows together. Here AJAX polling and WebSocket run.",
   take_over: "Take over here",
   legend: "What the strips show",
   legend_bar: "a request, from opening to answer",
@@ -122,7 +130,13 @@ const ru: Words = {
     "http-stream": "HTTP-поток",
     websocket: "WebSocket",
   },
-  transports_short: { "short-poll": "AJAX", "long-poll": "Долгий", sse: "SSE", "http-stream": "Поток", websocket: "Сокет" },
+  transports_short: {
+    "short-poll": "AJAX",
+    "long-poll": "Долгий",
+    sse: "SSE",
+    "http-stream": "Поток",
+    websocket: "Сокет",
+  },
   transports_explained: {
     "short-poll": "Спрашивает каждые 2 с",
     "long-poll": "Запрос висит, пока нет новостей",
@@ -170,9 +184,17 @@ const ru: Words = {
   latency_median: "медиана",
   latency_none: "–",
   strip: (seconds, requests, empty, messages) => `За последние ${seconds} с: ${requests}, ${empty}, ${messages}.`,
-  count_requests: (count) => plural("ru", count, { one: "# запрос", few: "# запроса", many: "# запросов", other: "# запроса" }),
-  count_empty: (count) => plural("ru", count, { one: "# пустой ответ", few: "# пустых ответа", many: "# пустых ответов", other: "# пустого ответа" }),
-  count_messages: (count) => plural("ru", count, { one: "# сообщение", few: "# сообщения", many: "# сообщений", other: "# сообщения" }),
+  count_requests: (count) =>
+    plural("ru", count, { one: "# запрос", few: "# запроса", many: "# запросов", other: "# запроса" }),
+  count_empty: (count) =>
+    plural("ru", count, {
+      one: "# пустой ответ",
+      few: "# пустых ответа",
+      many: "# пустых ответов",
+      other: "# пустого ответа",
+    }),
+  count_messages: (count) =>
+    plural("ru", count, { one: "# сообщение", few: "# сообщения", many: "# сообщений", other: "# сообщения" }),
   by_hand: "Своими руками",
   by_hand_title: (transport) => `${transport} своими руками`,
   by_hand_javascript: "В браузере, без библиотек",
@@ -184,7 +206,8 @@ const ru: Words = {
   unconnected: "Сейчас нет связи: не отправлено.",
   unreachable: "Сервер недоступен: не отправлено.",
   refused: (why) => `Не отправлено: ${why}`,
-  held_elsewhere: "Долгие запросы держит другое окно этой страницы: по HTTP/1.1 браузер открывает к одному хосту шесть соединений на все окна. Здесь работают AJAX-опрос и WebSocket.",
+  held_elsewhere:
+    "Долгие запросы держит другое окно этой страницы: по HTTP/1.1 браузер открывает к одному хосту шесть соединений на все окна. Здесь работают AJAX-опрос и WebSocket.",
   take_over: "Забрать сюда",
   legend: "Что видно на лентах",
   legend_bar: "запрос: от отправки до ответа",
@@ -196,7 +219,8 @@ const ru: Words = {
   legend_cut: "кабель отрезан",
   try_curl: "Войти из терминала",
   try_curl_text: "Привет из терминала",
-  try_hint: "Отрежьте кабель, напишите из другой панели и включите снова: пропущенное придёт по порядку и ровно один раз.",
+  try_hint:
+    "Отрежьте кабель, напишите из другой панели и включите снова: пропущенное придёт по порядку и ровно один раз.",
   links: "Ещё",
   link_protocol: "Протокол",
   link_limits: "Сервер и пределы: /info",

@@ -7,7 +7,8 @@ import { transportNames } from "../src/wire.ts";
 test("names as the server takes them", () => {
   assert.equal(channelName(" общий-чат "), "общий-чат");
   assert.equal(channelName("cafe\u0301"), "caf\u00e9", "NFC");
-  for (const wrong of ["", "  ", ".", "..", "a/b", "a\nb", "x".repeat(256), "я".repeat(128)]) assert.equal(channelName(wrong), undefined, JSON.stringify(wrong));
+  for (const wrong of ["", "  ", ".", "..", "a/b", "a\nb", "x".repeat(256), "я".repeat(128)])
+    assert.equal(channelName(wrong), undefined, JSON.stringify(wrong));
   assert.ok(channelName("x".repeat(255)));
 });
 

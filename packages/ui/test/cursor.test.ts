@@ -5,12 +5,16 @@ import { Cursor, parsePosition } from "../src/cursor.ts";
 test("a position is an epoch and a decimal offset", () => {
   assert.deepEqual(parsePosition("3kTMd9yVqRz-12"), { epoch: "3kTMd9yVqRz", offset: 12 });
   assert.deepEqual(parsePosition("E-0"), { epoch: "E", offset: 0 });
-  for (const wrong of [undefined, "", "E", "E-", "-3", "E-03", "E-1x", "a-b-3", "ö-1"]) assert.equal(parsePosition(wrong), undefined, String(wrong));
+  for (const wrong of [undefined, "", "E", "E-", "-3", "E-03", "E-1x", "a-b-3", "ö-1"])
+    assert.equal(parsePosition(wrong), undefined, String(wrong));
 });
 
 test("each message is new once", () => {
   const cursor = new Cursor();
-  assert.deepEqual(["E-4", "E-5", "E-5", "E-4", "E-6"].map((position) => cursor.accept(position)), ["new", "new", "duplicate", "duplicate", "new"]);
+  assert.deepEqual(
+    ["E-4", "E-5", "E-5", "E-4", "E-6"].map((position) => cursor.accept(position)),
+    ["new", "new", "duplicate", "duplicate", "new"],
+  );
   assert.equal(cursor.resume, "E-6");
 });
 
@@ -51,7 +55,10 @@ test("hello gives a cursor to who has none, and takes none away", () => {
 test("the join cursor does not swallow the replay before it", () => {
   const cursor = new Cursor();
   cursor.join("E-7");
-  assert.deepEqual(["E-6", "E-7", "E-8"].map((position) => cursor.accept(position)), ["new", "new", "new"]);
+  assert.deepEqual(
+    ["E-6", "E-7", "E-8"].map((position) => cursor.accept(position)),
+    ["new", "new", "new"],
+  );
 });
 
 test("a heartbeat moves forward within the epoch only", () => {

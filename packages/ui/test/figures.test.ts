@@ -40,9 +40,18 @@ test("numbers as they are read", () => {
   assert.equal(duration("en", 4.26, ["ms", "s"]), "4.3\u00a0ms");
   assert.equal(duration("ru", 1476, ["мс", "с"]), "1,48\u00a0с");
   const forms = { one: "# запрос", few: "# запроса", many: "# запросов", other: "# запроса" };
-  assert.deepEqual([1, 2, 5, 11, 21].map((count) => plural("ru", count, forms)), ["1 запрос", "2 запроса", "5 запросов", "11 запросов", "21 запрос"]);
+  assert.deepEqual(
+    [1, 2, 5, 11, 21].map((count) => plural("ru", count, forms)),
+    ["1 запрос", "2 запроса", "5 запросов", "11 запросов", "21 запрос"],
+  );
 });
 
 test("the figures of a client are the sum over its transports", () => {
-  assert.deepEqual(sum([{ requests: 2, empty: 1, bytes_down: 10, bytes_up: 20 }, { requests: 1, bytes_up: 5 }]), { requests: 3, empty: 1, bytes_down: 10, bytes_up: 25 });
+  assert.deepEqual(
+    sum([
+      { requests: 2, empty: 1, bytes_down: 10, bytes_up: 20 },
+      { requests: 1, bytes_up: 5 },
+    ]),
+    { requests: 3, empty: 1, bytes_down: 10, bytes_up: 25 },
+  );
 });

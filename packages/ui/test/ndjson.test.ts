@@ -9,7 +9,11 @@ test("lines come out the same wherever the chunks are cut", () => {
   const whole = new TextEncoder().encode(text);
   for (let cut = 0; cut <= whole.length; cut += 1) {
     const splitter = new LineSplitter();
-    assert.deepEqual([...splitter.push(whole.slice(0, cut)), ...splitter.push(whole.slice(cut))], lines, `cut at ${cut}`);
+    assert.deepEqual(
+      [...splitter.push(whole.slice(0, cut)), ...splitter.push(whole.slice(cut))],
+      lines,
+      `cut at ${cut}`,
+    );
   }
 });
 

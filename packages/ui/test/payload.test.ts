@@ -19,11 +19,18 @@ test("a proven sender beats the one that the payload claims", () => {
 });
 
 test("any JSON of others", () => {
-  for (const [data, json] of [[{ a: 1 }, '{"a":1}'], [[1, 2], "[1,2]"], [null, "null"], [0, "0"], [{ text: 5 }, '{"text":5}']] as const)
+  for (const [data, json] of [
+    [{ a: 1 }, '{"a":1}'],
+    [[1, 2], "[1,2]"],
+    [null, "null"],
+    [0, "0"],
+    [{ text: 5 }, '{"text":5}'],
+  ] as const)
     assert.deepEqual(readMessage(message({ data })).content, { kind: "json", json });
 });
 
 test("bytes are counted", () => {
   assert.deepEqual(readMessage(message({ bytes: "AQL/AAg=" })).content, { kind: "bytes", count: 5 });
-  for (let length = 0; length < 9; length += 1) assert.equal(countBytes(Buffer.alloc(length).toString("base64")), length);
+  for (let length = 0; length < 9; length += 1)
+    assert.equal(countBytes(Buffer.alloc(length).toString("base64")), length);
 });

@@ -113,7 +113,13 @@ test("a late word of a connection that was let go is not heard", () => {
 
 test("a batch: its gap first, then its messages, then its cursor", () => {
   const stage = new Stage();
-  const batch: Batch = { channel: "chat", messages: [message("F-1"), message("F-2")], cursor: "F-2", more: false, gap: { reason: "epoch_changed", resume_from: "F-0" } };
+  const batch: Batch = {
+    channel: "chat",
+    messages: [message("F-1"), message("F-2")],
+    cursor: "F-2",
+    more: false,
+    gap: { reason: "epoch_changed", resume_from: "F-0" },
+  };
   stage.link.up();
   stage.link.push(push("E-9"));
   stage.link.batch(batch);

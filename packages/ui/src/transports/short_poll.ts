@@ -25,7 +25,11 @@ async function ask(link: Link, signal: AbortSignal): Promise<number> {
     const cursor = link.cursor();
     // The entity tag of a poll is its cursor: when nothing came, 304 saves even the empty batch.
     const headers: Record<string, string> = cursor === undefined ? {} : { "If-None-Match": `"${cursor}"` };
-    const response = await request(link.address(), AbortSignal.any([signal, AbortSignal.timeout(answer_ms_max)]), headers);
+    const response = await request(
+      link.address(),
+      AbortSignal.any([signal, AbortSignal.timeout(answer_ms_max)]),
+      headers,
+    );
     link.up();
     const rest_ms = Number(response.headers.get("Retry-After") ?? "0") * 1000 || interval_ms;
     if (response.status === 304) {

@@ -47,7 +47,11 @@ export class Fault extends Error {
 }
 
 /** `fetch` that never touches the cache, and rejects with a `Fault` on any status but 2xx and 304. */
-export async function request(address: string, signal: AbortSignal, headers: Record<string, string> = {}): Promise<Response> {
+export async function request(
+  address: string,
+  signal: AbortSignal,
+  headers: Record<string, string> = {},
+): Promise<Response> {
   const response = await fetch(address, { cache: "no-store", signal, headers });
   if (response.ok || response.status === 304) return response;
   throw new Fault(await readProblem(response));

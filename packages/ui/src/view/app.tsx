@@ -47,7 +47,14 @@ function Tabs() {
   return (
     <nav class="tabs" aria-label={words.value.panes}>
       {panes.map(({ name }) => (
-        <button type="button" key={name} data-transport={name} aria-current={shown.name.value === name} aria-label={words.value.transports[name]} onClick={() => shown.go(name)}>
+        <button
+          type="button"
+          key={name}
+          data-transport={name}
+          aria-current={shown.name.value === name}
+          aria-label={words.value.transports[name]}
+          onClick={() => shown.go(name)}
+        >
           {words.value.transports_short[name]}
         </button>
       ))}
@@ -98,7 +105,9 @@ function Voice() {
   const newest = pane?.entries.value[0];
   return (
     <p class="unseen" aria-live="polite" data-testid="voice">
-      {newest?.kind === "message" && newest.readable.content.kind === "text" && `${newest.readable.from ?? words.value.anonymous}: ${newest.readable.content.text}`}
+      {newest?.kind === "message" &&
+        newest.readable.content.kind === "text" &&
+        `${newest.readable.from ?? words.value.anonymous}: ${newest.readable.content.text}`}
     </p>
   );
 }

@@ -25,8 +25,11 @@ function GapLine({ entry }: { entry: GapEntry }) {
 function MessageLine({ entry, own }: { entry: MessageEntry; own: string }) {
   const { message, readable, isCaughtUp, latency_ms } = entry;
   const { anonymous, transports_short, caught_up, time_units } = words.value;
-  const transport = readable.via === undefined ? undefined : (transports_short[readable.via as TransportName] ?? readable.via);
-  const classes = ["message", readable.from === own ? "own" : "", isCaughtUp ? "caught-up" : ""].filter(Boolean).join(" ");
+  const transport =
+    readable.via === undefined ? undefined : (transports_short[readable.via as TransportName] ?? readable.via);
+  const classes = ["message", readable.from === own ? "own" : "", isCaughtUp ? "caught-up" : ""]
+    .filter(Boolean)
+    .join(" ");
   return (
     <li class={classes} data-position={message.position}>
       <p class="meta">
@@ -63,5 +66,10 @@ function Words({ content }: { content: Content }) {
 }
 
 function timeOfDay(time: number): string {
-  return new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }).format(time);
+  return new Intl.DateTimeFormat(language.value, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hour12: false,
+  }).format(time);
 }

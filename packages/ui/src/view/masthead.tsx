@@ -41,10 +41,21 @@ export function Masthead() {
         >
           {words.value.other_language}
         </button>
-        <button type="button" class="quiet" data-testid="theme" data-value={theme.value} title={words.value.theme} onClick={() => (theme.value = next_theme[theme.value])}>
+        <button
+          type="button"
+          class="quiet"
+          data-testid="theme"
+          data-value={theme.value}
+          title={words.value.theme}
+          onClick={() => (theme.value = next_theme[theme.value])}
+        >
           <svg viewBox="0 0 16 16" aria-hidden="true">
             <circle cx="8" cy="8" r="5.6" />
-            {theme.value === "auto" ? <path d="M8 2.4a5.6 5.6 0 0 1 0 11.2z" /> : theme.value === "dark" && <circle cx="8" cy="8" r="5.6" class="full" />}
+            {theme.value === "auto" ? (
+              <path d="M8 2.4a5.6 5.6 0 0 1 0 11.2z" />
+            ) : (
+              theme.value === "dark" && <circle cx="8" cy="8" r="5.6" class="full" />
+            )}
           </svg>
           <span class="unseen">{words.value.theme}: </span>
           {words.value.themes[theme.value]}

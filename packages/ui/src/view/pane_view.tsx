@@ -15,7 +15,14 @@ export function PaneView({ pane }: { pane: Pane }) {
   const { name } = pane;
   const title = words.value.transports[name];
   return (
-    <section class="pane" id={`pane-${name}`} data-testid={`pane-${name}`} data-transport={name} aria-label={title} onFocusIn={() => (activePane.value = name)}>
+    <section
+      class="pane"
+      id={`pane-${name}`}
+      data-testid={`pane-${name}`}
+      data-transport={name}
+      aria-label={title}
+      onFocusIn={() => (activePane.value = name)}
+    >
       <header class="pane-head">
         <h2>{title}</h2>
         <Cable pane={pane} />
@@ -49,7 +56,11 @@ function Cable({ pane }: { pane: Pane }) {
       onClick={() => pane.cut(!isCut)}
     >
       <svg viewBox="0 0 20 12" aria-hidden="true">
-        {isCut ? <path d="M1 6h5M14 6h5M7.5 2.5l1 7M12.5 2.5l-1 7" /> : <path d="M1 6h6M13 6h6M7 3v6h3a3 3 0 0 0 0-6zM13 4.5v3" />}
+        {isCut ? (
+          <path d="M1 6h5M14 6h5M7.5 2.5l1 7M12.5 2.5l-1 7" />
+        ) : (
+          <path d="M1 6h6M13 6h6M7 3v6h3a3 3 0 0 0 0-6zM13 4.5v3" />
+        )}
       </svg>
       {isCut ? plug : cut}
     </button>
@@ -155,10 +166,23 @@ function Figures({ pane }: { pane: Pane }) {
   const traffic = pane.traffic.value;
   const latency = pane.latency.value;
   const tag = language.value;
-  const { requests, empty, down, up, latency: latencyTitle, latency_median, latency_none, units, time_units } = words.value;
-  const count = (value: number | undefined): string => (value === undefined ? latency_none : new Intl.NumberFormat(tag).format(value));
+  const {
+    requests,
+    empty,
+    down,
+    up,
+    latency: latencyTitle,
+    latency_median,
+    latency_none,
+    units,
+    time_units,
+  } = words.value;
+  const count = (value: number | undefined): string =>
+    value === undefined ? latency_none : new Intl.NumberFormat(tag).format(value);
   const size = (value: number | undefined): string => (value === undefined ? latency_none : bytes(tag, value, units));
-  const time = latency ? `${duration(tag, latency.last_ms, time_units)} · ${latency_median} ${duration(tag, latency.median_ms, time_units)}` : latency_none;
+  const time = latency
+    ? `${duration(tag, latency.last_ms, time_units)} · ${latency_median} ${duration(tag, latency.median_ms, time_units)}`
+    : latency_none;
   return (
     <dl class="figures">
       <Figure name={requests} value={count(traffic?.requests)} raw={traffic?.requests} testId="requests" />
@@ -171,7 +195,17 @@ function Figures({ pane }: { pane: Pane }) {
 }
 
 /** `raw` is the figure as it came, for tests. */
-function Figure({ name, value, raw, testId }: { name: string; value: string; raw: number | undefined; testId: string }) {
+function Figure({
+  name,
+  value,
+  raw,
+  testId,
+}: {
+  name: string;
+  value: string;
+  raw: number | undefined;
+  testId: string;
+}) {
   return (
     <div class={`figure figure-${testId}`}>
       <dt>{name}</dt>

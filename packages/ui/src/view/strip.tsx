@@ -37,7 +37,12 @@ function useTally(timeline: Timeline): string {
     return () => clearInterval(timer);
   }, [timeline]);
   const { strip, count_requests, count_empty, count_messages } = words.value;
-  return strip(window_ms / 1000, count_requests(tally.requests), count_empty(tally.empty), count_messages(tally.messages));
+  return strip(
+    window_ms / 1000,
+    count_requests(tally.requests),
+    count_empty(tally.empty),
+    count_messages(tally.messages),
+  );
 }
 
 /** Calls `step` at the pace that the visitor's system allows, while the page is visible. Gives how to end it. */
@@ -121,7 +126,12 @@ function drawBar(pen: CanvasRenderingContext2D, bar: Bar, from: number, to: numb
   pen.restore();
 }
 
-function drawMarks(pen: CanvasRenderingContext2D, timeline: Timeline, x: (at: number) => number, colours: Colours): void {
+function drawMarks(
+  pen: CanvasRenderingContext2D,
+  timeline: Timeline,
+  x: (at: number) => number,
+  colours: Colours,
+): void {
   const middle = bar_top + bar_px / 2;
   for (const mark of timeline.marks) {
     const at = x(mark.at);
