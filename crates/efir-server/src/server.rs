@@ -63,7 +63,8 @@ impl Server {
             }
         }
         let connections_max = connections_max(config.limits.connections_max);
-        let hub = Hub::new(config.limits, config.times);
+        let limits = efir_core::Limits { connections_max, ..config.limits };
+        let hub = Hub::new(limits, config.times);
         let policy = Policy {
             allow_origins: config.allow_origins,
             hosts: config.hosts,

@@ -19,7 +19,7 @@ use unit::Value;
 /// What the names of environment variables begin with.
 const ENV_PREFIX: &str = "EFIR_";
 /// Variables of the command line that are no configuration keys.
-const OTHER_VARIABLES: [&str; 2] = ["EFIR_CONFIG", "EFIR_URL"];
+const OTHER_VARIABLES: [&str; 5] = ["EFIR_CONFIG", "EFIR_URL", "EFIR_PAGE", "EFIR_BIN", "EFIR_SEED"];
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
