@@ -3,13 +3,17 @@
 //! `--check` writes nothing and fails where a page is not what the tables say.
 
 use std::fmt::Write;
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use efir_core::{CODES, LIMITS, LimitRow, TIMES};
+use serde_json::Value;
 
 use crate::Verdict;
+use crate::child::{self, cargo};
 use crate::paper::grouped;
-use crate::root::root;
+use crate::root::{debug_efir, root};
+use crate::server::{self, Server};
 
 /// A generated page: its name in docs/reference and its text.
 struct Page {
@@ -19,9 +23,17 @@ struct Page {
 
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     let is_check = arguments.iter().any(|argument| argument == "--check");
+    if !child::run(&mut cargo(&["build", "--workspace", "--all-targets"]))?.success {
+        return Ok(Verdict::Failed);
+    }
+    write(is_check)
+}
+
+/// As [`run`], with the server that is built already.
+pub(crate) fn write(is_check: bool) -> Result<Verdict> {
     let folder = root().join("docs/reference");
     let mut verdict = Verdict::Held;
-    for page in [codes(), limits()] {
+    for page in [codes(), limits(), configuration()?, transports()?] {
         let path = folder.join(page.name);
         if std::fs::read_to_string(&path).unwrap_or_default() == page.text {
             continue;
@@ -62,6 +74,37 @@ fn limits() -> Page {
     text += "\n## Times\n\n";
     table(&mut text, TIMES);
     Page { name: "limits.md", text }
+}
+
+/// What `efir config keys` prints is a page as it stands.
+fn configuration() -> Result<Page> {
+    let keys = child::read(Command::new(debug_efir()).args(["config", "keys"]))?;
+    let text = format!(
+        "# Configuration\n\n{GENERATED}`efir config keys` prints this, `efir config show` what is in force and where it comes \
+         from. Unknown keys are refused.\n\n```toml\n{}\n```\n",
+        keys.trim()
+    );
+    Ok(Page { name: "config.md", text })
+}
+
+/// What `GET /info` tells of the list in efir-transports.
+fn transports() -> Result<Page> {
+    let server = Server::start(&debug_efir())?;
+    let told: Value = serde_json::from_str(&server::get(server.address(), "/info")?)?;
+    let mut text = format!("# Transports\n\n{GENERATED}");
+    text += "The first that applies is taken; `?transport=NAME` overrides all (docs/protocol.md §3).\n\n\
+             | transport | what it is | the response ends | chosen by |\n|---|---|---|---|\n";
+    for row in told["transports"].as_array().context("/info has no transports")? {
+        let field = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let (name, summary, ends) = (field("name"), field("summary"), field("ends"));
+        let chosen_by = match field("chosen_by").as_str() {
+            "nothing" => "a request that asks for no other".to_owned(),
+            chosen_by => format!("`{chosen_by}`"),
+        };
+        writeln!(text, "| [{name}](../concepts/{name}.md) | {summary} | {ends} | {chosen_by} |")
+            .unwrap_or_default();
+    }
+    Ok(Page { name: "transports.md", text })
 }
 
 fn table(text: &mut String, rows: &[LimitRow]) {

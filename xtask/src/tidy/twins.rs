@@ -4,9 +4,7 @@ use super::tree::Workspace;
 
 /// Where the list of transports is; each name of it must have its files.
 const LIST: &str = "crates/efir-transports/src/lib.rs";
-
-/// The names in the order of DESIGN §1. A transport that is missing here is found because the list has its module.
-const TRANSPORTS: &[&str] = &["short_poll", "long_poll", "sse", "http_stream", "websocket"];
+const LIST_BEGINS: &str = "pub const TRANSPORTS";
 
 /// The files that a transport has; `{}` is its name, `{-}` the name as it stands in URLs.
 const PLACES: &[&str] = &[
@@ -18,19 +16,22 @@ const PLACES: &[&str] = &[
     "packages/ui/src/transports/{}.ts",
 ];
 
+/// Files among them that are no transport: the frame of the folder, and `/socket`, which reads many channels.
+const BESIDES: &[&str] = &["mod", "socket"];
+
 /// Folders in which every file of that ending is a transport's, so that a leftover is found, too.
 const FOLDERS: &[(&str, &str)] =
     &[("crates/efir-client/src/transports/", "rs"), ("crates/efir-testkit/src/readers/", "rs")];
 
 pub(super) fn transports(workspace: &Workspace) -> Vec<String> {
+    let listed = listed(workspace);
+    if listed.is_empty() {
+        return vec![format!("{LIST}: there is no list of transports")];
+    }
     let mut findings = Vec::new();
-    let list = workspace.file(LIST).map(|file| file.text.as_str()).unwrap_or_default();
-    for name in TRANSPORTS {
-        if !list.contains(&format!("mod {name};")) {
-            findings.push(format!("{LIST}: the list has no `{name}`"));
-        }
+    for name in &listed {
         for place in PLACES {
-            let path = place.replace("{}", name).replace("{-}", &name.replace('_', "-"));
+            let path = place.replace("{}", &name.replace('-', "_")).replace("{-}", name);
             if workspace.file(&path).is_none() {
                 findings.push(format!("{name}: there is no {path}"));
             }
@@ -39,13 +40,21 @@ pub(super) fn transports(workspace: &Workspace) -> Vec<String> {
     for (folder, ending) in FOLDERS {
         for file in &workspace.files {
             let inside = file.path.strip_prefix(folder).is_some_and(|rest| !rest.contains('/'));
-            let known = TRANSPORTS.contains(&file.stem()) || file.stem() == "mod";
+            let known = listed.contains(&file.stem().replace('_', "-")) || BESIDES.contains(&file.stem());
             if inside && file.has_ending(&[ending]) && !known {
                 findings.push(format!("{}: no transport has this name", file.path));
             }
         }
     }
     findings
+}
+
+/// The names of the list, as they stand in URLs.
+fn listed(workspace: &Workspace) -> Vec<String> {
+    let text = workspace.file(LIST).map(|file| file.text.as_str()).unwrap_or_default();
+    let Some((_, list)) = text.split_once(LIST_BEGINS) else { return Vec::new() };
+    let list = list.split_once("];").map_or(list, |(list, _)| list);
+    list.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
 pub(super) fn languages(workspace: &Workspace) -> Vec<String> {
@@ -70,12 +79,14 @@ pub(super) fn languages(workspace: &Workspace) -> Vec<String> {
 mod tests {
     use super::*;
 
+    const TWO: &str = "pub const TRANSPORTS: &[TransportRow] = &[\n    TransportRow { name: \"sse\" },\n    \
+                       TransportRow { name: \"long-poll\" },\n];\nconst OTHER: Row = Row { name: \"other\" };";
+
     #[test]
     fn a_missing_twin_and_a_leftover_are_found() {
-        let list: String = TRANSPORTS.iter().map(|name| format!("pub mod {name};\n")).collect();
-        let mut paths = vec![(LIST.to_owned(), list)];
-        for name in TRANSPORTS {
-            let path = |place: &&str| place.replace("{}", name).replace("{-}", &name.replace('_', "-"));
+        let mut paths = vec![(LIST.to_owned(), TWO.to_owned())];
+        for name in ["sse", "long-poll"] {
+            let path = |place: &&str| place.replace("{}", &name.replace('-', "_")).replace("{-}", name);
             paths.extend(PLACES.iter().map(|place| (path(place), String::new())));
         }
         let files: Vec<(&str, &str)> =
@@ -88,10 +99,15 @@ mod tests {
         assert_eq!(
             transports(&Workspace::of(&bad)),
             [
-                "long_poll: there is no docs/concepts/long-poll.ru.md",
+                "long-poll: there is no docs/concepts/long-poll.ru.md",
                 "crates/efir-testkit/src/readers/websockets.rs: no transport has this name"
             ]
         );
+    }
+
+    #[test]
+    fn a_lost_list_is_found() {
+        assert_eq!(transports(&Workspace::default()).len(), 1);
     }
 
     #[test]
