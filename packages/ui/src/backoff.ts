@@ -1,7 +1,7 @@
 // How long to wait before the next attempt: full jitter, so that a thousand readers of a restarted server do not come back as one.
 
 const base_ms = 400;
-const ceiling_ms = 10_000;
+const ceiling_ms = 5_000;
 
 /** Milliseconds before attempt `failures` + 1; `random` in [0, 1). The server's own wish (`retry_after_ms`) is the floor. */
 export function backoff(failures: number, random: number, floor_ms = 0): number {

@@ -28,7 +28,7 @@ const en = {
     websocket: "Socket",
   } satisfies Record<TransportName, string>,
   transports_explained: {
-    "short-poll": "Asks every 2 s",
+    "short-poll": "Asks again and again",
     "long-poll": "The request hangs until news comes",
     sse: "One answer that never ends",
     "http-stream": "A JSON object a line",
@@ -138,7 +138,7 @@ const ru: Words = {
     websocket: "Сокет",
   },
   transports_explained: {
-    "short-poll": "Спрашивает каждые 2 с",
+    "short-poll": "Спрашивает снова и снова",
     "long-poll": "Запрос висит, пока нет новостей",
     sse: "Один ответ без конца",
     "http-stream": "Объект JSON на строку",
