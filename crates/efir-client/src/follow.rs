@@ -107,7 +107,7 @@ pub enum FollowEvent {
     Message(MessageView),
     /// Something after the cursor is no longer there; it comes before any later message.
     Gap(Gap),
-    /// One of several channels has a problem; the others go on.
+    /// One of several channels has a problem; the others go on. A name that is no channel name stands in the text only.
     Problem(Problem),
     /// What comes is current from here on.
     Online {
@@ -294,7 +294,13 @@ impl Follow {
         self.opened_at = Instant::now();
         self.deadline = self.opened_at + self.silence_max;
         match opened {
-            Opened::Subscription(subscription) => self.stage = Stage::Reading(Box::new(subscription)),
+            Opened::Subscription(subscription) => {
+                // The answer of a poll is proof enough; a stream or socket says hello.
+                if self.following.transport.is_poll() {
+                    self.online();
+                }
+                self.stage = Stage::Reading(Box::new(subscription));
+            }
             Opened::Joined(mut subscription) => {
                 // The answer is complete, so this neither waits nor fails.
                 while let Ok(Some(event)) = subscription.next().await {
@@ -310,6 +316,10 @@ impl Follow {
 
     fn take(&mut self, event: Event) {
         self.deadline = Instant::now() + self.silence_max;
+        if !matches!(event, Event::Problem(_) | Event::Retry(_) | Event::Closed(_)) {
+            // The stream went on, so the last problem did not end it.
+            self.farewell = None;
+        }
         match event {
             Event::Hello(hello) => self.greeted(&hello),
             Event::Message(message) => {
@@ -322,10 +332,7 @@ impl Follow {
                 self.cursors.set(&gap.channel, &gap.resume_from);
                 self.ready.push_back(FollowEvent::Gap(gap));
             }
-            Event::Problem(problem) if self.following.is_several && problem.channel.is_some() => {
-                self.ready.push_back(FollowEvent::Problem(problem));
-            }
-            Event::Problem(problem) => self.farewell = Some(problem),
+            Event::Problem(problem) => self.take_problem(problem),
             Event::Retry(retry) => self.retry = Some(retry),
             Event::BatchEnd(end) => self.batch_ended(&end),
             Event::Closed(closed) => {
@@ -334,6 +341,16 @@ impl Follow {
                 self.end = format!("the WebSocket was closed ({}){words}", closed.code);
             }
             Event::Heartbeat(_) | Event::Cursor(_) | Event::Ack(_) | Event::Reply(_) => {}
+        }
+    }
+
+    /// A problem concerns one of several channels, or says why the stream will end, or both cannot be told apart yet.
+    fn take_problem(&mut self, problem: Problem) {
+        if self.following.is_several && (problem.channel.is_some() || problem.action == "stop") {
+            self.ready.push_back(FollowEvent::Problem(problem.clone()));
+        }
+        if problem.channel.is_none() {
+            self.farewell = Some(problem);
         }
     }
 

@@ -156,8 +156,8 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve::run(cli.serve),
         Some(Command::Serve(flags)) => serve::run(flags),
-        Some(Command::Publish(publish)) => publish::run(publish),
-        Some(Command::Subscribe(subscribe)) => subscribe::run(subscribe),
+        Some(Command::Publish(publish)) => publish::run(&publish),
+        Some(Command::Subscribe(subscribe)) => subscribe::run(&subscribe),
         Some(Command::Config(config)) => config::run(config),
     };
     match done {

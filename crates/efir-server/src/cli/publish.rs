@@ -34,7 +34,7 @@ pub(super) struct Publish {
     bytes: bool,
 }
 
-pub(super) fn run(publish: Publish) -> Result<(), Failure> {
+pub(super) fn run(publish: &Publish) -> Result<(), Failure> {
     let client = Client::new(&publish.url).map_err(|error| Failure::usage(error.to_string()))?;
     let payload = publish.payload()?;
     let receipt = runtime()?.block_on(async {

@@ -64,7 +64,7 @@ fn banner(addresses: &[SocketAddr], static_dir: Option<&Path>) -> String {
         None => format!("{first}/"),
     };
     let mut text = format!(
-        "\n  efir {} is on air\n\n    page     {page}\n    listen   curl -N '{first}/channels/chat?transport=sse'\n    say      curl -d 'Привет' {first}/channels/chat\n",
+        "\n  efir {} is on air\n\n    page     {page}\n    listen   curl -N '{first}/channels/chat?transport=http-stream'\n    say      curl -d 'Привет' {first}/channels/chat\n",
         env!("CARGO_PKG_VERSION"),
     );
     for url in urls.iter().skip(1) {

@@ -41,7 +41,7 @@ pub(super) struct Subscribe {
     quiet: bool,
 }
 
-pub(super) fn run(subscribe: Subscribe) -> Result<(), Failure> {
+pub(super) fn run(subscribe: &Subscribe) -> Result<(), Failure> {
     let client = Client::new(&subscribe.url).map_err(|error| Failure::usage(error.to_string()))?;
     runtime()?.block_on(async {
         tokio::select! {

@@ -167,9 +167,11 @@ fn of_row(section: &'static str, table: Table, row: &'static LimitRow) -> Key {
 pub fn nearest(keys: &[Key], written: &str) -> Option<String> {
     let distance = |key: &Key| {
         let whole = strsim::damerau_levenshtein(&key.path(), written);
-        // The right name in a wrong or missing section counts as one slip.
+        // The right name in a wrong or missing section counts as one slip, and so does the beginning of a name.
         let own = written.rsplit('.').next().unwrap_or(written);
-        whole.min(1 + strsim::damerau_levenshtein(&key.name, own))
+        let is_begun = own.len() >= 3 && key.name.starts_with(own);
+        let name = if is_begun { 0 } else { strsim::damerau_levenshtein(&key.name, own) };
+        whole.min(1 + name)
     };
     let (best, key) = keys.iter().map(|key| (distance(key), key)).min_by_key(|(distance, _)| *distance)?;
     (best <= 1 + written.len() / 4).then(|| key.path())

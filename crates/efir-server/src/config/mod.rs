@@ -202,8 +202,10 @@ impl Settings {
             }
             // Others may own variables that begin with EFIR_ (Kubernetes sets EFIR_SERVICE_HOST), so only what looks
             // like one of our keys is refused.
-            let hint = keys::nearest(keys, &path);
-            if path.contains('.') || hint.is_some() {
+            let is_nested = path.contains('.');
+            let top_level: Vec<_> = keys.iter().filter(|key| key.section.is_empty()).cloned().collect();
+            let hint = keys::nearest(if is_nested { keys } else { &top_level }, &path);
+            if is_nested || hint.is_some() {
                 let hint =
                     hint.map(|path| format!("{ENV_PREFIX}{}", path.to_ascii_uppercase().replace('.', "__")));
                 errors.push(ConfigError::UnknownKey { origin, key: name.clone(), hint });

@@ -126,6 +126,7 @@ fn unknown_keys_are_refused_with_a_hint() {
         ("worker = 5", "did you mean 'workers'?"),
         ("[time]\nheartbeat = \"5s\"", "no key 'time'; did you mean '[times]'?"),
         ("[limits]\nmessages = 5", "did you mean 'retention.messages'?"),
+        ("[times]\nheart = \"5s\"", "did you mean 'times.heartbeat'?"),
         ("zzz = 5", "`efir config keys` lists all of them"),
         ("[workers]\na = 1", "expected a whole number"),
         ("times = 5", "no key 'times'"),
@@ -143,7 +144,9 @@ fn unknown_variables_and_flags_are_refused() {
         "EFIR_TIMES__HEARTBEET (environment): there is no key 'EFIR_TIMES__HEARTBEET'; did you mean 'EFIR_TIMES__HEARTBEAT'?"
     );
     assert!(error(&[("EFIR_LISTN", "1")]).contains("EFIR_LISTEN"));
-    load("", &[("EFIR_SERVICE_HOST", "10.0.0.1"), ("EFIR_PORT_8080_TCP_ADDR", "10.0.0.1")], &[]).unwrap();
+    for strange in ["EFIR_SERVICE_HOST", "EFIR_PORT", "EFIR_PORT_8080_TCP_ADDR", "EFIR_PAGE", "EFIR_SEED"] {
+        load("", &[(strange, "10.0.0.1")], &[]).unwrap();
+    }
     let errors = load("", &[], &[("--set", "times.hart", &["1s"])]).unwrap_err();
     assert!(errors[0].to_string().starts_with("--set: there is no key 'times.hart'"), "{}", errors[0]);
 }

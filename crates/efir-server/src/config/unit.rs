@@ -55,8 +55,8 @@ pub fn parse_time(text: &str) -> Option<u64> {
 /// The size in the largest unit that divides it.
 #[must_use]
 pub fn size_text(bytes: u64) -> String {
-    let unit = SIZES.iter().rev().skip(1).find(|(_, size)| bytes > 0 && bytes % size == 0);
-    match unit.or(SIZES.first().filter(|(_, size)| bytes > 0 && bytes % size == 0)) {
+    let unit = SIZES.iter().rev().skip(1).find(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size));
+    match unit.or(SIZES.first().filter(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size))) {
         Some((name, size)) => format!("{}{name}", bytes / size),
         None => format!("{bytes}B"),
     }
