@@ -18,10 +18,21 @@ pub struct Body(Kind);
 
 enum Kind {
     Whole(Bytes),
-    Stream { polled: Box<Polled>, rest: Bytes, is_over: bool },
+    /// Nothing, in the place of a body whose length nobody knows: the answer to `HEAD`.
+    Nothing,
+    Stream {
+        polled: Box<Polled>,
+        rest: Bytes,
+        is_over: bool,
+    },
 }
 
 impl Body {
+    /// The body of an answer to `HEAD` whose `GET` would be a stream: empty, without saying that its length is 0.
+    pub fn nothing() -> Self {
+        Self(Kind::Nothing)
+    }
+
     pub(crate) fn stream(polled: Polled) -> Self {
         Self(Kind::Stream { polled: Box::new(polled), rest: Bytes::new(), is_over: false })
     }
@@ -43,7 +54,7 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match &mut self.0 {
             Kind::Whole(bytes) => std::mem::take(bytes),
-            Kind::Stream { is_over: true, .. } => Bytes::new(),
+            Kind::Nothing | Kind::Stream { is_over: true, .. } => Bytes::new(),
             Kind::Stream { polled, rest, is_over } => {
                 while rest.is_empty() && !*is_over {
                     match ready!(polled.poll_piece(cx)) {
@@ -60,6 +71,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Nothing => true,
             Kind::Stream { is_over, .. } => *is_over,
         }
     }
@@ -67,7 +79,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream { .. } => SizeHint::default(),
+            Kind::Nothing | Kind::Stream { .. } => SizeHint::default(),
         }
     }
 }
@@ -76,6 +88,7 @@ impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
             Kind::Whole(bytes) => f.debug_tuple("Whole").field(&bytes.len()).finish(),
+            Kind::Nothing => f.write_str("Nothing"),
             Kind::Stream { .. } => f.write_str("Stream"),
         }
     }

@@ -33,7 +33,8 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) struct Peer {
     decoder: Decoder,
-    bytes_max: usize,
+    /// The name and value of the limit of a message, for problems.
+    limit: (&'static str, usize),
     /// Messages heard so far.
     ordinal: u64,
     /// Set when the socket begins.
@@ -49,14 +50,15 @@ struct Clocks {
 }
 
 impl Peer {
-    /// A client that may send messages of at most `bytes_max`.
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    /// A client that may send messages of at most so many bytes; the limit has a name for problems.
+    pub(crate) fn new(limit: (&'static str, usize)) -> Self {
+        let bytes_max = limit.1;
         let limits = DecoderLimits {
             message_bytes_max: bytes_max,
             frame_bytes_max: bytes_max,
             fragments_max: FRAGMENTS_MAX,
         };
-        Self { decoder: Decoder::new(Role::Server, limits), bytes_max, ordinal: 0, clocks: None }
+        Self { decoder: Decoder::new(Role::Server, limits), limit, ordinal: 0, clocks: None }
     }
 
     pub(crate) fn begin(&mut self, now: Instant, times: &Times) {
@@ -136,8 +138,9 @@ impl Peer {
         let problem = match error {
             FrameError::FrameTooLarge { .. }
             | FrameError::MessageTooLarge { .. }
-            | FrameError::InflatedTooLarge { .. } => Problem::new(Code::PayloadTooLarge, detail)
-                .with_limit("message_bytes_max", self.bytes_max as u64),
+            | FrameError::InflatedTooLarge { .. } => {
+                Problem::new(Code::PayloadTooLarge, detail).with_limit(self.limit.0, self.limit.1 as u64)
+            }
             FrameError::TooManyFragments { limit } => {
                 Problem::new(Code::InvalidFrame, detail).with_limit("fragments_max", limit as u64)
             }

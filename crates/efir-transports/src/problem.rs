@@ -65,6 +65,7 @@ fn plain(refused: &Refused) -> Response<Bytes> {
         say(header::ALLOW, methods);
     }
     if problem.code == Code::UpgradeRequired {
+        say(header::CONNECTION, "upgrade");
         say(header::UPGRADE, "websocket");
         say(header::SEC_WEBSOCKET_VERSION, efir_ws::handshake::VERSION);
     }

@@ -89,7 +89,7 @@ impl ReadRequest {
         };
         let wait = wait(parts, query, times)?;
         let scope = wanted.resolve(parts, query, limits)?;
-        let next = Next::new(parts, query, &scope, wait.filter(|_| transport.choice == Choice::Wait));
+        let next = Next::new(query, &scope, wait.filter(|_| transport.choice == Choice::Wait));
         Ok(Self {
             transport,
             scope,
@@ -115,7 +115,7 @@ impl Wait {
 }
 
 impl Next {
-    fn new(parts: &Parts, query: &Query, scope: &Scope, wait: Option<Wait>) -> Self {
+    fn new(query: &Query, scope: &Scope, wait: Option<Wait>) -> Self {
         let mut rest = String::new();
         let mut keep = |name: &str, value: &str| {
             rest.push('&');
@@ -123,8 +123,16 @@ impl Next {
             rest.push('=');
             query::encode_into(value, &mut rest);
         };
-        if let Scope::Several { channels, .. } = scope {
-            channels.iter().for_each(|(channel, _)| keep("channel", channel.as_str()));
+        let mut path = String::new();
+        match scope {
+            Scope::One { channel, .. } => {
+                path.push_str("/channels/");
+                query::encode_into(channel.as_str(), &mut path);
+            }
+            Scope::Several { channels, .. } => {
+                path.push_str("/subscribe");
+                channels.iter().for_each(|(channel, _)| keep("channel", channel.as_str()));
+            }
         }
         for name in ["limit", "client", "transport"] {
             if let Ok(Some(value)) = query.one(name) {
@@ -134,7 +142,7 @@ impl Next {
         if let Some(wait) = wait {
             keep("wait", &wait.seconds());
         }
-        Self { path: parts.uri.path().into(), rest: rest.into() }
+        Self { path: path.into(), rest: rest.into() }
     }
 
     /// The `Link` header to the read after `cursor`; `None` where it would be too long to pass proxies.

@@ -67,7 +67,7 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
     let hub = call.site.hub();
     let bytes_max = hub.limits().message_bytes_max.saturating_mul(2).saturating_add(COMMAND_BYTES_MORE);
     let asker = Asker { transport: "websocket", client, reader: Reader::new(hub.clone()) };
-    let exchange = Socket { peer: Peer::new(bytes_max) };
+    let exchange = Socket { peer: Peer::new(("command_bytes_max", bytes_max)) };
     Ok(Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(exchange))))
 }
 

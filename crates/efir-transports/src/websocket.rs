@@ -38,7 +38,7 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     };
     let bad = asked.scope.take_bad();
     let exchange = ChannelSocket {
-        peer: Peer::new(site.hub().limits().message_bytes_max),
+        peer: Peer::new(("message_bytes_max", site.hub().limits().message_bytes_max)),
         channel: asked.scope.only().cloned(),
         sent: asked.sent,
         bad,

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{Method, header::CONTENT_LENGTH};
 use axum::{
     Router,
     body::Body,
@@ -68,7 +69,11 @@ async fn answer(State(mounted): State<Arc<Mounted>>, request: Request) -> Respon
     if !mounted.is_swept.swap(true, Ordering::Relaxed) {
         tokio::spawn(sweep(Arc::downgrade(&mounted)));
     }
+    let is_head = request.method() == Method::HEAD;
     match handle(&mounted.site, request, CarrierHint::Polled).await {
+        Reply::Whole(response) if is_head && !response.headers().contains_key(CONTENT_LENGTH) => {
+            response.map(|_| Body::new(efir_transports::Body::nothing()))
+        }
         Reply::Whole(response) => response.map(Body::from),
         Reply::Held(held) => held.into_response().await.map(Body::new),
     }
