@@ -64,13 +64,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[--quick]",
-        about: "CPU a message and memory a connection, into docs/benchmarks.md",
-        run: bench::run,
-    },
-    Command {
-        name: "bench",
-        arguments: "[--quick]",
+        arguments: "[--quick] [ROW…]",
         about: "CPU a message and memory a connection, into docs/benchmarks.md",
         run: bench::run,
     },

@@ -36,21 +36,46 @@ const QUICK: Plan = Plan { subscribers: 200, measured: Duration::from_secs(2), r
 const SERVER_CORE: usize = 0;
 const TOOL_CORE: usize = 1;
 
+/// What to run: how much, and only the rows whose names contain one of these words (none: all rows).
+struct Choice {
+    plan: Plan,
+    words: Vec<String>,
+}
+
+impl Choice {
+    fn read(arguments: &[String]) -> Result<Self> {
+        let is_quick = arguments.iter().any(|argument| argument == "--quick");
+        let words: Vec<String> =
+            arguments.iter().filter(|argument| *argument != "--quick").cloned().collect();
+        if words.iter().any(|word| word.starts_with('-')) {
+            bail!("cargo xtask bench [--quick] [ROW…]");
+        }
+        Ok(Self { plan: if is_quick { QUICK } else { FULL }, words })
+    }
+
+    fn has(&self, row: &str) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| row.contains(word.as_str()))
+    }
+
+    /// Only a whole run is worth keeping.
+    fn is_kept(&self) -> bool {
+        self.words.is_empty() && self.plan.runs == FULL.runs
+    }
+}
+
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (plan, is_kept) = match words.as_slice() {
-        ["floor", count, bytes] => return floor::send_forever(count.parse()?, bytes.parse()?),
-        [] => (FULL, true),
-        ["--quick"] => (QUICK, false),
-        _ => bail!("cargo xtask bench [--quick]"),
-    };
+    if let ["floor", count, rate] = words.as_slice() {
+        return floor::send_forever(count.parse()?, rate.parse()?);
+    }
+    let choice = Choice::read(arguments)?;
     in_release(&["bench"], arguments)?;
     system::raise_files()?;
     system::pin(TOOL_CORE)?;
-    let results = measure(plan)?;
-    let text = results.text(plan);
+    let results = measure(&choice)?;
+    let text = results.text(choice.plan);
     println!("\n{text}");
-    if is_kept {
+    if choice.is_kept() {
         crate::paper::write("docs/benchmarks.md", "measured", &text)?;
     }
     Ok(if results.is_faultless() { Verdict::Held } else { Verdict::Failed })
@@ -86,32 +111,40 @@ fn on_server_core<V>(start: impl FnOnce() -> Result<V>) -> Result<V> {
     started
 }
 
-fn measure(plan: Plan) -> Result<tables::Results> {
+/// The rows under load: name, transport (`None`: the floor), messages a second (`None`: as fast as it goes).
+const ROWS: [(&str, Option<Transport>, Option<u64>); 7] = [
+    ("floor: bare send loop, 100 messages/s", None, Some(100)),
+    ("websocket, 100 messages/s", Some(Transport::Websocket), Some(100)),
+    ("sse, 100 messages/s", Some(Transport::Sse), Some(100)),
+    ("http-stream, 100 messages/s", Some(Transport::HttpStream), Some(100)),
+    ("long-poll, 10 messages/s", Some(Transport::LongPoll), Some(10)),
+    ("websocket, as fast as it goes", Some(Transport::Websocket), None),
+    ("sse, as fast as it goes", Some(Transport::Sse), None),
+];
+
+const IDLE_ROWS: [(&str, Transport); 5] = [
+    ("idle websocket", Transport::Websocket),
+    ("idle sse", Transport::Sse),
+    ("idle http-stream", Transport::HttpStream),
+    ("idle long-poll", Transport::LongPoll),
+    ("idle short-poll (kept alive between two polls)", Transport::ShortPoll),
+];
+
+fn measure(choice: &Choice) -> Result<tables::Results> {
+    let plan = choice.plan;
     let mut results = tables::Results::default();
-    let paced = |rate| fan_out::Load { subscribers: plan.subscribers, measured: plan.measured, rate };
     for run in 1..=plan.runs {
         println!("run {run} of {}", plan.runs);
-        results.add(
-            "floor: bare send loop, 100 messages/s",
-            floor::measure(Path::new("/proc/self/exe"), paced(Some(100)))?,
-        );
-        for transport in [Transport::Websocket, Transport::Sse, Transport::HttpStream] {
-            let name = format!("{}, 100 messages/s", transport.name());
-            results.add(&name, fan_out::measure(transport, paced(Some(100)))?);
+        for (name, transport, rate) in ROWS.into_iter().filter(|(name, ..)| choice.has(name)) {
+            let load = fan_out::Load { subscribers: plan.subscribers, measured: plan.measured, rate };
+            let measured = match transport {
+                Some(transport) => fan_out::measure(transport, load)?,
+                None => floor::measure(Path::new("/proc/self/exe"), load)?,
+            };
+            results.add(name, measured);
         }
-        results.add("long-poll, 10 messages/s", fan_out::measure(Transport::LongPoll, paced(Some(10)))?);
-        for transport in [Transport::Websocket, Transport::Sse] {
-            let name = format!("{}, as fast as it goes", transport.name());
-            results.add(&name, fan_out::measure(transport, paced(None))?);
-        }
-        for transport in [
-            Transport::Websocket,
-            Transport::Sse,
-            Transport::HttpStream,
-            Transport::LongPoll,
-            Transport::ShortPoll,
-        ] {
-            results.add_idle(transport.name(), idle::measure(transport, plan.idle)?);
+        for (name, transport) in IDLE_ROWS.into_iter().filter(|(name, _)| choice.has(name)) {
+            results.add_idle(name, idle::measure(transport, plan.idle)?);
         }
     }
     results.version = version()?;

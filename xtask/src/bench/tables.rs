@@ -28,7 +28,7 @@ impl Results {
     }
 
     pub(super) fn add_idle(&mut self, name: &str, bytes: u64) {
-        println!("  idle {name}: {bytes} bytes a connection");
+        println!("  {name}: {bytes} bytes a connection");
         if !self.idle.contains_key(name) {
             self.idle_order.push(name.to_owned());
         }
@@ -53,7 +53,8 @@ impl Results {
         text += "| 1 channel × SUBSCRIBERS subscribers, 100-byte payloads | µs of CPU a delivered message | user | system | × floor | \
                  deliveries/s | p50 ms | p99 ms | lost / duplicated / reordered |\n|---|---|---|---|---|---|---|---|---|\n";
         text = text.replace("SUBSCRIBERS", &grouped(plan.subscribers as u64));
-        let floor = self.rows.first().map_or(1.0, |(_, runs)| median(runs, together));
+        let floor = self.rows.iter().find(|(name, _)| name.starts_with("floor"));
+        let floor = floor.map(|(_, runs)| median(runs, together));
         for (name, runs) in &self.rows {
             self.row(&mut text, name, runs, floor);
         }
@@ -70,13 +71,13 @@ impl Results {
         for name in &self.idle_order {
             let runs = self.idle.get(name).map(Vec::as_slice).unwrap_or_default();
             let bytes = median(runs, |bytes| *bytes as f64) as u64;
-            let name = if name == "short-poll" { "short-poll (kept alive between two polls)" } else { name };
+            let name = name.trim_start_matches("idle ");
             writeln!(text, "| {name} | {} |", grouped(bytes)).unwrap_or_default();
         }
         text
     }
 
-    fn row(&self, text: &mut String, name: &str, runs: &[Measured], floor: f64) {
+    fn row(&self, text: &mut String, name: &str, runs: &[Measured], floor: Option<f64>) {
         let each = median(runs, together);
         let least = runs.iter().map(together).fold(f64::MAX, f64::min);
         let most = runs.iter().map(together).fold(0.0, f64::max);

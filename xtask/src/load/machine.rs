@@ -13,7 +13,8 @@ pub(crate) fn line() -> String {
         let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
         line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Not those that this process may use: it pins itself to one.
+    let cores = processors.lines().filter(|line| line.starts_with("processor")).count();
     let kib: u64 = value(&memory, "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
     // Firecracker and others add a build of their own behind the version.
     let kernel = kernel.trim().split('-').next().unwrap_or_default().to_owned();

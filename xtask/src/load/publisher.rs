@@ -103,6 +103,8 @@ struct Publisher {
     socket: TcpStream,
     head: String,
     answers: Vec<u8>,
+    /// Messages whose answer has not come.
+    unanswered: u64,
 }
 
 impl Publisher {
@@ -113,16 +115,18 @@ impl Publisher {
             "POST /channels/{channel} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
              Content-Length: {PAYLOAD_BYTES}\r\n\r\n"
         );
-        Ok(Self { socket, head, answers: vec![0; 64 * 1024] })
+        Ok(Self { socket, head, answers: vec![0; 64 * 1024], unanswered: 0 })
     }
 
     fn publish(&mut self, number: u64, due_us: u64) -> Result<()> {
         self.read_answers()?;
         let request = format!("{}{}", self.head, mark::payload(number, due_us, PAYLOAD_BYTES));
-        Ok(self.socket.write_all(request.as_bytes())?)
+        self.socket.write_all(request.as_bytes())?;
+        self.unanswered += 1;
+        Ok(())
     }
 
-    /// Answers are not matched one by one: the subscribers prove what was accepted. A refusal ends the run, though.
+    /// Answers are counted, not matched: the subscribers prove what was accepted. A refusal ends the run, though.
     fn read_answers(&mut self) -> Result<()> {
         while let Some(len) = system::receive_now(&self.socket, &mut self.answers)? {
             let text = String::from_utf8_lossy(&self.answers[..len]);
@@ -132,14 +136,24 @@ impl Publisher {
             if len == 0 {
                 bail!("the server ended the publisher's connection");
             }
+            // A receipt is one flat object, so each answer has one closing brace.
+            let closed = text.bytes().filter(|byte| *byte == b'}').count() as u64;
+            self.unanswered = self.unanswered.saturating_sub(closed);
         }
         Ok(())
     }
 
-    /// Waits for the last answers: a connection closed too early could take messages along.
+    /// Waits for the last answers: requests that the server has not read would be lost with the connection.
     fn finish(&mut self) -> Result<()> {
-        std::thread::sleep(Duration::from_millis(200));
-        self.read_answers()
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.unanswered > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+            self.read_answers()?;
+        }
+        if self.unanswered > 0 {
+            bail!("{} publishes were not answered", self.unanswered);
+        }
+        Ok(())
     }
 }
 
