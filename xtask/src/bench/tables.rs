@@ -83,8 +83,10 @@ impl Results {
         let most = runs.iter().map(together).fold(0.0, f64::max);
         let (user, system) = (median(runs, |run| run.user_us), median(runs, |run| run.system_us));
         let rate = grouped(median(runs, |run| run.deliveries_per_second) as u64);
-        let ratio =
-            if name.ends_with("100 messages/s") { format!("{:.2}", each / floor) } else { "–".into() };
+        let ratio = match floor {
+            Some(floor) if name.ends_with("100 messages/s") => format!("{:.2}", each / floor),
+            _ => "–".into(),
+        };
         let ms = |us: f64| if us == 0.0 { "–".to_owned() } else { format!("{:.1}", us / 1000.0) };
         let (p50, p99) =
             (ms(median(runs, |run| run.p50_us as f64)), ms(median(runs, |run| run.p99_us as f64)));
