@@ -63,7 +63,10 @@ impl Ask {
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The bytes on an HTTP/1.1 connection.
@@ -76,7 +79,8 @@ impl Ask {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         let is_bodied = !self.body.is_empty() || matches!(self.method.as_str(), "POST" | "PUT" | "QUERY");
-        if is_bodied && self.header("content-length").is_none() && self.header("transfer-encoding").is_none() {
+        if is_bodied && self.header("content-length").is_none() && self.header("transfer-encoding").is_none()
+        {
             head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
         head.push_str("\r\n");
@@ -109,8 +113,9 @@ impl Ask {
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
         let authority = self.header("host").map_or(address.to_string(), str::to_owned);
-        let mut request =
-            http::Request::builder().method(self.method.as_str()).uri(format!("http://{authority}{}", self.target));
+        let mut request = http::Request::builder()
+            .method(self.method.as_str())
+            .uri(format!("http://{authority}{}", self.target));
         for (name, value) in self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
             request = request.header(name, value.as_bytes());
         }
@@ -138,7 +143,10 @@ pub struct Answer {
 impl Answer {
     /// The first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// All values of a header, joined as a list.
@@ -166,7 +174,8 @@ impl Answer {
     /// The target of `Link: <…>; rel="next"`.
     pub fn next(&self) -> Option<String> {
         let links = self.list("link");
-        let link = links.split(',').find(|link| link.contains("rel=\"next\"") || link.contains("rel=next"))?;
+        let link =
+            links.split(',').find(|link| link.contains("rel=\"next\"") || link.contains("rel=next"))?;
         Some(link.split_once('<')?.1.split_once('>')?.0.to_owned())
     }
 

@@ -87,7 +87,8 @@ impl Wish {
                 "--skip" => wish.skips.push(value("--skip")?),
                 "--test-threads" => wish.threads = Some(number(&value("--test-threads")?)? as usize),
                 "--seed" => wish.seed = Some(number(&value("--seed")?)?),
-                "--nocapture" | "--no-capture" | "--show-output" | "-q" | "--quiet" | "--include-ignored" => {}
+                "--nocapture" | "--no-capture" | "--show-output" | "-q" | "--quiet" | "--include-ignored" => {
+                }
                 "--format" | "--color" | "-Z" => drop(value(&arg)?),
                 flag if flag.starts_with('-') => {
                     if let Some(threads) = flag.strip_prefix("--test-threads=") {
@@ -166,7 +167,8 @@ fn collect(told: &mpsc::Receiver<Progress>, is_timed: bool) -> Vec<Outcome> {
             Ok(Progress::Done(outcome)) => {
                 running.retain(|(name, _)| *name != outcome.name);
                 let word = if outcome.failure.is_none() { "ok" } else { "FAILED" };
-                let time = if is_timed { format!(" <{:.3}s>", outcome.took.as_secs_f64()) } else { String::new() };
+                let time =
+                    if is_timed { format!(" <{:.3}s>", outcome.took.as_secs_f64()) } else { String::new() };
                 println!("test {} ... {word}{time}", outcome.name);
                 outcomes.push(outcome);
             }
@@ -201,7 +203,8 @@ fn run_one(trial: Trial, base: u64) -> Outcome {
         Ok(Err(error)) => Some(format!("{error:?}")),
         Err(panic) => Some(panic_text(&*panic)),
     };
-    let failure = failure.map(|text| format!("{text}\nagain: --seed {base} {name}  (its own seed: {seed:#x})"));
+    let failure =
+        failure.map(|text| format!("{text}\nagain: --seed {base} {name}  (its own seed: {seed:#x})"));
     Outcome { name, seed, took: begun.elapsed(), failure }
 }
 
@@ -253,11 +256,7 @@ mod tests {
     }
 
     fn trial(name: &str, run: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Trial {
-        Trial {
-            name: name.into(),
-            limit: Duration::from_millis(50),
-            run: Box::new(move |_| Box::pin(run)),
-        }
+        Trial { name: name.into(), limit: Duration::from_millis(50), run: Box::new(move |_| Box::pin(run)) }
     }
 
     #[test]

@@ -195,8 +195,10 @@ mod tests {
     fn lines_round_trip() {
         let history = History::default();
         let position = Place { epoch: "e".into(), offset: 3 };
-        history.record("a", Event::Open { transport: "sse".into(), channel: "c".into(), from: From::Last(2) });
-        history.record("a", Event::Received { channel: "c".into(), position, payload: payload_mark("\"при\"") });
+        history
+            .record("a", Event::Open { transport: "sse".into(), channel: "c".into(), from: From::Last(2) });
+        history
+            .record("a", Event::Received { channel: "c".into(), position, payload: payload_mark("\"при\"") });
         history.record("server", Event::Lost);
         let entries = history.entries();
         assert_eq!(from_lines(&to_lines(&entries).unwrap()).unwrap(), entries);

@@ -3,6 +3,16 @@
 //! Begin with [`matrix`], which makes one named test of each scenario, transport and carrier; `tests/it` runs them.
 //! Everything here stands outside of the server: it sees what a client sees, and the hooks of a join.
 
+pub mod ask;
+pub mod binary;
+pub mod carrier;
 pub mod checker;
 pub mod harness;
 pub mod history;
+pub mod matrix;
+pub mod node;
+pub mod raw;
+pub mod readers;
+pub mod room;
+pub mod scenarios;
+pub mod witness;

@@ -60,7 +60,9 @@ fn is_same_reading(entries: &[Entry], a: usize, b: usize) -> bool {
 
 fn channel_of(entry: &Entry) -> Option<&str> {
     match &entry.event {
-        Event::Received { channel, .. } | Event::Gap { channel, .. } | Event::At { channel, .. } => Some(channel),
+        Event::Received { channel, .. } | Event::Gap { channel, .. } | Event::At { channel, .. } => {
+            Some(channel)
+        }
         _ => None,
     }
 }
@@ -208,7 +210,8 @@ fn skip_to_now(entries: &[Entry]) -> Option<Vec<Entry>> {
     let mine = |entry: &Entry| entry.actor == entries[open].actor;
     let is_open = |entry: &Entry| mine(entry) && matches!(entry.event, Event::Open { .. });
     let end = entries[open + 1..].iter().position(is_open).map_or(entries.len(), |more| open + 1 + more);
-    let mut caught_up = received(entries).into_iter().filter(|at| (open..end).contains(at) && mine(&entries[*at]));
+    let mut caught_up =
+        received(entries).into_iter().filter(|at| (open..end).contains(at) && mine(&entries[*at]));
     let (first, _) = (caught_up.next()?, caught_up.next()?);
     Some(without(entries, first))
 }
@@ -235,7 +238,9 @@ fn two_acks(entries: &[Entry]) -> Option<(usize, usize, Place, Place)> {
         .iter()
         .enumerate()
         .filter_map(|(line, entry)| match &entry.event {
-            Event::Accepted { position, duplicate: false, .. } => Some((line, entry.actor.as_str(), position)),
+            Event::Accepted { position, duplicate: false, .. } => {
+                Some((line, entry.actor.as_str(), position))
+            }
             _ => None,
         })
         .collect();
@@ -292,9 +297,11 @@ fn refuse_delivered(entries: &[Entry]) -> Option<Vec<Entry>> {
 fn wrong_hello(entries: &[Entry]) -> Option<Vec<Entry>> {
     let line = entries.iter().enumerate().position(|(line, entry)| {
         let is_told = matches!(entry.event, Event::At { .. });
-        is_told && entries[..line].iter().any(|before| {
-            before.actor == entry.actor && matches!(before.event, Event::Received { .. } | Event::At { .. })
-        })
+        is_told
+            && entries[..line].iter().any(|before| {
+                before.actor == entry.actor
+                    && matches!(before.event, Event::Received { .. } | Event::At { .. })
+            })
     })?;
     let mut spoiled = entries.to_vec();
     let Event::At { cursor, .. } = &mut spoiled[line].event else { return None };

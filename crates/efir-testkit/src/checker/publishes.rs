@@ -98,7 +98,9 @@ impl Publishes {
                     report("history", format!("op {op} is sent twice"));
                 }
             }
-            Event::Accepted { op, position, duplicate } => self.accept(actor, *op, position, *duplicate, report),
+            Event::Accepted { op, position, duplicate } => {
+                self.accept(actor, *op, position, *duplicate, report)
+            }
             Event::Refused { op, .. } => {
                 if let Some(sent) = self.ops.get(op) {
                     self.payloads.entry((sent.channel.clone(), sent.payload.clone())).or_default().1 += 1;
@@ -146,7 +148,10 @@ impl Publishes {
                 report("D1", format!("{channel} {position} was given to two publishes"));
             }
             if life == self.life && position.offset <= floor {
-                report("D1", format!("{position} was acknowledged later than {floor} was, and sent after that"));
+                report(
+                    "D1",
+                    format!("{position} was acknowledged later than {floor} was, and sent after that"),
+                );
             }
             let last = self.sent.entry((actor.into(), channel.clone(), position.epoch.clone())).or_default();
             if *last >= position.offset {

@@ -109,12 +109,17 @@ impl Track {
         match &self.stand {
             Stand::At(place) if place.to_string() == cursor => {}
             Stand::Foreign(text) if text == cursor => {}
-            Stand::At(place) => report("D7", format!("the server says {cursor}, the reader stands at {place}")),
+            Stand::At(place) => {
+                report("D7", format!("the server says {cursor}, the reader stands at {place}"))
+            }
             Stand::Foreign(text) => report("D7", format!("the server says {cursor}, the reader gave {text}")),
             Stand::Unknown { from, acknowledged } => match Place::parse(cursor) {
                 Some(place) => {
                     if *from == From::Now && place.offset < *acknowledged {
-                        report("D7", format!("joined at {cursor}, but {acknowledged} was acknowledged before"));
+                        report(
+                            "D7",
+                            format!("joined at {cursor}, but {acknowledged} was acknowledged before"),
+                        );
                     }
                     self.stand = Stand::At(place);
                 }
@@ -197,12 +202,20 @@ impl Track {
             Stand::At(place) => {
                 let is_there = state.epoch.as_ref().is_none_or(|epoch| *epoch == place.epoch);
                 if acknowledged > 0 && (!is_there || place.offset < acknowledged) {
-                    report("D4", format!("{channel} was acknowledged up to {acknowledged}; the reader stays at {place}"));
+                    report(
+                        "D4",
+                        format!(
+                            "{channel} was acknowledged up to {acknowledged}; the reader stays at {place}"
+                        ),
+                    );
                 }
             }
             Stand::Foreign(text) => report("D5", format!("nothing was said about the cursor {text}")),
             Stand::Unknown { acknowledged: before, .. } if acknowledged > *before => {
-                report("D4", format!("{channel} was acknowledged up to {acknowledged}; the reader got nothing"));
+                report(
+                    "D4",
+                    format!("{channel} was acknowledged up to {acknowledged}; the reader got nothing"),
+                );
             }
             Stand::Unknown { .. } => {}
         }

@@ -9,10 +9,8 @@ fn good() -> Vec<Entry> {
     let mut publish = |key: Option<&str>, text: &str, position: Place, duplicate: bool| {
         op += 1;
         let payload = payload_mark(&format!("\"{text}\""));
-        history.record(
-            "writer",
-            Event::Publish { op, channel: "c".into(), key: key.map(Into::into), payload },
-        );
+        history
+            .record("writer", Event::Publish { op, channel: "c".into(), key: key.map(Into::into), payload });
         history.record("writer", Event::Accepted { op, position, duplicate });
     };
     let see = |actor: &str, position: Place, text: &str| {

@@ -108,7 +108,8 @@ impl Raw {
         let mut words = line.splitn(3, ' ');
         let version = words.next().unwrap_or_default();
         ensure!(version.starts_with("HTTP/1."), "not a status line: {line:?}");
-        let status = words.next().unwrap_or_default().parse().with_context(|| format!("status line {line:?}"))?;
+        let status =
+            words.next().unwrap_or_default().parse().with_context(|| format!("status line {line:?}"))?;
         let mut answer = Answer { status, headers: Vec::new(), body: Bytes::new() };
         loop {
             let line = self.line().await?;
@@ -170,7 +171,9 @@ impl Raw {
     pub async fn body_until(&mut self, text: &str) -> Result<String> {
         let mut got = String::new();
         while !got.contains(text) {
-            let Some(part) = self.body_part().await.with_context(|| format!("wanted {text:?} after {got:?}"))? else {
+            let Some(part) =
+                self.body_part().await.with_context(|| format!("wanted {text:?} after {got:?}"))?
+            else {
                 bail!("the body ended without {text:?}: {got:?}");
             };
             got.push_str(&String::from_utf8_lossy(&part));
@@ -215,7 +218,9 @@ impl Raw {
 }
 
 fn is_reset(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
 }
 
 fn body_of(method: &str, answer: &Answer) -> Result<Body> {

@@ -1,0 +1,92 @@
+//! The real binary as a child process, for what can only be done to a process: killing it.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use efir_client::{Client, ClientOptions, HttpVersion};
+use tokio::process::{Child, Command};
+
+use crate::carrier::Carrier;
+
+/// A running `efir`; killed when dropped.
+pub struct Binary {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Binary {
+    /// Starts it on a free port and waits until it answers.
+    pub async fn start() -> Result<Self> {
+        let free = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let mut binary = Self { child: spawn(free)?, address: free };
+        binary.until_it_answers().await?;
+        Ok(binary)
+    }
+
+    /// Starts it again on the same port.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(self.address)?;
+        self.until_it_answers().await
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client of it.
+    pub fn client(&self, carrier: Carrier) -> Result<Client> {
+        let version = if carrier == Carrier::H2c { HttpVersion::H2c } else { HttpVersion::Http1 };
+        let options = ClientOptions { version, ..ClientOptions::default() };
+        Ok(Client::with_options(&format!("http://{}", self.address), options)?)
+    }
+
+    async fn until_it_answers(&mut self) -> Result<()> {
+        let answers = async {
+            while tokio::net::TcpStream::connect(self.address).await.is_err() {
+                if let Some(status) = self.child.try_wait()? {
+                    anyhow::bail!("the binary ended with {status}");
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(Duration::from_secs(10), answers).await.context("the binary does not listen")?
+    }
+}
+
+fn spawn(address: SocketAddr) -> Result<Child> {
+    let path = path()?;
+    let mut command = Command::new(&path);
+    command
+        .args(["serve", "--listen", &address.to_string()])
+        .env("EFIR_HEARTBEAT", "150ms")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    command.spawn().with_context(|| path.display().to_string())
+}
+
+/// `EFIR_BIN`, or what cargo built beside this test.
+fn path() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("EFIR_BIN") {
+        return Ok(path.into());
+    }
+    let test = std::env::current_exe()?;
+    // target/debug/deps/it-… → target/debug/efir
+    let folder = test.parent().and_then(std::path::Path::parent).context("where the test lies")?;
+    let path = folder.join(format!("efir{}", std::env::consts::EXE_SUFFIX));
+    ensure!(path.is_file(), "{} is not built: cargo build -p efir-server", path.display());
+    Ok(path)
+}

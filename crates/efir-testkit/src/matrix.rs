@@ -1,0 +1,283 @@
+//! The matrix: scenario × transport × carrier, one named trial each, and the list of its deliberate holes.
+
+use std::time::Duration;
+
+use crate::{
+    carrier::Carrier,
+    harness::Trial,
+    readers::{Kind, ROWS, Row},
+    room::Cell,
+    scenarios::{self, Grid, Scenario},
+};
+
+/// How long a cell may take on a busy machine; most take less than 0.2 s.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// Cells that are left out on purpose.
+pub struct Hole {
+    /// The scenario, or the beginning of its name.
+    pub scenario: &'static str,
+    /// Which transports; for scenarios without a transport it is not asked.
+    pub rows: fn(Row) -> bool,
+    /// Which carriers.
+    pub carriers: &'static [Carrier],
+    /// Why these cells make no sense.
+    pub reason: &'static str,
+}
+
+const ANY: fn(Row) -> bool = |_| true;
+const POLLS: fn(Row) -> bool = |row| row.kind.is_poll();
+const SHORT: fn(Row) -> bool = |row| row.kind == Kind::ShortPoll;
+const NOT_SSE: fn(Row) -> bool = |row| row.kind != Kind::Sse;
+const NOT_LONG: fn(Row) -> bool = |row| row.kind != Kind::LongPoll;
+const NOT_POLLS: fn(Row) -> bool = |row| !row.kind.is_poll();
+const SINGLE: fn(Row) -> bool = |row| !row.is_several && row.kind != Kind::Socket;
+const NO_TOKEN: fn(Row) -> bool = |row| !row.is_several;
+const SEVERAL: fn(Row) -> bool = |row| row.is_several;
+const SOCKETS: fn(Row) -> bool = |row| row.kind.is_websocket();
+
+/// Every deliberate hole. A test refuses one that fits no cell.
+pub const HOLES: &[Hole] = &[
+    Hole {
+        scenario: "live::hello_and_heartbeat",
+        rows: POLLS,
+        carriers: Carrier::ALL,
+        reason: "a poll has neither: its answer carries the cursor and comes after the hold at the latest",
+    },
+    Hole {
+        scenario: "live::bad_channel_among_several",
+        rows: SINGLE,
+        carriers: Carrier::ALL,
+        reason: "one channel per response; a bad one is errors::bad_channel_name",
+    },
+    Hole {
+        scenario: "live::messages_of_several_channels",
+        rows: SINGLE,
+        carriers: Carrier::ALL,
+        reason: "one channel per response",
+    },
+    Hole {
+        scenario: "catch_up::with_the_token_that_was_told",
+        rows: NO_TOKEN,
+        carriers: Carrier::ALL,
+        reason: "one channel has a position; /socket has one cursor a channel",
+    },
+    Hole {
+        scenario: "seam::",
+        rows: SHORT,
+        carriers: Carrier::ALL,
+        reason: "a short poll joins nothing: there is no seam between replay and live",
+    },
+    Hole {
+        scenario: "gap::malformed_cursor_is_refused",
+        rows: |row| row.kind == Kind::Socket,
+        carriers: Carrier::ALL,
+        reason: "the refusal of a command is socket::refusals",
+    },
+    Hole {
+        scenario: "gap::last_event_id",
+        rows: NOT_SSE,
+        carriers: Carrier::ALL,
+        reason: "Last-Event-ID is a header of EventSource",
+    },
+    Hole {
+        scenario: "restart::killed",
+        rows: ANY,
+        carriers: &[Carrier::Axum],
+        reason: "the facade has no binary; restart::in_process covers it",
+    },
+    Hole {
+        scenario: "slow::",
+        rows: POLLS,
+        carriers: Carrier::ALL,
+        reason: "a poll's answer is bounded, and its reader reads or has gone",
+    },
+    Hole {
+        scenario: "slow::",
+        rows: SEVERAL,
+        carriers: &[Carrier::H2c, Carrier::Axum],
+        reason: "the cell takes 10,000 messages; several channels on the slab suffice for the fan-out, and one channel for the polled carriers",
+    },
+    Hole {
+        scenario: "life::rotation",
+        rows: POLLS,
+        carriers: Carrier::ALL,
+        reason: "a poll's response ends by itself",
+    },
+    Hole {
+        scenario: "life::rotation",
+        rows: SOCKETS,
+        carriers: Carrier::ALL,
+        reason: "WebSockets do not rotate: only responses that proxies may buffer do",
+    },
+    Hole {
+        scenario: "life::drain_tells",
+        rows: SHORT,
+        carriers: Carrier::ALL,
+        reason: "nothing is open between two short polls",
+    },
+    Hole {
+        scenario: "poll::held",
+        rows: NOT_LONG,
+        carriers: Carrier::ALL,
+        reason: "only a long poll is held",
+    },
+    Hole {
+        scenario: "poll::pages",
+        rows: NOT_POLLS,
+        carriers: Carrier::ALL,
+        reason: "only a poll's answer has `more`",
+    },
+    Hole {
+        scenario: "poll::link_leads_on",
+        rows: NOT_POLLS,
+        carriers: Carrier::ALL,
+        reason: "a stream goes on by itself",
+    },
+    Hole {
+        scenario: "poll::connection_is_reused",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "HTTP/2 has streams; its connection outlives every response",
+    },
+    Hole {
+        scenario: "poll::abort",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "a TCP connection is cut; over HTTP/2 the reset of a stream is poll::held_then_dropped",
+    },
+    Hole {
+        scenario: "publish::pipelined_over_http",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "HTTP/2 has no pipelining; streams have no order",
+    },
+    Hole {
+        scenario: "http::version_1_0",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "HTTP/1.0 is not HTTP/2",
+    },
+    Hole {
+        scenario: "http::streams_byte_for_byte",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "the raw client speaks HTTP/1.1; the same bytes come through efir-client in live::",
+    },
+    Hole {
+        scenario: "http::upgrade_contradictions",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "Upgrade is a header of HTTP/1.1 (RFC 9113 §8.2.2)",
+    },
+    Hole {
+        scenario: "http::half_a_request",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "the raw client speaks HTTP/1.1",
+    },
+    Hole {
+        scenario: "websocket::",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "the raw client speaks HTTP/1.1; over HTTP/2 the same codec runs behind efir-client in the other topics",
+    },
+    Hole {
+        scenario: "errors::bad_channel_name_on_a_websocket",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "the raw client speaks HTTP/1.1",
+    },
+];
+
+/// All trials.
+pub fn trials() -> Vec<Trial> {
+    scenarios::all().flat_map(|scenario| cells(scenario).map(move |cell| trial(scenario, cell))).collect()
+}
+
+fn cells(scenario: &'static Scenario) -> impl Iterator<Item = Cell> {
+    candidates(scenario.grid).filter(|cell| hole(scenario, cell).is_none())
+}
+
+fn candidates(grid: Grid) -> Box<dyn Iterator<Item = Cell>> {
+    let cell = |row, other, carrier| Cell { row, other, carrier, seed: 0 };
+    let carriers = Carrier::ALL.iter().copied();
+    match grid {
+        Grid::Carriers => Box::new(carriers.map(move |carrier| cell(None, None, carrier))),
+        Grid::Rows => {
+            Box::new(ROWS.iter().flat_map(move |row| {
+                Carrier::ALL.iter().map(move |carrier| cell(Some(*row), None, *carrier))
+            }))
+        }
+        Grid::Pairs => Box::new(ROWS.iter().flat_map(move |row| {
+            let others = ROWS.iter().filter(move |other| *other != row);
+            others.flat_map(move |other| {
+                Carrier::ALL.iter().map(move |carrier| cell(Some(*row), Some(*other), *carrier))
+            })
+        })),
+    }
+}
+
+fn hole(scenario: &Scenario, cell: &Cell) -> Option<&'static Hole> {
+    HOLES.iter().find(|hole| {
+        scenario.name.starts_with(hole.scenario)
+            && hole.carriers.contains(&cell.carrier)
+            && cell.row.is_none_or(hole.rows)
+    })
+}
+
+fn name(scenario: &Scenario, cell: &Cell) -> String {
+    let carrier = cell.carrier;
+    match (cell.row, cell.other) {
+        (Some(row), Some(other)) => format!("{}/{row}-to-{other}/{carrier}", scenario.name),
+        (Some(row), None) => format!("{}/{row}/{carrier}", scenario.name),
+        _ => format!("{}/{carrier}", scenario.name),
+    }
+}
+
+fn trial(scenario: &'static Scenario, cell: Cell) -> Trial {
+    Trial {
+        name: name(scenario, &cell),
+        limit: LIMIT,
+        run: Box::new(move |seed| (scenario.run)(Cell { seed, ..cell })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_hole_fits_a_cell() {
+        for hole in HOLES {
+            let fits = scenarios::all().filter(|scenario| scenario.name.starts_with(hole.scenario)).any(
+                |scenario| {
+                    candidates(scenario.grid)
+                        .any(|cell| hole.carriers.contains(&cell.carrier) && cell.row.is_none_or(hole.rows))
+                },
+            );
+            assert!(fits, "{}: {}", hole.scenario, hole.reason);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_every_scenario_runs() {
+        let mut names = HashSet::new();
+        assert!(trials().into_iter().all(|trial| names.insert(trial.name)));
+        for scenario in scenarios::all() {
+            assert!(cells(scenario).next().is_some(), "{} has no cell left", scenario.name);
+        }
+    }
+
+    #[test]
+    fn scenarios_name_clauses() {
+        let is_clause = |clause: &&str| {
+            **clause == *"wire" || clause.strip_prefix('D').is_some_and(|n| n.parse::<u8>().is_ok())
+        };
+        for scenario in scenarios::all() {
+            assert!(scenario.proves.iter().all(is_clause), "{}", scenario.name);
+        }
+    }
+}
