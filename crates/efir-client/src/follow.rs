@@ -19,8 +19,8 @@ use crate::subscription::Subscription;
 use crate::transports::Transport;
 use crate::wire::{Gap, Hello, Problem};
 
-/// How long the head of an answer may take, beyond the hold time of a long poll.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long the head of an answer of a short poll or stream may take.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often a server sends heartbeats until its hello says it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// When a short poll comes back if the server does not say it.
@@ -49,6 +49,8 @@ pub struct FollowOptions {
     pub wait: Duration,
     /// How often a short poll asks; `None`: as the server says.
     pub poll_interval: Option<Duration>,
+    /// How long beyond the hold time of a poll, or the interval of heartbeats, silence is borne.
+    pub grace: Duration,
     /// How many messages a poll's answer has at most; `None`: the server's default.
     pub limit: Option<usize>,
 }
@@ -60,6 +62,7 @@ impl Default for FollowOptions {
             backoff_max: Duration::from_secs(20),
             wait: Duration::from_secs(25),
             poll_interval: None,
+            grace: Duration::from_secs(5),
             limit: None,
         }
     }
@@ -179,7 +182,7 @@ impl Follow {
             ready: VecDeque::new(),
             is_online: false,
             deadline: Instant::now(),
-            silence_max: HEARTBEAT + GRACE,
+            silence_max: HEARTBEAT + following.options.grace,
             retry: None,
             farewell: None,
             end: String::new(),
@@ -256,10 +259,11 @@ impl Follow {
         let is_join =
             transport.is_poll() && self.following.start == Start::Default && self.cursor().is_none();
         let read = if is_join { self.read(Transport::ShortPoll).limit(1) } else { self.read(transport) };
+        let options = &self.following.options;
         let time_max = if read.transport() == Transport::LongPoll {
-            self.following.options.wait + GRACE
+            options.wait + options.grace
         } else {
-            GRACE * 2
+            HEAD_TIME_MAX
         };
         self.stage = Stage::Opening(Box::pin(async move {
             let subscription = timeout(time_max, client.open(&read))
@@ -357,7 +361,7 @@ impl Follow {
     /// The hello's cursor counts only where we had none: what is replayed comes after ours, not after a newer one.
     fn greeted(&mut self, hello: &Hello) {
         if let Some(ms) = hello.heartbeat_ms {
-            self.silence_max = Duration::from_millis(ms) + GRACE;
+            self.silence_max = Duration::from_millis(ms) + self.following.options.grace;
             self.deadline = Instant::now() + self.silence_max;
         }
         if let (Some(channel), Some(cursor)) = (&hello.channel, &hello.cursor) {
