@@ -1,7 +1,6 @@
 //! HTTP streaming: one JSON object a line (NDJSON), for `fetch`, `curl -N` and programs.
 
 use efir_core::wire::{Form, Frame};
-use efir_engine::Hub;
 
 use crate::{
     head,
@@ -24,7 +23,7 @@ impl Tongue for Lines {
         Form::HttpStream
     }
 
-    fn before(_hub: &Hub) -> Option<Frame> {
+    fn retry(_ms: u64) -> Option<Frame> {
         None
     }
 }

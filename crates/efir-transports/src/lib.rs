@@ -110,3 +110,6 @@ where
         Err(refused) => Reply::Whole(problem::answer(site, &parts, &refused)),
     }
 }
+
+#[cfg(test)]
+mod tests;

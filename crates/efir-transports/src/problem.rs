@@ -88,7 +88,7 @@ pub(crate) fn overloaded() -> Response<Bytes> {
 /// EventSource gives up for good on any status but 200, so what is temporary is an event, and the browser comes back.
 fn event_stream(site: &Site, problem: &Problem) -> Response<Bytes> {
     let times = site.hub().times();
-    let ms = problem.retry_after_ms.unwrap_or_else(|| crate::sse::retry_ms(times));
+    let ms = problem.retry_after_ms.unwrap_or_else(|| crate::stream::retry_ms(times));
     let mut body = sse::retry(ms).plain().to_vec();
     body.extend_from_slice(&Control::Problem(problem).encode(Form::Sse).plain());
     let mut response = Response::new(Bytes::from(body));

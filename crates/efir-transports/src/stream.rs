@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use efir_core::{
-    Code, Cursor, Problem, Token,
+    Code, Cursor, Problem, Times, Token,
     wire::{Control, Form, Frame, sse},
 };
 use efir_engine::{Exchange, Outbox, Reader, Turn, clock};
@@ -27,8 +27,8 @@ pub(crate) trait Tongue: Send + 'static {
     /// The form of messages and control objects.
     fn form(is_single: bool) -> Form;
 
-    /// What stands before `hello`, and before an end after which the client is to come back.
-    fn before(hub: &efir_engine::Hub) -> Option<Frame>;
+    /// Tells the client after how many ms to come back once the stream has ended; stands before `hello` and before an end.
+    fn retry(ms: u64) -> Option<Frame>;
 }
 
 /// A stream that is open.
@@ -65,11 +65,15 @@ pub(crate) fn refuse_draining(site: &Site) -> Result<(), Problem> {
     if site.is_draining() { Err(draining(site.hub().times())) } else { Ok(()) }
 }
 
+/// After how many ms a client is to come back: random, so that a thousand do not come back at once.
+pub(crate) fn retry_ms(times: &Times) -> u64 {
+    life::between(times.retry_ms_min, times.retry_ms_max)
+}
+
 /// The node goes away; clients come back spread over a while.
-pub(crate) fn draining(times: &efir_core::Times) -> Problem {
-    let ms = life::between(times.retry_ms_min, times.retry_ms_max);
+pub(crate) fn draining(times: &Times) -> Problem {
     let detail = "this node is going away; connect again with the cursor";
-    Problem::new(Code::Draining, detail).with_retry_after_ms(ms)
+    Problem::new(Code::Draining, detail).with_retry_after_ms(retry_ms(times))
 }
 
 impl<T: Tongue> Stream<T> {
@@ -78,8 +82,8 @@ impl<T: Tongue> Stream<T> {
         Turn::Close
     }
 
-    fn say_retry(&self, reader: &Reader, out: &mut Outbox) {
-        if let Some(frame) = T::before(reader.hub()) {
+    fn say_retry(&self, ms: u64, out: &mut Outbox) {
+        if let Some(frame) = T::retry(ms) {
             out.push_control(&frame);
         }
     }
@@ -116,7 +120,7 @@ impl<T: Tongue> Exchange for Stream<T> {
     fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let times = reader.hub().times();
         self.times = Some((Beat::new(now, times.heartbeat_ms), life::rotation(now, times)));
-        self.say_retry(reader, out);
+        self.say_retry(retry_ms(times), out);
         out.push_control(&hello(reader, self.is_single, self.form()));
         for problem in std::mem::take(&mut self.bad) {
             out.push_control(&Control::Problem(&problem).encode(self.form()));
@@ -142,7 +146,7 @@ impl<T: Tongue> Exchange for Stream<T> {
     fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let Some((beat, end)) = &mut self.times else { return Turn::Wait };
         if *end <= now {
-            self.say_retry(reader, out);
+            self.say_retry(retry_ms(reader.hub().times()), out);
             return self.end(out);
         }
         if beat.is_due(now) {
@@ -153,7 +157,7 @@ impl<T: Tongue> Exchange for Stream<T> {
 
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let problem = draining(reader.hub().times());
-        self.say_retry(reader, out);
+        self.say_retry(problem.retry_after_ms.unwrap_or_default(), out);
         out.push_control(&Control::Problem(&problem).encode(self.form()));
         self.end(out)
     }
