@@ -55,7 +55,7 @@ struct WantedPlace {
 
 /// The start that holds for all channels of a request that do not say their own.
 #[derive(Debug)]
-enum Common {
+enum Overall {
     /// A malformed `Last-Event-ID`: the browser cannot mend it, so it is told what it may have missed.
     Lost,
     Token(Token),
@@ -84,7 +84,7 @@ impl Channels<'_> {
             let channel = channel_name(name)?;
             return Ok(Scope::One { channel, start: start_of_one(parts, query)? });
         }
-        let common = common(parts, query)?;
+        let overall = overall(parts, query)?;
         let named: Vec<Result<(ChannelName, Option<Start>), Problem>> = match self {
             Self::Listed(wanted) => wanted.channels.iter().map(WantedChannel::resolve).collect(),
             _ => query.all("channel").map(|name| Ok((channel_name(name)?, None))).collect(),
@@ -106,7 +106,7 @@ impl Channels<'_> {
         for one in named {
             match one {
                 Ok((channel, own)) if seen.insert(channel.clone()) => {
-                    let start = common.start(&channel, own);
+                    let start = overall.start(&channel, own);
                     channels.push((channel, start));
                 }
                 Ok(_) => {}
@@ -134,7 +134,7 @@ impl WantedChannel {
     }
 }
 
-impl Common {
+impl Overall {
     /// Where a channel begins: `Last-Event-ID` or a token go before what stands beside the name, that before the rest.
     fn start(&self, channel: &ChannelName, own: Option<Start>) -> Start {
         match self {
@@ -185,16 +185,16 @@ fn start_of_one(parts: &Parts, query: &Query) -> Result<Start, Problem> {
     }
 }
 
-fn common(parts: &Parts, query: &Query) -> Result<Common, Problem> {
+fn overall(parts: &Parts, query: &Query) -> Result<Overall, Problem> {
     let (after, last) = (query.one("after")?, count(query, "last")?);
     refuse_both(after, last)?;
     if let Some(text) = last_event_id(parts) {
-        return Ok(text.and_then(|text| Token::parse(text).ok()).map_or(Common::Lost, Common::Token));
+        return Ok(text.and_then(|text| Token::parse(text).ok()).map_or(Overall::Lost, Overall::Token));
     }
     match after {
-        None => Ok(Common::Start(last.map_or(Start::Now, Start::Last))),
-        Some("start") => Ok(Common::Start(Start::Beginning)),
-        Some(text) => Token::parse(text).map(Common::Token).map_err(|error| invalid_cursor(text, error)),
+        None => Ok(Overall::Start(last.map_or(Start::Now, Start::Last))),
+        Some("start") => Ok(Overall::Start(Start::Beginning)),
+        Some(text) => Token::parse(text).map(Overall::Token).map_err(|error| invalid_cursor(text, error)),
     }
 }
 
