@@ -41,9 +41,9 @@ export class Proxy {
     return proxy;
   }
 
-  /** The requests that count for a client (`?client=`). */
+  /** The requests for channels that count for a client (`?client=`); asking for its figures (`/traffic?client=`) does not. */
   of(client) {
-    return this.exchanges.filter((exchange) => exchange.query.get("client") === client);
+    return this.exchanges.filter((exchange) => exchange.target.startsWith("/channels/") && exchange.query.get("client") === client);
   }
 
   async close() {
