@@ -30,6 +30,8 @@ pub(super) struct Measured {
     /// Of the kernel's own packet threads, on all cores.
     pub(super) softirq_us: f64,
     pub(super) deliveries_per_second: f64,
+    /// How many messages came in one read, on average: above 1 where the server gathers.
+    pub(super) per_read: f64,
     pub(super) p50_us: u64,
     pub(super) p99_us: u64,
     pub(super) faults: Faults,
@@ -40,6 +42,7 @@ pub(super) struct Moment {
     cpu: Cpu,
     softirq: Duration,
     delivered: u64,
+    reads: u64,
     at: Instant,
 }
 
@@ -49,6 +52,7 @@ impl Moment {
             cpu: Cpu::of(process)?,
             softirq: process::ksoftirqd(),
             delivered: subscribers.delivered.load(Ordering::Relaxed),
+            reads: subscribers.reads,
             at: Instant::now(),
         })
     }
@@ -66,6 +70,7 @@ impl Moment {
             system_us: each(cpu.system),
             softirq_us: each(end.softirq.saturating_sub(self.softirq)),
             deliveries_per_second: delivered / (end.at - self.at).as_secs_f64(),
+            per_read: delivered / (end.reads - self.reads) as f64,
             p50_us: subscribers.latency.quantile(0.5),
             p99_us: subscribers.latency.quantile(0.99),
             faults,

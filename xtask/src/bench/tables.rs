@@ -51,7 +51,7 @@ impl Results {
             plan.measured.as_secs(),
         );
         text += "| 1 channel × SUBSCRIBERS subscribers, 100-byte payloads | µs of CPU a delivered message | user | system | × floor | \
-                 deliveries/s | p50 ms | p99 ms | lost / duplicated / reordered |\n|---|---|---|---|---|---|---|---|---|\n";
+                 deliveries/s | messages a read | p50 ms | p99 ms | lost / duplicated / reordered |\n|---|---|---|---|---|---|---|---|---|---|\n";
         text = text.replace("SUBSCRIBERS", &grouped(plan.subscribers as u64));
         let floor = self.rows.iter().find(|(name, _)| name.starts_with("floor"));
         let floor = floor.map(|(_, runs)| median(runs, together));
@@ -87,13 +87,14 @@ impl Results {
             Some(floor) if name.ends_with("100 messages/s") => format!("{:.2}", each / floor),
             _ => "–".into(),
         };
+        let per_read = median(runs, |run| run.per_read);
         let ms = |us: f64| if us == 0.0 { "–".to_owned() } else { format!("{:.1}", us / 1000.0) };
         let (p50, p99) =
             (ms(median(runs, |run| run.p50_us as f64)), ms(median(runs, |run| run.p99_us as f64)));
         let faults = runs.iter().map(|run| run.faults).find(|faults| !faults.is_none()).unwrap_or_default();
         writeln!(
             text,
-            "| {name} | **{each:.2}** ({least:.2}–{most:.2}) | {user:.2} | {system:.2} | {ratio} | {rate} | {p50} | {p99} | {faults} |"
+            "| {name} | **{each:.2}** ({least:.2}–{most:.2}) | {user:.2} | {system:.2} | {ratio} | {rate} | {per_read:.1} | {p50} | {p99} | {faults} |"
         )
         .unwrap_or_default();
     }

@@ -30,6 +30,8 @@ pub(crate) struct Subscribers {
     pub(crate) latency: Histogram,
     /// Messages read by all connections together; the publisher looks at it, too.
     pub(crate) delivered: std::sync::Arc<AtomicU64>,
+    /// Reads that brought at least one message: how many messages came in one shows how much was gathered.
+    pub(crate) reads: u64,
     /// Connections that ended though nobody let them go, and why the first one did.
     pub(crate) ended: u64,
     pub(crate) why: Option<String>,
@@ -52,6 +54,7 @@ impl Subscribers {
             clock,
             latency: Histogram::new(),
             delivered: std::sync::Arc::default(),
+            reads: 0,
             ended: 0,
             why: None,
         })
@@ -148,6 +151,7 @@ impl Subscribers {
             count += 1;
         })?;
         if count > 0 {
+            self.reads += 1;
             self.delivered.fetch_add(count, Ordering::Relaxed);
         }
         Ok(())
