@@ -151,8 +151,9 @@ export class Window {
     await this.#page.bringToFront();
   }
 
+  /** The whole page, as far as it scrolls. */
   async screenshot(file) {
-    await this.#page.screenshot({ path: file });
+    await this.#page.screenshot({ path: file, fullPage: true });
   }
 
   /** The complaints that `allowed` does not cover. */

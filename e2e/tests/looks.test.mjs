@@ -19,6 +19,7 @@ const phone = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isM
 let server;
 let chromium;
 let firefox;
+const windows = [];
 
 before(async () => {
   mkdirSync(artefacts, { recursive: true });
@@ -45,8 +46,13 @@ const lightness = (window) =>
     return (red + green + blue) / 3;
   });
 
+async function opened(window, channel) {
+  windows.push(window);
+  return ChatPage.open(window, server.url, channel);
+}
+
 async function visitor(options, channel = "looks") {
-  const page = await ChatPage.open(await chromium.visitor(options), server.url, channel);
+  const page = await opened(await chromium.visitor(options), channel);
   return page.isOnAir();
 }
 
@@ -65,9 +71,12 @@ for (const [locale, expected] of Object.entries(wanted)) {
 }
 
 test("a Firefox that asks for Russian gets it", async () => {
-  const { window } = await ChatPage.open(await firefox.window(), server.url, "looks");
-  assert.deepEqual(await language(window), ["ru", "English"]);
-  await window.close();
+  const page = await opened(await firefox.window(), "общий-чат");
+  assert.deepEqual(await language(page.window), ["ru", "English"]);
+  await talk("общий-чат", true);
+  for (const pane of page.panes) await pane.hears("Просто текст из терминала");
+  await page.window.screenshot(`${artefacts}firefox-ru.png`);
+  await page.window.close();
 });
 
 for (const [colorScheme, isLight] of [["light", true], ["dark", false]]) {
@@ -126,15 +135,14 @@ for (const locale of ["ru", "en"]) {
       const channel = `${locale === "ru" ? "общий-чат" : "chat"}-${name}`;
       await talk(channel, locale === "ru");
       const page = await visitor({ locale, ...options }, channel);
-      const cut = page.pane("http-stream");
-      if (!options.isMobile) await cut.cut();
-      await page.pane("short-poll").say(locale === "ru" ? "Пишу отсюда, кабель отрезан" : "Typed here, with a cable cut");
-      await page.pane("websocket").hears(locale === "ru" ? "Пишу отсюда, кабель отрезан" : "Typed here, with a cable cut");
-      await page.pane("short-poll").hears(locale === "ru" ? "Пишу отсюда, кабель отрезан" : "Typed here, with a cable cut");
-      if (!options.isMobile) {
-        await cut.plug();
-        await cut.hears(locale === "ru" ? "Пишу отсюда, кабель отрезан" : "Typed here, with a cable cut");
-      }
+      const text = locale === "ru" ? "А это было сказано, пока кабель был отрезан" : "And this was said while the cable was cut";
+      const cut = options.isMobile ? page.pane("short-poll") : page.pane("http-stream");
+      await cut.cut();
+      await server.publish(channel, { text, from: "Ада", via: "sse" });
+      await page.pane("websocket").hears(text);
+      await cut.plug();
+      await page.pane("short-poll").say(locale === "ru" ? "Пишу отсюда" : "Typed here");
+      for (const pane of page.panes) await pane.hears(locale === "ru" ? "Пишу отсюда" : "Typed here");
       await until("figures are shown", async () => (await page.pane("websocket").figures()).down > 0);
       await page.window.screenshot(`${artefacts}${name}-${locale}.png`);
       await page.window.close();
@@ -149,9 +157,9 @@ test("screenshots of the dialog and of a window that stands back", async () => {
   await openByHand(second.window, "websocket");
   await second.window.screenshot(`${artefacts}by-hand-ru.png`);
   for (const page of [first, second]) await page.window.close();
-  const holder = await ChatPage.open(await chromium.window(), server.url, "banner");
+  const holder = await opened(await chromium.window(), "banner");
   await holder.isOnAir();
-  const further = await ChatPage.open(await chromium.window(), server.url, "banner");
+  const further = await opened(await chromium.window(), "banner");
   await until("the banner is shown", () => further.banner());
   await further.pane("sse").isIn("paused");
   await further.window.screenshot(`${artefacts}stands-back-en.png`);
@@ -203,6 +211,11 @@ test("the JavaScript and the curl lines that the page offers run as they stand",
     // Debian's curl speaks WebSocket from 8.11 on only.
     if (transport !== "websocket" || (await curlSpeaksWebSocket())) await runCurl(transport, curl, channel);
   }
+});
+
+test("the consoles stayed silent", () => {
+  assert.ok(windows.length > 0);
+  for (const window of windows) assert.deepEqual(window.unexpected(), [], window.browser.name);
 });
 
 function curlSpeaksWebSocket() {
