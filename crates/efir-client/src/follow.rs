@@ -135,6 +135,8 @@ pub struct Follow {
     backoff: Backoff,
     ready: VecDeque<FollowEvent>,
     is_online: bool,
+    /// The server has answered before.
+    has_met: bool,
     /// When silence means that the path is dead; moved on by each event.
     deadline: Instant,
     /// The longest silence between two events of a stream.
@@ -181,6 +183,7 @@ impl Follow {
             stage: Stage::Idle,
             ready: VecDeque::new(),
             is_online: false,
+            has_met: false,
             deadline: Instant::now(),
             silence_max: HEARTBEAT + following.options.grace,
             retry: None,
@@ -280,8 +283,8 @@ impl Follow {
             _ => Read::channels(transport, following.channels.iter().cloned()),
         };
         read = match self.cursor() {
-            // As a browser's EventSource does it; it beats where to begin.
-            Some(cursor) if transport == Transport::Sse => read.last_event_id(cursor),
+            // As a browser's EventSource does it. The first time the cursor is the caller's, and a malformed one an error.
+            Some(cursor) if transport == Transport::Sse && self.has_met => read.last_event_id(cursor),
             Some(cursor) => read.after(cursor),
             None => read.start(following.start.clone()),
         };
@@ -404,6 +407,7 @@ impl Follow {
     }
 
     fn online(&mut self) {
+        self.has_met = true;
         if !self.is_online {
             self.is_online = true;
             self.ready.push_back(FollowEvent::Online { transport: self.following.transport });

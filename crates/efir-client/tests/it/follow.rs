@@ -69,6 +69,24 @@ async fn a_stream_is_resumed_after_the_last_message() {
 }
 
 #[tokio::test]
+async fn the_first_cursor_is_given_as_after() {
+    let server = Scripted::start(vec![
+        (stream(SSE, &hello("e-3")), Then::Close),
+        (stream(SSE, &format!("{}{}", hello("e-3"), event("e-4"))), Then::Hang),
+    ])
+    .await;
+    let client = Client::new(&server.url()).unwrap();
+    let following =
+        Following::channel(Transport::Sse, "a").start(Start::After("e-3".into())).options(quick());
+    assert_eq!(positions(&mut client.follow(following), 1).await, ["e-4"]);
+    assert_eq!(server.lines()[0], "GET /channels/a?after=e-3 HTTP/1.1");
+    assert_eq!(
+        (server.header(0, "last-event-id"), server.header(1, "last-event-id").as_deref()),
+        (None, Some("e-3"))
+    );
+}
+
+#[tokio::test]
 async fn a_drop_before_the_first_message_resumes_at_the_hello() {
     let server = Scripted::start(vec![
         (stream(SSE, &hello("e-7")), Then::Close),

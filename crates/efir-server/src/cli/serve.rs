@@ -59,14 +59,13 @@ fn write_banner(addresses: &[SocketAddr], static_dir: Option<&Path>) -> io::Resu
 fn banner(addresses: &[SocketAddr], static_dir: Option<&Path>) -> String {
     let urls: Vec<_> = addresses.iter().map(|address| url(*address)).collect();
     let first = urls.first().map_or("", String::as_str);
-    let page = match static_dir {
-        Some(dir) => format!("{first}/  (files of {})", dir.display()),
-        None => format!("{first}/"),
-    };
     let mut text = format!(
-        "\n  efir {} is on air\n\n    page     {page}\n    listen   curl -N '{first}/channels/chat?transport=http-stream'\n    say      curl -d 'Привет' {first}/channels/chat\n",
+        "\n  efir {} is on air\n\n    page     {first}/\n    listen   curl -N '{first}/channels/chat?transport=http-stream'\n    say      curl -d 'Привет' {first}/channels/chat\n",
         env!("CARGO_PKG_VERSION"),
     );
+    if let Some(dir) = static_dir {
+        text.push_str(&format!("    files    {}\n", dir.display()));
+    }
     for url in urls.iter().skip(1) {
         text.push_str(&format!("    also     {url}/\n"));
     }
