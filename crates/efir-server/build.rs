@@ -12,10 +12,19 @@ const PLAIN: &str = include_str!("plain.html");
 
 fn main() {
     let page = PathBuf::from("../../packages/ui");
-    for path in ["src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"] {
+    for path in [
+        "src",
+        "public",
+        "index.html",
+        "package.json",
+        "package-lock.json",
+        "vite.config.ts",
+        "tsconfig.json",
+    ] {
         println!("cargo::rerun-if-changed={}", page.join(path).display());
     }
     println!("cargo::rerun-if-changed=plain.html");
+    println!("cargo::rerun-if-changed=../../docs/protocol.md");
     println!("cargo::rerun-if-env-changed=EFIR_PAGE");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("page");
     let _ = fs::remove_dir_all(&out);
@@ -28,7 +37,9 @@ fn main() {
         }
     } else {
         if is_wanted {
-            println!("cargo::warning=without Node the binary has a plain page; install Node 20 or newer and build again");
+            println!(
+                "cargo::warning=without Node the binary has a plain page; install Node 20 or newer and build again"
+            );
         }
         fs::write(out.join("index.html"), PLAIN).expect("OUT_DIR is writable");
         fs::write(out.join("build.json"), r#"{"page":"plain"}"#).expect("OUT_DIR is writable");
@@ -36,7 +47,8 @@ fn main() {
 }
 
 fn has_node() -> bool {
-    let runs = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
+    let runs =
+        |program: &str| Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
     runs("node") && runs("npm")
 }
 

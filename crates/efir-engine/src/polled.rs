@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use efir_core::wire::Form;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::{
@@ -86,11 +87,16 @@ impl Polled {
     /// A response that begins with its first poll.
     pub fn new(exchange: Box<dyn Exchange>, reader: Reader) -> Self {
         let bell = Arc::<Bell>::default();
+        // A body's chunks are its carrier's affair, but the header of a WebSocket frame is part of what goes out.
+        let framing = match exchange.form() {
+            Form::WebSocket => Framing::Chunked,
+            _ => Framing::Plain,
+        };
         let drain_id = reader.hub().enlist(&bell);
         Self {
             exchange,
             reader,
-            outbox: Outbox::new(Framing::Plain),
+            outbox: Outbox::new(framing),
             bell,
             watches: Slab::new(),
             sleep: None,

@@ -140,7 +140,8 @@ impl Heads {
             let (heads, meter, exit) = (Rc::clone(self), Rc::clone(&meter), Rc::clone(&exit));
             move |request| {
                 let (heads, meter, exit) = (Rc::clone(&heads), Rc::clone(&meter), Rc::clone(&exit));
-                Box::pin(async move { heads.answer(request, &meter, Some(exit)).await }) as Pin<Box<dyn Future<Output = Answer>>>
+                Box::pin(async move { heads.answer(request, &meter, Some(exit)).await })
+                    as Pin<Box<dyn Future<Output = Answer>>>
             }
         });
         let mut connection = http1::Builder::new()
@@ -168,19 +169,20 @@ impl Heads {
         }
         let parts = connection.into_parts();
         if let Some(leaving) = exit.take() {
-            self.hand_over(parts.io, parts.read_buf, leaving, &meter);
+            self.hand_over(parts.io, &parts.read_buf, leaving, &meter);
         }
     }
 
     /// The response lasts: the worker carries it from here.
-    fn hand_over(&self, io: Metered, read_ahead: Bytes, leaving: Leaving, meter: &Meter) {
+    fn hand_over(&self, io: Metered, read_ahead: &Bytes, leaving: Leaving, meter: &Meter) {
         let Leaving { held, version, keep_alive } = leaving;
         let tally = held.client().map(|client| self.shared.traffic.tally(client, held.transport()));
         meter.claim(tally.clone());
         let taken = held.take_over(TakeOver { version, keep_alive });
         self.intake.adopt(Adoption {
             socket: Socket::Tcp(io.into_stream()),
-            input: read_ahead.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..])),
+            // A copy: even an empty slice would keep the library's buffer of several KiB alive.
+            input: BytesMut::from(&read_ahead[..]),
             head: taken.head,
             framing: taken.framing,
             exchange: taken.exchange,
@@ -228,10 +230,12 @@ impl Heads {
         let (method, version) = (request.method().clone(), request.version());
         let keep_alive = version == Version::HTTP_11 && !asks_to_close(&request);
         // An earlier answer may still wait in the library's buffer, which would be lost with it.
-        let hint = if exit.is_some() && !meter.is_blocked() { CarrierHint::Slab } else { CarrierHint::Polled };
+        let hint =
+            if exit.is_some() && !meter.is_blocked() { CarrierHint::Slab } else { CarrierHint::Polled };
         match efir_transports::handle(&self.shared.site, request, hint).await {
             Reply::Whole(response) => {
-                let transport = if matches!(method, Method::POST | Method::PUT) { "publish" } else { "short-poll" };
+                let transport =
+                    if matches!(method, Method::POST | Method::PUT) { "publish" } else { "short-poll" };
                 let tally = client.map(|client| self.shared.traffic.tally(&client, transport));
                 if let (Some(tally), true) = (&tally, is_empty_answer(&response)) {
                     tally.add_empty();
@@ -264,10 +268,12 @@ impl Heads {
 
     fn refuse(&self, request: Request<Incoming>) -> Response<ServerBody> {
         let max = self.shared.connections.max;
-        let problem = Problem::new(Code::TooManyConnections, format!("the server holds {max} connections, its limit"))
-            .with_limit("connections_max", max as u64)
-            .with_retry_after_ms(5_000);
-        let mut response = efir_transports::refusal(&self.shared.site, &request.into_parts().0, problem).map(ServerBody::whole);
+        let problem =
+            Problem::new(Code::TooManyConnections, format!("the server holds {max} connections, its limit"))
+                .with_limit("connections_max", max as u64)
+                .with_retry_after_ms(5_000);
+        let mut response = efir_transports::refusal(&self.shared.site, &request.into_parts().0, problem)
+            .map(ServerBody::whole);
         response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         response
     }
@@ -286,12 +292,15 @@ impl Connections {
 }
 
 fn is_empty_answer(response: &Response<Bytes>) -> bool {
-    response.status() == http::StatusCode::NOT_MODIFIED || response.extensions().get::<EmptyAnswer>().is_some()
+    response.status() == http::StatusCode::NOT_MODIFIED
+        || response.extensions().get::<EmptyAnswer>().is_some()
 }
 
 fn asks_to_close(request: &Request<Incoming>) -> bool {
     let mut lines = request.headers().get_all(header::CONNECTION).iter();
-    lines.any(|line| line.to_str().is_ok_and(|line| line.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"))))
+    lines.any(|line| {
+        line.to_str().is_ok_and(|line| line.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")))
+    })
 }
 
 /// Runs HTTP/2 streams on the worker's own thread.

@@ -24,7 +24,8 @@ const CLIENTS_MAX: usize = 64;
 
 /// The name of the page's build for `/info`: `full`, or `plain` where the binary was built without Node.
 pub(crate) fn build() -> String {
-    let build = Page::get("build.json").and_then(|file| serde_json::from_slice::<serde_json::Value>(&file.data).ok());
+    let build =
+        Page::get("build.json").and_then(|file| serde_json::from_slice::<serde_json::Value>(&file.data).ok());
     let name = build.as_ref().and_then(|build| build.get("page")).and_then(serde_json::Value::as_str);
     name.unwrap_or("plain").to_owned()
 }
@@ -55,7 +56,8 @@ async fn page(uri: Uri, headers: HeaderMap) -> Response {
         path => path,
     };
     let Some(file) = Page::get(path) else {
-        let text = format!("efir has no page at /{path}; its web page is at /, channels are at /channels/NAME\n");
+        let text =
+            format!("efir has no page at /{path}; its web page is at /, channels are at /channels/NAME\n");
         return (StatusCode::NOT_FOUND, text).into_response();
     };
     let etag = etag(&file);
@@ -82,6 +84,7 @@ fn content_type(path: &str) -> &'static str {
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         "json" => "application/json",
+        "txt" => "text/plain; charset=utf-8",
         "webmanifest" => "application/manifest+json",
         "png" => "image/png",
         "ico" => "image/x-icon",

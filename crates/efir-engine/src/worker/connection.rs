@@ -153,3 +153,15 @@ impl Connection {
         Written::All
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle connections pay for each of these bytes.
+    #[test]
+    fn a_connection_at_rest_is_small() {
+        let bytes = std::mem::size_of::<Connection>();
+        assert!(bytes <= 384, "{bytes} bytes");
+    }
+}
