@@ -100,8 +100,26 @@ impl Worker {
         }
     }
 
-    /// Lets the exchange consume its input; what it leaves is copied out of the shared buffer.
+    /// Lets the exchange consume its input, again as long as it does: it stops early where too much waits to be written, which the
+    /// write after each call may have mended.
     fn receive(&mut self, key: u32, now: Instant) {
+        loop {
+            let Some(before) = self.connections.get(key as usize).map(|connection| connection.input.len())
+            else {
+                return;
+            };
+            self.receive_once(key, now);
+            let Some(connection) = self.connections.get(key as usize) else { return };
+            let left = connection.input.len();
+            let is_free = connection.phase == Phase::Open && connection.stalled_since.is_none();
+            if left == 0 || left >= before || !is_free {
+                return;
+            }
+        }
+    }
+
+    /// What the exchange leaves is copied out of the shared buffer.
+    fn receive_once(&mut self, key: u32, now: Instant) {
         self.call(key, now, |connection, out| {
             let mut input = std::mem::take(&mut connection.input);
             let turn = connection.exchange.receive(&mut input, &mut connection.reader, out);
