@@ -1,23 +1,24 @@
 //! Reading for ever: over one read after the other, always after the last position that was had. A restart of the
 //! server, a cut connection and a switch of transport are one case here. The waits are in [`crate::backoff`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use efir_core::{ChannelName, Cursor, Token};
 use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::client::Client;
+use crate::cursors::Cursors;
 use crate::error::ClientError;
-use crate::event::{BatchEnd, Event, MessageView};
+use crate::event::{BatchEnd, Event};
+use crate::following::{FollowEvent, Following};
 use crate::read::{Read, Start};
 use crate::subscription::Subscription;
 use crate::transports::Transport;
-use crate::wire::{Gap, Hello, Problem};
+use crate::wire::{Hello, Problem};
 
 /// How long the head of an answer of a short poll or stream may take.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
@@ -27,104 +28,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// A stream that lived so long (or brought something) was a success, however it ended.
 const STEADY: Duration = Duration::from_secs(5);
-
-/// What to follow.
-#[derive(Clone, Debug)]
-pub struct Following {
-    transport: Transport,
-    channels: Vec<String>,
-    is_several: bool,
-    start: Start,
-    options: FollowOptions,
-}
-
-/// The times of a [`Follow`].
-#[derive(Clone, Debug)]
-pub struct FollowOptions {
-    /// The first window of waits after a failure.
-    pub backoff_min: Duration,
-    /// The largest window.
-    pub backoff_max: Duration,
-    /// The hold time that a long poll asks for.
-    pub wait: Duration,
-    /// How often a short poll asks; `None`: as the server says.
-    pub poll_interval: Option<Duration>,
-    /// How long beyond the hold time of a poll, or the interval of heartbeats, silence is borne.
-    pub grace: Duration,
-    /// How many messages a poll's answer has at most; `None`: the server's default.
-    pub limit: Option<usize>,
-}
-
-impl Default for FollowOptions {
-    fn default() -> Self {
-        Self {
-            backoff_min: Duration::from_millis(300),
-            backoff_max: Duration::from_secs(20),
-            wait: Duration::from_secs(25),
-            poll_interval: None,
-            grace: Duration::from_secs(5),
-            limit: None,
-        }
-    }
-}
-
-impl Following {
-    /// One channel, from now on.
-    pub fn channel(transport: Transport, channel: impl Into<String>) -> Self {
-        Self {
-            transport,
-            channels: vec![channel.into()],
-            is_several: false,
-            start: Start::Default,
-            options: FollowOptions::default(),
-        }
-    }
-
-    /// Several channels over one response or socket, from now on.
-    pub fn channels<C: Into<String>>(transport: Transport, channels: impl IntoIterator<Item = C>) -> Self {
-        let mut following = Self::channel(transport, "");
-        following.channels = channels.into_iter().map(Into::into).collect();
-        following.is_several = true;
-        following
-    }
-
-    /// Where to begin; [`Start::Default`] is "from now on" with every transport.
-    #[must_use]
-    pub fn start(mut self, start: Start) -> Self {
-        self.start = start;
-        self
-    }
-
-    /// Other times.
-    #[must_use]
-    pub fn options(mut self, options: FollowOptions) -> Self {
-        self.options = options;
-        self
-    }
-}
-
-/// What following yields.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FollowEvent {
-    /// A message; each one once, in the order of its channel.
-    Message(MessageView),
-    /// Something after the cursor is no longer there; it comes before any later message.
-    Gap(Gap),
-    /// One of several channels has a problem; the others go on. A name that is no channel name stands in the text only.
-    Problem(Problem),
-    /// What comes is current from here on.
-    Online {
-        /// Over which transport.
-        transport: Transport,
-    },
-    /// Nothing comes for now; it goes on by itself.
-    Offline {
-        /// What happened.
-        reason: String,
-        /// When the next try begins.
-        retry_in: Duration,
-    },
-}
 
 /// Reads for ever. Drop it to stop.
 pub struct Follow {
@@ -397,13 +300,7 @@ impl Follow {
             self.cursors.set(&channel, cursor);
             return;
         }
-        let Ok(token) = Token::parse(cursor) else { return };
-        for channel in &self.following.channels {
-            let known = ChannelName::parse(channel).ok().and_then(|name| token.cursor(&name));
-            if let Some(cursor) = known {
-                self.cursors.set(channel, &cursor.text());
-            }
-        }
+        self.cursors.set_token(&self.following.channels, cursor);
     }
 
     fn online(&mut self) {
@@ -447,89 +344,5 @@ impl Follow {
 
     fn failed(&mut self, error: ClientError) -> Result<(), ClientError> {
         self.ended(Some(error))
-    }
-}
-
-/// The last position of each channel.
-#[derive(Debug, Default)]
-struct Cursors(BTreeMap<String, String>);
-
-impl Cursors {
-    fn set(&mut self, channel: &str, cursor: &str) {
-        self.0.insert(channel.to_owned(), cursor.to_owned());
-    }
-
-    fn set_first(&mut self, channel: &str, cursor: &str) {
-        self.0.entry(channel.to_owned()).or_insert_with(|| cursor.to_owned());
-    }
-
-    /// Whether a message is after the cursor, which then moves to it. Of another epoch, it is.
-    fn admit(&mut self, message: &MessageView) -> bool {
-        let is_new = match self.0.get(&message.channel).and_then(|cursor| cursor.split_once('-')) {
-            Some((epoch, offset)) if epoch == message.epoch() => message.offset() > offset.parse().ok(),
-            _ => true,
-        };
-        if is_new {
-            self.set(&message.channel, &message.position);
-        }
-        is_new
-    }
-
-    fn text(&self, channels: &[String], is_several: bool) -> Option<String> {
-        if !is_several {
-            return self.0.get(channels.first()?).cloned();
-        }
-        let known: Vec<_> = channels
-            .iter()
-            .filter_map(|channel| {
-                let cursor = Cursor::parse(self.0.get(channel)?).ok()?;
-                Some((ChannelName::parse(channel).ok()?, cursor))
-            })
-            .collect();
-        let token = Token::encode(known.iter().map(|(channel, cursor)| (channel, cursor)));
-        (!token.is_empty()).then_some(token)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Data;
-    use bytes::Bytes;
-
-    fn message(channel: &str, position: &str) -> MessageView {
-        MessageView {
-            channel: channel.into(),
-            position: position.into(),
-            time_ms: 1,
-            from: None,
-            data: Data::Json(Bytes::from_static(b"1")),
-            raw: Bytes::new(),
-        }
-    }
-
-    #[test]
-    fn only_what_is_after_the_cursor_is_admitted() {
-        let mut cursors = Cursors::default();
-        assert!(cursors.admit(&message("a", "e-3")), "nothing is known yet");
-        assert!(!cursors.admit(&message("a", "e-3")));
-        assert!(!cursors.admit(&message("a", "e-2")));
-        assert!(cursors.admit(&message("a", "e-10")), "numbers, not text");
-        assert!(cursors.admit(&message("b", "e-1")), "each channel has its own");
-        assert!(cursors.admit(&message("a", "f-1")), "a new epoch begins anew");
-        assert_eq!(cursors.text(&["a".into()], false).as_deref(), Some("f-1"));
-    }
-
-    #[test]
-    fn several_cursors_make_a_token() {
-        let channels = ["a".to_owned(), "общий".to_owned(), "..".to_owned()];
-        let mut cursors = Cursors::default();
-        assert_eq!(cursors.text(&channels, true), None);
-        cursors.set("общий", "00000000001-7");
-        cursors.set("..", "00000000001-7");
-        let token = Token::parse(&cursors.text(&channels, true).unwrap()).unwrap();
-        let cursor = token.cursor(&ChannelName::parse("общий").unwrap()).unwrap();
-        assert_eq!(cursor.to_string(), "00000000001-7");
-        assert_eq!(token.cursor(&ChannelName::parse("a").unwrap()), None);
     }
 }
