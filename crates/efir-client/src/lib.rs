@@ -2,7 +2,7 @@
 //!
 //! Two levels. [`Client::open`] is one connection or response exactly as the wire gives it ([`Subscription`] of
 //! [`Event`]s). [`Client::follow`] stands above it and reconnects for ever, resumes after its cursor and drops what it
-//! has ([`Follow`]). The server is known by its URL and by docs/protocol.md only. Next: [`client`], then [`transports`].
+//! has ([`Follow`]). The server is known by its URL and by docs/protocol.md only. Next: `client`, then `transports`.
 
 mod backoff;
 mod batch;
