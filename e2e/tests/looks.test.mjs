@@ -118,8 +118,8 @@ for (const [width, what] of [[360, "a phone"], [768, "a tablet"], [1440, "a desk
 /** A talk as it would be, so that there is something to see. */
 async function talk(channel, isRussian) {
   const lines = isRussian
-    ? [["Анна", "Всем привет! Слышно на всех транспортах?", "sse"], ["Борис", "Да, отлично слышно 👋", "websocket"], ["李雷", "你好，世界", "long-poll"]]
-    : [["Anna", "Hello, everybody! Does it reach every transport?", "sse"], ["Boris", "Yes, loud and clear 👋", "websocket"], ["李雷", "你好，世界", "long-poll"]];
+    ? [["Анна", "Всем привет! Слышно на всех транспортах?", "sse"], ["Борис", "Да, отлично слышно 👋", "websocket"], ["Ελένη", "Γειά σου, κόσμε!", "long-poll"]]
+    : [["Anna", "Hello, everybody! Does it reach every transport?", "sse"], ["Boris", "Yes, loud and clear 👋", "websocket"], ["Ελένη", "Γειά σου, κόσμε!", "long-poll"]];
   for (const [from, text, via] of lines) await server.publish(channel, { text, from, via });
   await server.publish(channel, isRussian ? "Просто текст из терминала" : "Plain text from a terminal");
 }
@@ -138,7 +138,7 @@ for (const locale of ["ru", "en"]) {
       const text = locale === "ru" ? "А это было сказано, пока кабель был отрезан" : "And this was said while the cable was cut";
       const cut = options.isMobile ? page.pane("short-poll") : page.pane("http-stream");
       await cut.cut();
-      await server.publish(channel, { text, from: "Ада", via: "sse" });
+      await server.publish(channel, { text, from: locale === "ru" ? "Ада" : "Ada", via: "sse" });
       await page.pane("websocket").hears(text);
       await cut.plug();
       await page.pane("short-poll").say(locale === "ru" ? "Пишу отсюда" : "Typed here");

@@ -78,6 +78,8 @@ for (const [index, name] of ["chromium", "firefox"].entries()) {
         { seen: async () => ({ proxy: seen(proxy, client), page: await page.pane(transport).figures() }) },
       );
     }
+    const fetched = proxy.exchanges.filter(({ target, headers }) => target.startsWith("/channels/") && !headers.upgrade && headers.accept !== "text/event-stream");
+    assert.ok(fetched.every(({ headers }) => headers["cache-control"] === "no-cache"), "every fetch goes past the cache");
     const empty = (transport) => page.pane(transport).figures().then((figures) => figures.empty);
     await until("empty answers of the short poll are counted", async () => (await empty("short-poll")) > 0);
     for (const transport of transports.filter((one) => !one.endsWith("poll"))) assert.equal(await empty(transport), 0);
