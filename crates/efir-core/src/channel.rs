@@ -128,6 +128,12 @@ impl AsRef<str> for ChannelName {
     }
 }
 
+impl From<ChannelName> for Arc<str> {
+    fn from(name: ChannelName) -> Self {
+        name.0
+    }
+}
+
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

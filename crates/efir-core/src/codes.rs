@@ -1,11 +1,12 @@
 //! The one table of error codes (docs/protocol.md §7) and the problem that carries one. Docs, `/info` and the client's
 //! constants derive from [`CODES`]; the JSON is written in [`crate::wire::problem`].
 
+use std::sync::Arc;
+
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::channel::ChannelName;
 use crate::wire::problem;
 
 /// What the client should do about a problem.
@@ -166,8 +167,8 @@ pub struct Problem {
     pub detail: String,
     /// The limit that was passed: its name in [`crate::limits`] and its value.
     pub limit: Option<(&'static str, u64)>,
-    /// The only channel that it concerns.
-    pub channel: Option<ChannelName>,
+    /// The only channel that it concerns, as the client wrote it: the name itself may be what is wrong.
+    pub channel: Option<Arc<str>>,
     /// When to come back, in ms; goes with [`Action::RetryLater`].
     pub retry_after_ms: Option<u64>,
     /// The frame that it concerns (1, 2, 3 …), on a channel's WebSocket.
@@ -189,8 +190,8 @@ impl Problem {
 
     /// Says that it concerns one channel only.
     #[must_use]
-    pub fn with_channel(mut self, channel: ChannelName) -> Self {
-        self.channel = Some(channel);
+    pub fn with_channel(mut self, channel: impl Into<Arc<str>>) -> Self {
+        self.channel = Some(channel.into());
         self
     }
 

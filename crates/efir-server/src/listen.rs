@@ -16,7 +16,11 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// The address is taken (also by a server that would share it), not this machine's, or not permitted.
-pub(crate) fn listen(address: SocketAddr, count: usize, silent_max: Duration) -> anyhow::Result<Vec<TcpListener>> {
+pub(crate) fn listen(
+    address: SocketAddr,
+    count: usize,
+    silent_max: Duration,
+) -> anyhow::Result<Vec<TcpListener>> {
     // Sharing a port is meant for our own workers only: a second server on it would silently get half of the connections.
     let exclusive = open(address, false).map_err(|error| explain(address, error))?;
     let address = exclusive.local_addr()?;
@@ -63,10 +67,15 @@ fn tune(listener: &TcpListener, silent_max: Duration) -> anyhow::Result<()> {
 fn explain(address: SocketAddr, error: io::Error) -> anyhow::Error {
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("port {} is taken by another process; stop it or choose another with --listen", address.port())
+            format!(
+                "port {} is taken by another process; stop it or choose another with --listen",
+                address.port()
+            )
         }
         io::ErrorKind::AddrNotAvailable => format!("{} is not an address of this machine", address.ip()),
-        io::ErrorKind::PermissionDenied => format!("port {} needs more rights; take one above 1023", address.port()),
+        io::ErrorKind::PermissionDenied => {
+            format!("port {} needs more rights; take one above 1023", address.port())
+        }
         _ => "cannot listen there".to_owned(),
     };
     anyhow::Error::new(error).context(format!("{address}: {advice}"))

@@ -28,6 +28,8 @@ use crate::{
 const FILES_RESERVED: u64 = 64;
 /// How long accepting pauses when no file is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at whether the last connection is gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// Between two sweeps of the channels; eight sweeps see all of them.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -70,7 +72,8 @@ impl Server {
             hosts: config.hosts,
             is_loopback_bind: addresses.iter().all(|address| address.ip().is_loopback()),
         };
-        let site = Site::new(hub, SiteOptions { policy, page: Some(page::build()), ..SiteOptions::default() });
+        let site =
+            Site::new(hub, SiteOptions { policy, page: Some(page::build()), ..SiteOptions::default() });
         let traffic = Arc::<Traffic>::default();
         let shared = Arc::new(Shared {
             site: site.clone(),
@@ -134,7 +137,8 @@ fn run_worker(
         let worker = Worker::new(shared.site.hub().clone(), Arc::clone(&shared.connections.count), on_return);
         let heads = Heads::new(Arc::clone(&shared), worker.intake(), stopping.clone());
         let _ = heads_cell.set(Rc::clone(&heads));
-        let worker = tokio::task::spawn_local(worker);
+        let intake = worker.intake();
+        tokio::task::spawn_local(worker);
         if index == 0 {
             tokio::task::spawn_local(sweep(shared.site.hub().clone()));
         }
@@ -146,10 +150,9 @@ fn run_worker(
         let _ = stopped.wait_for(|is_stopping| *is_stopping).await;
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
         let finish = async {
-            while heads.active() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            while heads.active() + intake.carried() > 0 {
+                tokio::time::sleep(DRAIN_LOOK).await;
             }
-            let _ = worker.await;
         };
         if tokio::time::timeout(drain_max, finish).await.is_err() {
             tracing::warn!("some connections did not end within drain_ms_max and are cut");
@@ -198,7 +201,11 @@ fn connections_max(configured: usize) -> usize {
     let files = files::raise_limit();
     let possible = files.saturating_sub(FILES_RESERVED) as usize;
     if possible < configured {
-        tracing::info!(open_files = files, connections_max = possible, "the limit of open files bounds the connections");
+        tracing::info!(
+            open_files = files,
+            connections_max = possible,
+            "the limit of open files bounds the connections"
+        );
     }
     configured.min(possible)
 }

@@ -30,7 +30,8 @@ impl Traffic {
             }
         }
         let now = Instant::now();
-        let entry = clients.entry(client.to_owned()).or_insert_with(|| Client { tallies: Vec::new(), used: now });
+        let entry =
+            clients.entry(client.to_owned()).or_insert_with(|| Client { tallies: Vec::new(), used: now });
         entry.used = now;
         if let Some((_, tally)) = entry.tallies.iter().find(|(name, _)| *name == transport) {
             return Arc::clone(tally);
@@ -45,7 +46,8 @@ impl Traffic {
         let clients = self.0.lock();
         let report = |name: &String| {
             let tallies = clients.get(name).map(|client| client.tallies.as_slice()).unwrap_or_default();
-            let transports = tallies.iter().map(|(transport, tally)| (*transport, Figures::of(tally))).collect();
+            let transports =
+                tallies.iter().map(|(transport, tally)| (*transport, Figures::of(tally))).collect();
             ClientReport { client: name.clone(), transports }
         };
         Report { clients: names.iter().map(report).collect() }

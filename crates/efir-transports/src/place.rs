@@ -162,8 +162,11 @@ where
 /// The name of a channel, with the refused text in the problem.
 pub(crate) fn channel_name(bytes: &[u8]) -> Result<ChannelName, Problem> {
     ChannelName::parse_bytes(bytes).map_err(|error| {
-        let shown: String = String::from_utf8_lossy(bytes).chars().take(64).collect();
-        Problem::new(Code::InvalidChannel, format!("{shown:?}: {error}"))
+        let written = String::from_utf8_lossy(bytes);
+        let shown: String = written.chars().take(64).collect();
+        // A name within the length comes back whole, so that a client knows which of its channels is meant.
+        let known: String = written.chars().take(255).collect();
+        Problem::new(Code::InvalidChannel, format!("{shown:?}: {error}")).with_channel(known)
     })
 }
 

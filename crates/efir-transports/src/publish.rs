@@ -59,7 +59,7 @@ where
 
 /// What is wrong with a payload, as a problem.
 pub(crate) fn payload_problem(error: &PayloadError) -> Problem {
-    Problem::new(error.code(), format!("the payload is {error}"))
+    Problem::new(error.code(), format!("the payload is refused: {error}"))
 }
 
 impl Kind {

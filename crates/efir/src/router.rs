@@ -21,15 +21,18 @@ use efir_engine::Hub;
 use efir_transports::{CarrierHint, Reply, Site, SiteOptions, handle};
 
 /// Every path that efir answers. What is not there below them is told as a problem, too.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 12] = [
     "/channels",
     "/channels/",
     "/channels/{*name}",
     "/subscribe",
+    "/subscribe/",
     "/subscribe/{*rest}",
     "/socket",
+    "/socket/",
     "/socket/{*rest}",
     "/info",
+    "/info/",
     "/info/{*rest}",
 ];
 /// Between two visits to what has expired.

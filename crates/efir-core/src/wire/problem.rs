@@ -26,7 +26,7 @@ pub fn write(problem: &Problem, out: &mut Vec<u8>) {
         fields.number("retry_after_ms", ms);
     }
     if let Some(channel) = &problem.channel {
-        fields.string("channel", channel.as_str());
+        fields.string("channel", channel);
     }
     if let Some(ordinal) = problem.ordinal {
         fields.number("ordinal", ordinal);

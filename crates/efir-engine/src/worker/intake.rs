@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Wake, Waker},
 };
@@ -63,7 +63,11 @@ struct Inner {
 
 /// The letter box of one worker.
 #[derive(Default)]
-pub struct Intake(Mutex<Inner>);
+pub struct Intake {
+    inner: Mutex<Inner>,
+    /// Connections that were handed in and have not left.
+    carried: AtomicUsize,
+}
 
 impl std::fmt::Debug for Intake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,7 +78,17 @@ impl std::fmt::Debug for Intake {
 impl Intake {
     /// Hands a connection over to the worker. It must be called on the worker's own thread, whose event loop knows the socket.
     pub fn adopt(&self, adoption: Adoption) {
+        self.carried.fetch_add(1, Ordering::Relaxed);
         self.put(|batch| batch.adoptions.push(adoption));
+    }
+
+    /// How many connections the worker carries, counting those that it has yet to take in.
+    pub fn carried(&self) -> usize {
+        self.carried.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn let_go(&self) {
+        self.carried.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Serves a connection again as if its bell had rung.
@@ -84,7 +98,7 @@ impl Intake {
 
     fn put(&self, put: impl FnOnce(&mut Batch)) {
         let sleeper = {
-            let mut inner = self.0.lock();
+            let mut inner = self.inner.lock();
             put(&mut inner.batch);
             inner.sleeper.take()
         };
@@ -95,7 +109,7 @@ impl Intake {
 
     /// Swaps what has come with the empty `batch`; when nothing has, `sleeper` is woken by the next thing that does.
     pub(super) fn take(&self, batch: &mut Batch, sleeper: &Waker) -> bool {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.batch.is_empty() {
             if !inner.sleeper.as_ref().is_some_and(|known| known.will_wake(sleeper)) {
                 inner.sleeper = Some(sleeper.clone());

@@ -65,7 +65,7 @@ pub struct Returned {
 /// Takes connections back for their next request.
 pub type OnReturn = Box<dyn Fn(Returned)>;
 
-/// The future that serves a core's connections. It ends once it drains and the last connection is gone.
+/// The future that serves a core's connections. It never ends by itself: even a node that drains answers what still comes in.
 pub struct Worker {
     hub: Hub,
     intake: Arc<Intake>,
@@ -312,6 +312,7 @@ impl Worker {
         self.leave_all(key);
         let taken = self.connections.try_remove(key as usize)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
+        self.intake.let_go();
         Some(taken)
     }
 
@@ -389,9 +390,6 @@ impl Future for Worker {
         for _ in 0..TURNS_PER_POLL {
             if worker.turn(cx.waker()) {
                 continue;
-            }
-            if worker.is_draining && worker.connections.is_empty() {
-                return Poll::Ready(());
             }
             let Some(Reverse((at, _))) = worker.timers.peek() else { return Poll::Pending };
             worker.sleep.as_mut().reset((*at).into());
