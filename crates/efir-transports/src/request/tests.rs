@@ -189,7 +189,7 @@ fn a_body_may_name_a_start_for_each_channel() {
         panic!("several")
     };
     assert_eq!((channels.len(), bad[0].code), (1, Code::InvalidCursor));
-    assert_eq!(bad[0].channel.as_ref().unwrap().as_str(), "b");
+    assert_eq!(bad[0].channel.as_deref(), Some("b"));
     assert_eq!(resolve("{").unwrap_err().code, Code::InvalidJson);
     assert_eq!(resolve(r#"{"channel":"a"}"#).unwrap_err().code, Code::InvalidRequest);
     assert_eq!(resolve(r#"{"channels":[1]}"#).unwrap_err().code, Code::InvalidRequest);
