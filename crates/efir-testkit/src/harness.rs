@@ -200,7 +200,9 @@ fn run_one(trial: Trial, base: u64) -> Outcome {
     }));
     let failure = match ended {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("{error:?}")),
+        Ok(Err(error)) => {
+            Some(error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because "))
+        }
         Err(panic) => Some(panic_text(&*panic)),
     };
     let failure =

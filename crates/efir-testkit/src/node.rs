@@ -36,7 +36,7 @@ impl Settings {
             hold_ms: 200,
             hold_ms_min: 20,
             ping_ms: 300,
-            drain_ms_max: 2_000,
+            drain_ms_max: 300,
             ..Times::default()
         };
         Self { limits: Limits::default(), times, allow_origins: Vec::new(), hosts: Vec::new() }
@@ -175,7 +175,8 @@ impl Embedded {
         hub.drain();
         drop(self.stop.take());
         // Idle keep-alive connections end at once, others when their responses do.
-        let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.ended).await;
+        let drain_max = Duration::from_millis(hub.times().drain_ms_max);
+        let _ = tokio::time::timeout(drain_max, &mut self.ended).await;
         Ok(())
     }
 }

@@ -19,6 +19,8 @@ use crate::{
     witness::Witness,
 };
 
+/// One sweep sees a part of the channels; so many see all.
+const SWEEPS: usize = 16;
 /// Lines at the end of a history that is shown because it breaks a promise.
 const LINES_SHOWN: usize = 40;
 
@@ -157,6 +159,13 @@ impl Room {
             writer.publish_inside(&self.node, &self.channel, &text)?;
         }
         Ok(())
+    }
+
+    /// Frees what has expired now, and not within the next two seconds.
+    pub fn sweep(&self) {
+        for _ in 0..SWEEPS {
+            self.node.hub().sweep();
+        }
     }
 
     /// A publisher that writes into the room's history.

@@ -101,6 +101,7 @@ async fn expired(cell: Cell) -> Result<()> {
     let first = room.publish("m1").await?.position;
     room.publish_inside(texts(2..=3))?;
     tokio::time::sleep(Duration::from_millis(130)).await;
+    room.sweep();
     let mut reader = room.witness("reader")?;
     reader.open_after(&first).await?;
     let gap = reader.gap().await?;

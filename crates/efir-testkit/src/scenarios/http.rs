@@ -1,7 +1,6 @@
 //! HTTP itself: versions, methods, negotiation, origins, and streams byte for byte.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use super::scenarios;
 use crate::{
@@ -48,11 +47,12 @@ fn transport_of(answer: &Answer) -> String {
 
 /// Asks for a response that may never end, and says what it is.
 async fn chosen(room: &Room, ask: Ask) -> Result<String> {
-    // HEAD has the headers of the GET and ends; a poll must be asked for, because a held one answers HEAD at once.
+    // HEAD has the headers of the GET and ends; what is no stream must be asked for, because HEAD is never held.
     if room.cell.carrier == crate::carrier::Carrier::H2c {
         let answer = room.ask(Ask { method: "HEAD".into(), ..ask.clone() }).await?;
         let kind = transport_of(&answer);
-        return Ok(if kind.contains("poll") { transport_of(&room.ask(ask).await?) } else { kind });
+        let is_stream = matches!(kind.as_str(), "sse" | "http-stream");
+        return Ok(if is_stream { kind } else { transport_of(&room.ask(ask).await?) });
     }
     let address = room.node.address();
     let mut raw = Raw::send(address, &ask.bytes(address)).await?;
@@ -507,7 +507,6 @@ async fn what_is_told_of_the_server(cell: Cell) -> Result<()> {
     for row in efir_core::CODES {
         ensure!(text.contains(row.name), "/info does not name the code {}", row.name);
     }
-    let _: Value = about;
     room.close().await
 }
 

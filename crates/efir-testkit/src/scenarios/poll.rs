@@ -52,12 +52,19 @@ async fn pages(cell: Cell) -> Result<()> {
     let wait = if row.kind == Kind::LongPoll { "&wait=0.05" } else { "" };
     let mut query = format!("after=start&limit=2{wait}");
     let mut seen = Vec::new();
-    for more in [true, true, false] {
+    loop {
         let answer = room.ask(Ask::get(target(&room, row, &query))).await?;
-        let batch = answer.json()?;
-        same("more", (seen.len(), batch["more"].as_bool()), (seen.len(), Some(more)))?;
-        seen.extend(messages(&answer)?);
+        let (batch, page) = (answer.json()?, messages(&answer)?);
+        // A channel among several gets its share of the limit.
+        let is_fitting =
+            if row.is_several { (1..=2).contains(&page.len()) } else { page.len() == 2 || seen.len() == 4 };
+        ensure!(is_fitting, "a page of {} messages", page.len());
+        seen.extend(page);
         query = format!("after={}&limit=2{wait}", batch["cursor"].as_str().context("cursor")?);
+        same("more", (seen.len(), batch["more"].as_bool()), (seen.len(), Some(seen.len() < 5)))?;
+        if seen.len() >= 5 {
+            break;
+        }
     }
     same("messages", seen, texts(1..=5).collect())?;
     let answer = room.ask(Ask::get(target(&room, row, &query))).await?;
@@ -170,7 +177,7 @@ async fn hold_is_clamped(cell: Cell) -> Result<()> {
         let took = begun.elapsed().as_millis();
         ensure!((ms - 5..ms + 2_000).contains(&took), "wait={wait} took {took} ms");
     }
-    for wait in ["abc", "-1", "", "NaN", "inf", "1e400"] {
+    for wait in ["abc", "-1", "NaN", "inf", "1e400"] {
         room.ask(Ask::get(room.path(&format!("?wait={wait}"))))
             .await?
             .problem("invalid_request")

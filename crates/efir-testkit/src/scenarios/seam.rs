@@ -1,7 +1,7 @@
 //! Where replay ends and live begins: a publish at every point of a join, by hooks and at random.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -11,7 +11,7 @@ use efir_engine::Seam;
 use super::scenarios;
 use crate::{
     carrier::Carrier,
-    readers::{Begin, Row},
+    readers::{Begin, Kind, Row},
     room::{Cell, Room, Writer},
     witness::Witness,
 };
@@ -26,6 +26,10 @@ const RANDOM_JOINS: u32 = 70;
 
 /// The seams that a carrier passes.
 fn seams(carrier: Carrier, row: Row) -> Vec<Seam> {
+    if row.kind == Kind::Socket {
+        // It joins by a command: what stands after the cursor is read when the connection comes round again.
+        return vec![Seam::Resolved, Seam::Watched];
+    }
     // A polled body does not know when its bytes are written, and a held poll is over once it is.
     let has_written = carrier == Carrier::H1 && !row.kind.is_poll();
     Seam::ALL.into_iter().filter(|seam| *seam != Seam::Written || has_written).collect()
@@ -86,7 +90,7 @@ async fn random_publishes_around_a_join(cell: Cell) -> Result<()> {
     for round in 0..RANDOM_JOINS {
         let channel = format!("round {round}");
         let begin = random_history(&room, &channel, &mut random).await?;
-        hook_random_publishes(&room, &channel, random.u64(..));
+        let hooked = hook_random_publishes(&room, &channel, random.u64(..));
         let (writer, quick) = (room.writer_apart("beside")?, random.u32(0..6));
         let beside = tokio::spawn({
             let (channel, mut random) = (channel.clone(), random.fork());
@@ -103,6 +107,7 @@ async fn random_publishes_around_a_join(cell: Cell) -> Result<()> {
         let mut reader = fresh(&room, row, &channel)?;
         reader.open(&begin).await?;
         beside.await??;
+        hooked.end();
         room.publish_to(&channel, "the end").await?;
         // Whatever is lost or repeated before it shows in the history; nothing can come after it.
         while reader.message().await?.text().as_deref() != Some("the end") {}
@@ -129,18 +134,31 @@ async fn random_history(room: &Room, channel: &str, random: &mut fastrand::Rng) 
     })
 }
 
-/// At each seam of this channel's join: nothing, one message or two.
-fn hook_random_publishes(room: &Room, channel: &str, seed: u64) {
+/// What the hook of a round still does.
+#[derive(Clone)]
+struct Hooked(Arc<Mutex<(fastrand::Rng, u32)>>);
+
+impl Hooked {
+    /// Nothing is published in between any more.
+    fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = u32::MAX;
+    }
+}
+
+/// At each seam of this channel's joins: nothing, one message or two; no more than eight in all.
+fn hook_random_publishes(room: &Room, channel: &str, seed: u64) -> Hooked {
     let (hub, writer, wanted) = (room.node.hub().clone(), room.writer("in between"), channel.to_owned());
-    let random = std::sync::Mutex::new((fastrand::Rng::with_seed(seed), 0));
+    let hooked = Hooked(Arc::new(Mutex::new((fastrand::Rng::with_seed(seed), 0))));
+    let state = hooked.clone();
     room.node.joins().hook(move |_, channel| {
-        let Ok(mut random) = random.lock() else { return };
-        if channel != wanted || random.1 > 8 {
+        let mut state = state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if channel != wanted || state.1 > 8 {
             return;
         }
-        for _ in 0..random.0.u32(0..3) {
-            random.1 += 1;
-            publish_in_between(&writer, &hub, channel, &format!("in between {}", random.1));
+        for _ in 0..state.0.u32(0..3) {
+            state.1 += 1;
+            publish_in_between(&writer, &hub, channel, &format!("in between {}", state.1));
         }
     });
+    hooked
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::scenarios;
 use crate::{
-    ask::{PATIENCE, check_problem},
+    ask::PATIENCE,
     room::{Cell, Room, same, texts},
 };
 
@@ -249,8 +249,6 @@ async fn malformed_commands(cell: Cell) -> Result<()> {
         ("7", &["invalid_command"]),
         ("{}", &["invalid_command"]),
         ("{\"id\":1}", &["invalid_command"]),
-        ("{\"ping\":{}}", &["invalid_command"]),
-        ("{\"id\":null,\"ping\":{}}", &["invalid_command"]),
         ("{\"id\":{},\"ping\":{}}", &["invalid_command"]),
         ("{\"id\":1,\"ping\":{},\"history\":{}}", &["invalid_command"]),
     ] {
@@ -260,7 +258,6 @@ async fn malformed_commands(cell: Cell) -> Result<()> {
         ensure!(again["action"] == "stop", "{frame}: {problem:?}");
     }
     call(&mut socket, &json!({"id": 1, "ping": {}})).await?;
-    let _: fn(&Value) -> Result<()> = check_problem;
     room.close().await
 }
 

@@ -310,5 +310,5 @@ async fn byte_by_byte(cell: Cell) -> Result<()> {
     super::publish::until_nobody_reads(&room).await?;
     let batch = room.ask(Ask::get(room.path("?after=start"))).await?;
     ensure!(!batch.text().contains("half"), "half a frame was published");
-    room.close().await
+    room.node.stop().await
 }
