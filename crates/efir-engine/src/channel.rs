@@ -93,11 +93,20 @@ impl Channel {
         self.state.lock().log.read(after, most)
     }
 
-    /// Messages after an offset of the current epoch, for the walk over subscribers that are in step. False when the log
-    /// does not reach back that far, or the epoch is another; then only [`Channel::read`] tells the truth.
-    pub(crate) fn read_in_step(&self, after: Position, most: ReadMost, into: &mut Vec<Arc<Message>>) -> bool {
+    /// Messages after an offset of the current epoch, for the walk over subscribers that are in step. Tells whether there are
+    /// more; `None` when the log does not reach back that far, or the epoch is another: then only [`Channel::read`] tells the truth.
+    pub(crate) fn read_in_step(
+        &self,
+        after: Position,
+        most: ReadMost,
+        into: &mut Vec<Arc<Message>>,
+    ) -> Option<bool> {
         let state = self.state.lock();
-        state.log.epoch() == after.epoch && state.log.read_after(after.offset, most, into).gap.is_none()
+        if state.log.epoch() != after.epoch {
+            return None;
+        }
+        let read = state.log.read_after(after.offset, most, into);
+        read.gap.is_none().then_some(read.more)
     }
 
     pub(crate) fn subscribers(&self) -> u32 {

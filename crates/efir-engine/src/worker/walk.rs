@@ -40,7 +40,9 @@ struct Gathered {
     messages: Vec<Arc<Message>>,
     frames: Vec<Bytes>,
     bytes: usize,
-    /// The log has more than one write takes, or no longer reaches back to `after`.
+    /// The log has more than one write takes.
+    has_more: bool,
+    /// The log no longer reaches back to `after`.
     needs_reader: bool,
 }
 
@@ -149,6 +151,10 @@ impl Worker {
         match written {
             Ok(written) if written == gathered.bytes => {
                 connection.reader.skip_to(subscriber.subscription, gathered.until);
+                if gathered.has_more {
+                    connection.reader.note(subscriber.subscription);
+                    self.mark_dirty(subscriber.connection);
+                }
             }
             Ok(written) => self.send_rest(subscriber, gathered, written, now),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -165,6 +171,9 @@ impl Worker {
                 out.push_message(message, gathered.form, subscriber.subscription);
             }
             connection.reader.push_to(subscriber.subscription, gathered.until);
+            if gathered.has_more {
+                connection.reader.note(subscriber.subscription);
+            }
             out.advance(written, &mut connection.reader);
             crate::Turn::Wait
         });
@@ -174,7 +183,7 @@ impl Worker {
 fn gather(channel: &crate::channel::Channel, form: Form, framing: Framing, after: Position) -> Gathered {
     let mut messages = Vec::new();
     let most = ReadMost { messages: MESSAGES_MAX, bytes: BYTES_MAX };
-    let is_in_step = channel.read_in_step(after, most, &mut messages);
+    let in_step = channel.read_in_step(after, most, &mut messages);
     let frames: Vec<Bytes> = messages.iter().map(|message| framing.apply(message.frame(form))).collect();
     Gathered {
         form,
@@ -182,7 +191,8 @@ fn gather(channel: &crate::channel::Channel, form: Form, framing: Framing, after
         after,
         until: messages.last().map_or(after, |message| message.position()),
         bytes: frames.iter().map(Bytes::len).sum(),
-        needs_reader: !is_in_step || frames.is_empty(),
+        has_more: in_step == Some(true),
+        needs_reader: in_step.is_none() || frames.is_empty(),
         messages,
         frames,
     }
