@@ -1,7 +1,7 @@
 //! A reader that writes down everything it sees, keeps the cursors of its channels as a client library would, and waits no
 //! longer than it should.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use efir_client::{BatchEnd, Data, Event, Gap, Heartbeat, Hello, MessageView, Problem};
@@ -26,24 +26,20 @@ pub struct Witness {
     history: History,
     /// The cursors as the events moved them; empty text before the first.
     cursors: Vec<String>,
-    /// Came while something else was waited for.
-    aside: VecDeque<Event>,
 }
 
 impl Witness {
     /// A reader that is not open yet.
     pub fn new(name: &str, aim: Aim, history: History) -> Self {
-        let (row, channels) = (aim.row, aim.channels.clone());
+        let reader = reader(aim.clone());
+        Self::over(reader, name, aim, history)
+    }
+
+    /// The same over another reader of that aim, for instance one with a planted fault.
+    pub fn over(reader: Box<dyn Reader>, name: &str, aim: Aim, history: History) -> Self {
+        let Aim { row, channels, .. } = aim;
         let cursors = vec![String::new(); channels.len()];
-        Self {
-            name: name.into(),
-            row,
-            channels,
-            reader: reader(aim),
-            history,
-            cursors,
-            aside: VecDeque::new(),
-        }
+        Self { name: name.into(), row, channels, reader, history, cursors }
     }
 
     /// Opens and returns once joined.
@@ -65,7 +61,6 @@ impl Witness {
             self.history
                 .record(&self.name, history::Event::Open { transport, channel: channel.clone(), from });
         }
-        self.aside.clear();
         self.reader.open(begin).await.with_context(|| format!("{} opens {begin:?}", self.name))
     }
 
@@ -115,14 +110,10 @@ impl Witness {
     /// Drops the connection without a word to the server.
     pub fn cut(&mut self) {
         self.reader.close();
-        self.aside.clear();
     }
 
     /// The next event of any kind within the time; `None` if there is none, or the stream has ended.
     pub async fn event(&mut self, patience: Duration) -> Result<Option<Event>> {
-        if let Some(event) = self.aside.pop_front() {
-            return Ok(Some(event));
-        }
         match tokio::time::timeout(patience, self.reader.next()).await {
             Err(_) => Ok(None),
             Ok(event) => {

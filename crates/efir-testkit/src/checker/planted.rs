@@ -295,13 +295,11 @@ fn refuse_delivered(entries: &[Entry]) -> Option<Vec<Entry>> {
 }
 
 fn wrong_hello(entries: &[Entry]) -> Option<Vec<Entry>> {
-    let line = entries.iter().enumerate().position(|(line, entry)| {
-        let is_told = matches!(entry.event, Event::At { .. });
-        is_told
-            && entries[..line].iter().any(|before| {
-                before.actor == entry.actor
-                    && matches!(before.event, Event::Received { .. } | Event::At { .. })
-            })
+    let is_told = |entry: &Entry| matches!(entry.event, Event::At { .. });
+    let is_known = |before: &Entry| is_told(before) || matches!(before.event, Event::Received { .. });
+    let line = (0..entries.len()).find(|line| {
+        is_told(&entries[*line])
+            && (0..*line).any(|before| is_known(&entries[before]) && is_same_reading(entries, before, *line))
     })?;
     let mut spoiled = entries.to_vec();
     let Event::At { cursor, .. } = &mut spoiled[line].event else { return None };
