@@ -263,6 +263,21 @@ impl Opened {
 }
 
 impl Payload {
+    /// How many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Json(bytes) | Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it has no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn content_type(&self) -> &'static str {
         match self {
             Self::Text(_) => "text/plain; charset=utf-8",

@@ -254,12 +254,11 @@ impl Follow {
         }
     }
 
-    /// A problem concerns one of several channels, or says why the stream will end, or both cannot be told apart yet.
+    /// A problem concerns one of several channels, or it says why the stream will end.
     fn take_problem(&mut self, problem: Problem) {
-        if self.following.is_several && (problem.channel.is_some() || problem.action == "stop") {
-            self.ready.push_back(FollowEvent::Problem(problem.clone()));
-        }
-        if problem.channel.is_none() {
+        if self.following.is_several && problem.channel.is_some() {
+            self.ready.push_back(FollowEvent::Problem(problem));
+        } else {
             self.farewell = Some(problem);
         }
     }

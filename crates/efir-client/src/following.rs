@@ -89,7 +89,7 @@ pub enum FollowEvent {
     Message(MessageView),
     /// Something after the cursor is no longer there; it comes before any later message.
     Gap(Gap),
-    /// One of several channels has a problem; the others go on. A name that is no channel name stands in the text only.
+    /// One of several channels has a problem; the others go on.
     Problem(Problem),
     /// What comes is current from here on.
     Online {

@@ -140,15 +140,18 @@ async fn retry_and_retry_after_are_obeyed() {
 
 #[tokio::test]
 async fn a_refusal_for_good_is_told_and_can_be_tried_again() {
-    let refusal = r#"{"code":"invalid_channel","action":"stop","detail":"no","status":400}"#;
+    let refusal = r#"{"code":"invalid_channel","action":"stop","detail":"no","status":400,"channel":"a"}"#;
     let server = Scripted::start(vec![
         (answer("400 Bad", PROBLEM, refusal), Then::KeepOpen),
+        (stream(SSE, &format!("event: problem\ndata: {refusal}\n\n")), Then::Close),
         (stream(SSE, &hello("e-0")), Then::Hang),
     ])
     .await;
     let mut follow = follow(&server, Transport::Sse);
-    let error = follow.next().await.unwrap_err();
-    assert!(matches!(&error, ClientError::Problem(problem) if problem.status == 400), "{error:?}");
+    for _ in ["as an answer", "in the stream"] {
+        let error = follow.next().await.unwrap_err();
+        assert!(matches!(&error, ClientError::Problem(problem) if problem.status == 400), "{error:?}");
+    }
     assert_eq!(next(&mut follow).await, FollowEvent::Online { transport: Transport::Sse });
 }
 
@@ -258,7 +261,7 @@ async fn one_bad_channel_of_several_is_told_and_the_others_go_on() {
     let first = format!(
         "{}\n{}\n{}\n",
         format_args!(r#"{{"hello":{{"channels":[{{"channel":"a","cursor":"{epoch}-4"}}],"cursor":"T"}}}}"#),
-        r#"{"problem":{"code":"invalid_channel","action":"stop","detail":"'..'"}}"#,
+        r#"{"problem":{"code":"invalid_channel","action":"stop","detail":"no","channel":".."}}"#,
         message("a", &format!("{epoch}-5"))
     );
     let server = Scripted::start(vec![

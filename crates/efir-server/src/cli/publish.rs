@@ -10,6 +10,9 @@ use super::{Failure, INTERRUPTED, URL, runtime, say};
 /// The most that is read from stdin, in bytes: above the largest message that any server may allow.
 const DATA_BYTES_MAX: u64 = 32 << 20;
 
+/// What every server accepts unless it is told otherwise, in bytes.
+const BYTES_SURE: usize = 64 << 10;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Prints the receipt as one line of JSON. With --key, the same call may be repeated safely."
@@ -37,10 +40,11 @@ pub(super) struct Publish {
 pub(super) fn run(publish: &Publish) -> Result<(), Failure> {
     let client = Client::new(&publish.url).map_err(|error| Failure::usage(error.to_string()))?;
     let payload = publish.payload()?;
+    let bytes = payload.len();
     let receipt = runtime()?.block_on(async {
         tokio::select! {
             receipt = client.publish(&publish.channel, payload, publish.key.as_deref()) => {
-                receipt.map_err(|error| explain(&error, &publish.url))
+                receipt.map_err(|error| explain_publish(&error, publish, bytes))
             }
             _ = tokio::signal::ctrl_c() => Err(Failure::quiet(INTERRUPTED)),
         }
@@ -89,6 +93,18 @@ impl Publish {
         }
         Ok(bytes)
     }
+}
+
+/// A server that refuses a large message may hang up before it has come as a whole, and its words are lost then.
+fn explain_publish(error: &ClientError, publish: &Publish, bytes: usize) -> Failure {
+    let mut failure = explain(error, &publish.url);
+    if bytes > BYTES_SURE && matches!(error, ClientError::Http(_) | ClientError::Io(_)) {
+        failure.text.push_str(&format!(
+            "\n  The message has {bytes} bytes; perhaps that is more than {}/info allows.",
+            publish.url
+        ));
+    }
+    failure
 }
 
 /// What went wrong, and what to do about it.

@@ -13,7 +13,11 @@ use crate::config::{Resolved, Settings, Sources};
 
 pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
     let sources = Sources::of_process(flags.flags()?)?;
-    let config = Resolved::from_settings(&Settings::load(&sources)?)?;
+    let settings = Settings::load(&sources)?;
+    let config = Resolved::from_settings(&settings)?;
+    for doubt in settings.doubts() {
+        say(&format!("WARNING: {doubt}"));
+    }
     start_log(&config.log)?;
     let static_dir = config.static_dir.clone();
     let runtime = runtime()?;

@@ -187,7 +187,7 @@ impl Key {
     /// The environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("{}{}", super::ENV_PREFIX, self.path().to_ascii_uppercase().replace('.', "__"))
+        super::variable(&self.path())
     }
 
     /// A value in TOML.

@@ -88,6 +88,11 @@ pub enum ConfigError {
     },
 }
 
+/// The name of the environment variable for a key.
+fn variable(path: &str) -> String {
+    format!("{ENV_PREFIX}{}", path.to_ascii_uppercase().replace('.', "__"))
+}
+
 fn hint_text(hint: Option<&str>) -> String {
     match hint {
         Some(hint) => format!("; did you mean '{hint}'?"),
@@ -153,6 +158,8 @@ impl Sources {
 #[derive(Clone, Debug)]
 pub struct Settings {
     values: BTreeMap<String, Setting>,
+    /// Variables that are ignored although they look as if they were meant for us.
+    doubts: Vec<String>,
 }
 
 impl Settings {
@@ -167,6 +174,7 @@ impl Settings {
                 .iter()
                 .map(|key| (key.path(), Setting { value: key.default.clone(), origin: Origin::Default }))
                 .collect(),
+            doubts: Vec::new(),
         };
         let mut errors = Vec::new();
         if let Some((path, text)) = &sources.file {
@@ -181,6 +189,12 @@ impl Settings {
         settings.lay_env(&sources.env, &keys, &mut errors);
         settings.lay_flags(&sources.flags, &keys, &mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    /// What looks like a mistake and is none for sure; to be told at the start.
+    #[must_use]
+    pub fn doubts(&self) -> &[String] {
+        &self.doubts
     }
 
     /// The setting of a key that exists.
@@ -206,9 +220,11 @@ impl Settings {
             let top_level: Vec<_> = keys.iter().filter(|key| key.section.is_empty()).cloned().collect();
             let hint = keys::nearest(if is_nested { keys } else { &top_level }, &path);
             if is_nested || hint.is_some() {
-                let hint =
-                    hint.map(|path| format!("{ENV_PREFIX}{}", path.to_ascii_uppercase().replace('.', "__")));
+                let hint = hint.map(|path| variable(&path));
                 errors.push(ConfigError::UnknownKey { origin, key: name.clone(), hint });
+            } else if let Some(key) = keys.iter().find(|key| key.name == path) {
+                let meant = key.variable();
+                self.doubts.push(format!("the variable {name} is ignored; did you mean {meant}?"));
             }
         }
     }

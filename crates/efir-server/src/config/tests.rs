@@ -147,6 +147,8 @@ fn unknown_variables_and_flags_are_refused() {
     for strange in ["EFIR_SERVICE_HOST", "EFIR_PORT", "EFIR_PORT_8080_TCP_ADDR", "EFIR_PAGE", "EFIR_SEED"] {
         load("", &[(strange, "10.0.0.1")], &[]).unwrap();
     }
+    let doubts = load("", &[("EFIR_HEARTBEAT", "1s"), ("EFIR_SEED", "1")], &[]).unwrap().doubts().to_vec();
+    assert_eq!(doubts, ["the variable EFIR_HEARTBEAT is ignored; did you mean EFIR_TIMES__HEARTBEAT?"]);
     let errors = load("", &[], &[("--set", "times.hart", &["1s"])]).unwrap_err();
     assert!(errors[0].to_string().starts_with("--set: there is no key 'times.hart'"), "{}", errors[0]);
 }
