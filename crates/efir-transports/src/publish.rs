@@ -1,6 +1,10 @@
 //! Publishing by POST or PUT: the body is the payload, its `Content-Type` says of which kind (docs/protocol.md §6).
 
-use std::{future::poll_fn, pin::pin, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 use efir_core::{Code, Payload, PayloadError, Problem, wire};
@@ -12,6 +16,9 @@ use crate::{head, place::channel_name, problem::Refused, query::Query, reply::Re
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of an idempotency key.
 const KEY_BYTES_MAX: usize = 128;
+/// Bytes of a refused body that are read to its end, and for how long, so that its sender gets the answer.
+const DISCARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+const DISCARD_MAX: Duration = Duration::from_secs(2);
 
 /// How much of a body is read, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -127,10 +134,13 @@ where
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let declared = declared.or(body.size_hint().exact()).unwrap_or(0);
+    let mut body = pin!(body);
     if declared > most.bytes_max as u64 {
+        if !parts.headers.contains_key(header::EXPECT) {
+            discard(body).await;
+        }
         return Err(too_large(&declared.to_string()));
     }
-    let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let read = async {
@@ -152,7 +162,30 @@ where
     };
     let timeout =
         || Problem::new(Code::RequestTimeout, format!("the body did not arrive within {} ms", most.ms));
-    tokio::time::timeout(Duration::from_millis(most.ms), read).await.map_err(|_| timeout())?
+    let read = tokio::time::timeout(Duration::from_millis(most.ms), read).await.map_err(|_| timeout())?;
+    if read.as_ref().is_err_and(|problem| problem.code == Code::PayloadTooLarge) {
+        discard(body).await;
+    }
+    read
+}
+
+/// Reads on, for a while, what is refused already: a client that is still sending when the connection closes gets a reset instead of
+/// the answer.
+async fn discard<B>(mut body: Pin<&mut B>)
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let mut left = DISCARD_BYTES_MAX;
+    let read = async {
+        while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // What comes later than this meets a closed connection.
+    let _ = tokio::time::timeout(DISCARD_MAX, read).await;
 }
 
 fn cut_off() -> Problem {
