@@ -3,10 +3,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +20,8 @@ use crate::client::HttpVersion;
 use crate::error::ClientError;
 use crate::target::Target;
 
+/// Between two looks at whether the server's settings have come.
+const SETTINGS_LOOK: Duration = Duration::from_millis(1);
 /// How long a connection may take to be made, HTTP/2's settings included.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// How many HTTP/1.1 connections wait for a next request.
@@ -144,16 +144,18 @@ impl Connections {
             .initial_connection_window_size(16 << 20)
             .handshake(io)
             .await?;
-        let settings = std::future::poll_fn(|cx| {
-            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-                return Poll::Ready(ended);
+        // The frames are read by a task of hyper's own, which wakes nobody for settings: so look again each millisecond.
+        let settings = async {
+            loop {
+                tokio::select! {
+                    ended = &mut connection => return ended,
+                    () = tokio::time::sleep(SETTINGS_LOOK) => {}
+                }
+                if connection.is_extended_connect_protocol_enabled() {
+                    return Ok(());
+                }
             }
-            if connection.is_extended_connect_protocol_enabled() {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            }
-        });
+        };
         // A server that has not the protocol never says so: after a moment we go on without it.
         if let Ok(ended) = timeout(Duration::from_millis(500), settings).await {
             ended?;
