@@ -34,6 +34,12 @@ pub enum PublishError {
         /// The limit in force.
         keys_max: usize,
     },
+    /// The node remembers as many keys as it may.
+    #[error("the node remembers {keys_max} idempotency keys, which is its limit; they expire by and by")]
+    NodeKeysFull {
+        /// The limit in force.
+        keys_max: usize,
+    },
     /// As many channels hold messages as may.
     #[error("{channels_max} channels hold messages, which is the node's limit")]
     ChannelsFull {
@@ -56,6 +62,9 @@ impl PublishError {
             Self::KeyConflict => Problem::new(Code::KeyConflict, detail),
             Self::KeyWindowFull { keys_max } => Problem::new(Code::KeyWindowFull, detail)
                 .with_limit("keys_max", *keys_max as u64)
+                .with_retry_after_ms(5_000),
+            Self::NodeKeysFull { keys_max } => Problem::new(Code::KeyWindowFull, detail)
+                .with_limit("node_keys_max", *keys_max as u64)
                 .with_retry_after_ms(5_000),
             Self::ChannelsFull { channels_max } => {
                 let problem = Problem::new(Code::ChannelsFull, detail);

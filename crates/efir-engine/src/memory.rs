@@ -53,6 +53,8 @@ pub(crate) struct Memory {
     weight: AtomicUsize,
     /// Channels that keep at least one message.
     channels: AtomicUsize,
+    /// Idempotency keys that all channels remember. They cannot be trimmed, so they are bounded on their own.
+    keys: AtomicUsize,
     /// Channels by the time of a publish, which may not be their last: whoever comes first is looked at again before it is trimmed.
     least_recent: Mutex<BTreeMap<(u64, u64), Arc<Channel>>>,
     next_entry: AtomicU64,
@@ -72,6 +74,7 @@ impl Memory {
             epoch: AtomicU64::new(random_seed()),
             weight: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
+            keys: AtomicUsize::new(0),
             least_recent: Mutex::default(),
             next_entry: AtomicU64::new(0),
             stubs: Mutex::default(),
@@ -115,6 +118,7 @@ impl Memory {
     /// Books a change of a log's weight and emptiness.
     fn book(&self, before: Footprint, after: Footprint) {
         self.weight.fetch_add(after.weight.wrapping_sub(before.weight), Ordering::Relaxed);
+        self.keys.fetch_add(after.keys.wrapping_sub(before.keys), Ordering::Relaxed);
         match (before.is_empty, after.is_empty) {
             (true, false) => _ = self.channels.fetch_add(1, Ordering::Relaxed),
             (false, true) => _ = self.channels.fetch_sub(1, Ordering::Relaxed),
@@ -234,6 +238,10 @@ impl Broker for Memory {
                 if before.is_empty && self.channels.load(Ordering::Relaxed) >= channels_max {
                     return Some(Err(PublishError::ChannelsFull { channels_max }));
                 }
+                let keys_max = self.limits.node_keys_max;
+                if publish.key.is_some() && self.keys.load(Ordering::Relaxed) >= keys_max {
+                    return Some(Err(PublishError::NodeKeysFull { keys_max }));
+                }
                 let append = Append {
                     channel: publish.channel,
                     time_ms: now_ms,
@@ -348,12 +356,13 @@ fn read_log(log: &Log, start: &Start, most: ReadMost) -> Read {
 #[derive(Debug, Clone, Copy)]
 struct Footprint {
     weight: usize,
+    keys: usize,
     is_empty: bool,
 }
 
 impl Footprint {
     fn of(log: &Log) -> Self {
-        Self { weight: log.weight(), is_empty: log.is_empty() }
+        Self { weight: log.weight(), keys: log.keys(), is_empty: log.is_empty() }
     }
 }
 

@@ -254,9 +254,12 @@ where
     if !input.is_empty() {
         polled.receive(&mut input);
     }
+    let mut hear_first = false;
     loop {
         input.reserve(READ_BYTES);
-        match next(&mut io, &mut polled, &mut input).await? {
+        // In turns, so that neither a busy channel nor a busy client keeps the other side waiting.
+        hear_first = !hear_first;
+        match next(&mut io, &mut polled, &mut input, hear_first).await? {
             Event::Piece(bytes) => {
                 let written = tokio::time::timeout(stall_max, async {
                     io.write_all(&bytes).await?;
@@ -283,7 +286,12 @@ where
     Ok(())
 }
 
-async fn next<IO>(io: &mut IO, polled: &mut Polled, input: &mut BytesMut) -> io::Result<Event>
+async fn next<IO>(
+    io: &mut IO,
+    polled: &mut Polled,
+    input: &mut BytesMut,
+    hear_first: bool,
+) -> io::Result<Event>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -291,10 +299,16 @@ where
     let is_deaf = input.len() > INPUT_BYTES_MAX;
     let mut hearing = std::pin::pin!(io.read_buf(input));
     poll_fn(|cx| {
+        if hear_first
+            && !is_deaf
+            && let Poll::Ready(heard) = hearing.as_mut().poll(cx)
+        {
+            return Poll::Ready(heard.map(Event::Heard));
+        }
         if let Poll::Ready(piece) = polled.poll_piece(cx) {
             return Poll::Ready(Ok(piece.map_or(Event::End, Event::Piece)));
         }
-        if is_deaf {
+        if is_deaf || hear_first {
             return Poll::Pending;
         }
         hearing.as_mut().poll(cx).map_ok(Event::Heard)

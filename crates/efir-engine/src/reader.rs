@@ -182,6 +182,9 @@ impl Reader {
             let is_done = self.pull_one(index, form, out, &mut left);
             if is_done {
                 self.noted.pop();
+            } else {
+                // The others go first next time, so that one busy channel starves none.
+                self.noted.rotate_right(1);
             }
         }
         out.len() > before
@@ -230,7 +233,7 @@ impl Reader {
             subscription.is_noted = false;
             let Some(channel) = &subscription.channel else { continue };
             if left.messages == 0 || left.bytes == 0 {
-                more = true;
+                more |= subscription.pushed.position() != Some(channel.head());
                 continue;
             }
             let read = channel.read(&subscription.pushed, left);

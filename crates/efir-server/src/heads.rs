@@ -118,18 +118,20 @@ impl Heads {
     }
 
     async fn run(self: &Rc<Self>, mut io: Metered) {
-        let head_max = Duration::from_millis(self.shared.site.hub().times().idle_ms_max);
+        let times = self.shared.site.hub().times();
+        let (idle_max, head_max) =
+            (Duration::from_millis(times.idle_ms_max), Duration::from_millis(times.head_ms_max));
         let mut stop = self.stop.clone();
         let is_h2 = tokio::select! {
-            is_h2 = tokio::time::timeout(head_max, io.begins_with(H2_PREFACE)) => is_h2,
+            is_h2 = io.begins_with(H2_PREFACE, idle_max, head_max) => is_h2,
             // Between two requests nothing is lost by closing.
             _ = stop.wait_for(|is_stopping| *is_stopping) => return,
         };
         match is_h2 {
-            Ok(Ok(true)) => self.run_http2(io, stop).await,
-            Ok(Ok(false)) => self.run_http1(io, stop).await,
+            Ok(true) => self.run_http2(io, stop).await,
+            Ok(false) => self.run_http1(io, stop).await,
             // The client left or said nothing; there is nobody to answer.
-            Ok(Err(_)) | Err(_) => {}
+            Err(_) => {}
         }
     }
 
@@ -140,8 +142,12 @@ impl Heads {
             let (heads, meter, exit) = (Rc::clone(self), Rc::clone(&meter), Rc::clone(&exit));
             move |request| {
                 let (heads, meter, exit) = (Rc::clone(&heads), Rc::clone(&meter), Rc::clone(&exit));
-                Box::pin(async move { heads.answer(request, &meter, Some(exit)).await })
-                    as Pin<Box<dyn Future<Output = Answer>>>
+                Box::pin(async move {
+                    meter.begin_answer();
+                    let answer = heads.answer(request, &meter, Some(exit)).await;
+                    meter.end_answer();
+                    answer
+                }) as Pin<Box<dyn Future<Output = Answer>>>
             }
         });
         let mut connection = http1::Builder::new()
@@ -151,6 +157,7 @@ impl Heads {
             .serve_connection(io, service);
         let mut stopping = std::pin::pin!(stop.wait_for(|is_stopping| *is_stopping));
         let mut is_told = false;
+        let mut head_clock = HeadClock::new(&self.shared.site);
         let has_left = std::future::poll_fn(|cx: &mut Context<'_>| {
             if !is_told && stopping.as_mut().poll(cx).is_ready() {
                 is_told = true;
@@ -159,10 +166,10 @@ impl Heads {
             if Pin::new(&mut connection).poll(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            match exit.borrow().is_some() {
-                true => Poll::Ready(true),
-                false => Poll::Pending,
+            if exit.borrow().is_some() {
+                return Poll::Ready(true);
             }
+            head_clock.poll(meter.is_in_head(), cx).map(|()| false)
         });
         if !has_left.await {
             return;
@@ -288,6 +295,29 @@ impl Connections {
     /// Whether there is not even room for telling so.
     pub(crate) fn is_far_over(&self) -> bool {
         self.count.load(Ordering::Relaxed) > self.max + self.max / 8
+    }
+}
+
+/// Ends a connection whose request does not get complete. The library has one time for waiting between requests and for reading a
+/// head, and the first has to be long.
+struct HeadClock {
+    head_max: Duration,
+    running: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl HeadClock {
+    fn new(site: &Site) -> Self {
+        Self { head_max: Duration::from_millis(site.hub().times().head_ms_max), running: None }
+    }
+
+    /// Ready when the head that is arriving took too long.
+    fn poll(&mut self, is_in_head: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if !is_in_head {
+            self.running = None;
+            return Poll::Pending;
+        }
+        let running = self.running.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.head_max)));
+        running.as_mut().poll(cx)
     }
 }
 

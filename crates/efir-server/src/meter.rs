@@ -7,6 +7,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
@@ -26,6 +27,8 @@ pub(crate) struct Meter {
     /// Bytes read that no request has claimed yet.
     unclaimed: Cell<u64>,
     owner: RefCell<Option<Arc<Tally>>>,
+    /// A request is being answered; what is read meanwhile is its body.
+    is_answering: Cell<bool>,
     /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
     is_blocked: Cell<bool>,
 }
@@ -41,7 +44,22 @@ impl Meter {
         *self.owner.borrow_mut() = owner;
     }
 
-    /// Whether everything handed to the socket was taken.
+    /// A request's head is complete.
+    pub(crate) fn begin_answer(&self) {
+        self.is_answering.set(true);
+    }
+
+    /// Its answer is made.
+    pub(crate) fn end_answer(&self) {
+        self.is_answering.set(false);
+    }
+
+    /// Whether a head has begun to arrive and is not complete.
+    pub(crate) fn is_in_head(&self) -> bool {
+        self.unclaimed.get() > 0 && !self.is_answering.get()
+    }
+
+    /// Whether the socket took less than it was offered.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
     }
@@ -76,8 +94,14 @@ impl Metered {
         self.stream
     }
 
-    /// Reads until the bytes ahead differ from `preface` or are as long; true if they begin with it.
-    pub(crate) async fn begins_with(&mut self, preface: &[u8]) -> io::Result<bool> {
+    /// Reads until the bytes ahead differ from `preface` or are as long; true if they begin with it. Waits `idle_max` for the first
+    /// byte and `head_max` for each further one.
+    pub(crate) async fn begins_with(
+        &mut self,
+        preface: &[u8],
+        idle_max: Duration,
+        head_max: Duration,
+    ) -> io::Result<bool> {
         use tokio::io::AsyncReadExt;
         loop {
             let common = self.ahead.len().min(preface.len());
@@ -87,7 +111,8 @@ impl Metered {
             if common == preface.len() {
                 return Ok(true);
             }
-            let count = self.stream.read_buf(&mut self.ahead).await?;
+            let wait_max = if self.ahead.is_empty() { idle_max } else { head_max };
+            let count = tokio::time::timeout(wait_max, self.stream.read_buf(&mut self.ahead)).await??;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

@@ -171,6 +171,18 @@ pub const HOLES: &[Hole] = &[
         reason: "Upgrade is a header of HTTP/1.1 (RFC 9113 §8.2.2)",
     },
     Hole {
+        scenario: "http::lasting_answers_behind_short_ones",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "HTTP/2 has no pipelining",
+    },
+    Hole {
+        scenario: "errors::too_many_connections",
+        rows: ANY,
+        carriers: &[Carrier::Axum],
+        reason: "the application's own server accepts the connections",
+    },
+    Hole {
         scenario: "http::half_a_request",
         rows: ANY,
         carriers: &[Carrier::H2c],

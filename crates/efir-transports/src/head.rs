@@ -22,6 +22,7 @@ pub(crate) fn stream(content_type: &'static str) -> HeaderMap {
     say(header::CACHE_CONTROL, "no-store");
     say(ACCEL_BUFFERING, "no");
     say(INCREMENTAL, "?1");
+    say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     headers
 }
 
@@ -31,6 +32,8 @@ pub(crate) fn json(body: Bytes, cache_control: &'static str) -> Response<Bytes> 
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control));
+    // What a channel says is never to be taken for a page.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

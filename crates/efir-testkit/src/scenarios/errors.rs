@@ -20,6 +20,7 @@ scenarios! { "errors";
     Rows bad_parameters: "wire";
     Carriers body_too_large: "wire";
     Carriers channels_of_no_name: "wire";
+    Carriers too_many_connections: "wire";
 }
 
 /// Names as they stand in a path, and what the problem must say.
@@ -371,4 +372,40 @@ async fn channels_of_no_name(cell: Cell) -> Result<()> {
     let blank = room.ask(Ask::get("/subscribe?channel=")).await?;
     ensure!(blank.text().contains("invalid_channel"), "{}", blank.text());
     room.close().await
+}
+
+/// Temporary: EventSource, which gives up on any status but 200, is told inside of its stream.
+async fn too_many_connections(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.limits.connections_max = 2).await?;
+    let address = room.node.address();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let ask = Ask::get(room.path("")).with("accept", "application/x-ndjson");
+        let mut raw = Raw::send(address, &ask.bytes(address)).await?;
+        same("status", raw.head("GET").await?.status, 200)?;
+        raw.body_until("hello").await?;
+        held.push(raw);
+    }
+    let refused = room.ask(Ask::get(room.path(""))).await?;
+    same("status", refused.status, 503)?;
+    let problem = refused.problem("too_many_connections")?;
+    same("limit", problem["limit"]["value"].as_u64(), Some(2))?;
+    ensure!(refused.header("retry-after").is_some(), "no Retry-After");
+    let stream = room.ask(Ask::get(room.path("")).with("accept", "text/event-stream")).await?;
+    same("status of SSE", stream.status, 200)?;
+    let text = stream.text();
+    ensure!(text.contains("retry:") && text.contains("event: problem"), "SSE: {text:?}");
+    ensure!(text.contains("too_many_connections"), "SSE: {text:?}");
+    // Who was there before is not disturbed, and a place that becomes free is given again.
+    drop(held.pop());
+    let due = tokio::time::Instant::now() + PATIENCE;
+    while room.ask(Ask::get(room.path(""))).await?.status != 200 {
+        ensure!(tokio::time::Instant::now() < due, "the place does not become free");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    room.publish("still here").await?;
+    for raw in &mut held {
+        raw.body_until("still here").await?;
+    }
+    room.node.stop().await
 }

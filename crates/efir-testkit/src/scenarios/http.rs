@@ -26,6 +26,7 @@ scenarios! { "http";
     Carriers traffic_names_are_checked: "wire";
     Carriers what_is_told_of_the_server: "wire";
     Carriers half_a_request: "wire";
+    Carriers lasting_answers_behind_short_ones: "wire";
 }
 
 /// What an answer is: the name of its transport, or its problem's code.
@@ -530,5 +531,35 @@ async fn half_a_request(cell: Cell) -> Result<()> {
         raw.write(std::slice::from_ref(byte)).await?;
     }
     same("status", raw.answer_to("POST").await?.status, 200)?;
+    room.close().await
+}
+
+/// A connection whose next answer lasts still owes the ones before it: all requests stand in one write.
+async fn lasting_answers_behind_short_ones(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let address = room.node.address();
+    room.publish("m1").await?;
+    let short = Ask::get(room.path("?after=start")).bytes(address);
+    let lasting = [
+        Ask::get(room.path("?after=start&wait=60")),
+        Ask::get(room.path("?after=start")).with("accept", "text/event-stream"),
+        Ask::get(room.path("?after=start")).with("accept", "application/x-ndjson"),
+        upgrade(Ask::get(room.path("?after=start"))),
+    ];
+    for (n, last) in lasting.into_iter().enumerate() {
+        let publish = Ask::text(format!("/channels/behind-{n}"), "m").bytes(address);
+        let mut raw = Raw::send(address, &[short.clone(), publish, last.bytes(address)].concat()).await?;
+        let first = raw.answer_to("GET").await?;
+        ensure!(first.text().contains("\"m1\""), "the first answer: {first:?}");
+        same("the publish", raw.answer_to("POST").await?.json()?["offset"].as_u64(), Some(1))?;
+        let third = raw.head("GET").await?;
+        if third.status == 101 {
+            ensure!(raw.object().await?.get("hello").is_some(), "no hello");
+            same("message", raw.object_past_heartbeats().await?["data"].as_str(), Some("m1"))?;
+        } else {
+            same("status", third.status, 200)?;
+            raw.body_until("\"m1\"").await?;
+        }
+    }
     room.close().await
 }

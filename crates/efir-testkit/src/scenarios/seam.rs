@@ -21,8 +21,8 @@ scenarios! { "seam";
     Rows random_publishes_around_a_join: "D7", "D1", "D4";
 }
 
-/// Joins that each cell makes at random: 30 cells (ten transports by three carriers) make 2,100.
-const RANDOM_JOINS: u32 = 70;
+/// Joins that each cell makes at random: 27 cells (nine rows by three carriers) make 2,025.
+const RANDOM_JOINS: u32 = 75;
 
 /// The seams that a carrier passes.
 fn seams(carrier: Carrier, row: Row) -> Vec<Seam> {
