@@ -91,5 +91,9 @@ async function watchTraffic(): Promise<never> {
 
 async function refreshTraffic(clients: readonly string[]): Promise<void> {
   const counted = await readTraffic(base, clients);
-  for (const pane of panes) pane.traffic.value = counted.get(pane.client) ?? pane.traffic.value;
+  for (const pane of panes) {
+    const figures = counted.get(pane.client);
+    // All zero at first: the server has not yet put the pane's requests down to it.
+    if (figures && (figures.requests > 0 || pane.traffic.value)) pane.traffic.value = figures;
+  }
 }

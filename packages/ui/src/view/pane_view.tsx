@@ -70,7 +70,7 @@ function Cable({ pane }: { pane: Pane }) {
 function StateLine({ pane }: { pane: Pane }) {
   const state = pane.state.value;
   // A window that only just asks for the lease is about to connect.
-  const isAsking = state.kind === "paused" && leaseState.value !== "elsewhere";
+  const isAsking = state.kind === "paused" && leaseState.value === "asking";
   const kind = isAsking ? "connecting" : state.kind;
   return (
     <p class="state" data-testid="state" data-state={kind}>
@@ -86,6 +86,8 @@ function StateText({ state }: { state: State }) {
       return state.at === undefined ? <>{texts.reconnecting}</> : <Countdown key={state.at} until={state.at} />;
     case "stopped":
       return <>{texts.stopped(state.problem.detail ?? state.problem.code)}</>;
+    case "paused":
+      return <>{leaseState.value === "elsewhere" ? texts.paused_elsewhere : texts.paused}</>;
     default:
       return <>{texts[state.kind]}</>;
   }

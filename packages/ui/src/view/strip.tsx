@@ -7,6 +7,8 @@ import { words } from "../words.ts";
 const height_px = 52;
 const bar_top = 22;
 const bar_px = 12;
+/** Room at the right edge, so that the ring of a mark that only just came in is seen whole. */
+const margin_px = 8;
 const frame_ms = 50;
 const still_frame_ms = 1_000;
 const tally_every_ms = 3_000;
@@ -70,7 +72,7 @@ function draw(canvas: HTMLCanvasElement, timeline: Timeline): void {
   const pen = canvas.getContext("2d");
   if (!pen || width === 0) return;
   const colours = readColours(canvas);
-  const x = (at: number): number => width - 3 - ((now - at) / window_ms) * width;
+  const x = (at: number): number => width - margin_px - ((now - at) / window_ms) * width;
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height_px);
   drawGrid(pen, width, now, colours);
@@ -90,7 +92,7 @@ function drawGrid(pen: CanvasRenderingContext2D, width: number, now: number, { l
   pen.fillStyle = line;
   pen.fillRect(0, bar_top + bar_px / 2 - 0.5, width, 1);
   for (let age = now % 5_000; age < window_ms; age += 5_000) {
-    const at = width - 3 - (age / window_ms) * width;
+    const at = width - margin_px - (age / window_ms) * width;
     pen.fillRect(at, 6, 1, height_px - 12);
   }
 }
