@@ -45,6 +45,8 @@ export class Pane {
   readonly entries = signal<readonly Entry[]>([]);
   readonly latency = signal<Latency | undefined>(undefined);
   readonly traffic = signal<Traffic | undefined>(undefined);
+  /** How many payloads are on their way, not yet taken or refused. */
+  readonly sending = signal(0);
   readonly refusal = signal<Refusal | undefined>(undefined);
   readonly #base: string;
   readonly #outbox: Outbox;
@@ -109,6 +111,7 @@ export class Pane {
       if (!isSent) this.refusal.value = { kind: "unconnected" };
       return isSent;
     }
+    this.sending.value += 1;
     try {
       await publish(this.#address({ client: this.client }), payload);
       return true;
@@ -116,6 +119,8 @@ export class Pane {
       this.refusal.value =
         error instanceof Fault ? { kind: "problem", problem: error.problem } : { kind: "unreachable" };
       return false;
+    } finally {
+      this.sending.value -= 1;
     }
   }
 

@@ -24,11 +24,16 @@ export function readMessage(message: Message): Readable {
     typeof data === "object" && data !== null && !Array.isArray(data) ? { ...data } : {};
   const text = stringOf(fields["text"]);
   return {
-    content: text === undefined ? { kind: "json", json: JSON.stringify(data) ?? "" } : { kind: "text", text },
+    content: text === undefined ? { kind: "json", json: spaced(data) } : { kind: "text", text },
     from: from ?? stringOf(fields["from"]),
     via: stringOf(fields["via"]),
     sent: typeof fields["sent"] === "number" ? fields["sent"] : undefined,
   };
+}
+
+/** JSON on one line, with spaces at which it may wrap. */
+function spaced(data: unknown): string {
+  return (JSON.stringify(data, null, 1) ?? "").replace(/\n */g, " ");
 }
 
 /** Length of what a base64 text stands for. */

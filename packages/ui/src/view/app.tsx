@@ -42,7 +42,7 @@ function Banner() {
 
 /** On a narrow screen the panes stand side by side and one is seen: this goes to another one. */
 function Tabs() {
-  const shown = useRef(shownPane(panes.map((pane) => pane.name))).current;
+  const shown = useRef(shownPane([...panes.map((pane) => pane.name), "legend"])).current;
   useEffect(() => shown.watch(), [shown]);
   return (
     <nav class="tabs" aria-label={words.value.panes}>
@@ -58,17 +58,25 @@ function Tabs() {
           {words.value.transports_short[name]}
         </button>
       ))}
+      <button
+        type="button"
+        aria-current={shown.name.value === "legend"}
+        aria-label={words.value.legend}
+        onClick={() => shown.go("legend")}
+      >
+        ?
+      </button>
     </nav>
   );
 }
 
-const legend_rows = ["bar", "empty", "message", "caught_up", "sent", "heartbeat", "cut"] as const;
+const legend_rows = ["bar", "empty", "failed", "message", "caught_up", "gap", "sent", "heartbeat", "cut"] as const;
 
 function Legend() {
   const text = words.value;
   const address = new URL(`channels/${encodeName(channel.value)}`, base).href;
   return (
-    <aside class="legend">
+    <aside class="legend" id="pane-legend">
       <h2>{text.legend}</h2>
       <ul>
         {legend_rows.map((row) => (

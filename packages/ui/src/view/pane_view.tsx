@@ -52,7 +52,7 @@ function Cable({ pane }: { pane: Pane }) {
       data-testid="cable"
       aria-pressed={isCut}
       aria-label={`${cut_cable}: ${transports[pane.name]}`}
-      title={cut_cable}
+      title={isCut ? plug : cut_cable}
       onClick={() => pane.cut(!isCut)}
     >
       <svg viewBox="0 0 20 12" aria-hidden="true">
@@ -105,7 +105,7 @@ function Countdown({ until }: { until: number }) {
 function Composer({ pane }: { pane: Pane }) {
   const text = useSignal("");
   const isCut = pane.isCut.value;
-  const { message, message_on, transports, send } = words.value;
+  const { message, message_cut, message_on, transports, send } = words.value;
   const submit = (event: Event): void => {
     event.preventDefault();
     const typed = text.value;
@@ -122,15 +122,26 @@ function Composer({ pane }: { pane: Pane }) {
         type="text"
         data-testid="input"
         aria-label={message_on(transports[pane.name])}
-        placeholder={isCut ? words.value.state.cut : message}
+        placeholder={isCut ? message_cut : message}
         autocomplete="off"
         enterkeyhint="send"
         maxLength={4000}
         disabled={isCut}
         value={text.value}
-        onInput={(event) => (text.value = event.currentTarget.value)}
+        onInput={(event) => {
+          text.value = event.currentTarget.value;
+          pane.refusal.value = undefined;
+        }}
       />
-      <button type="submit" class="send" data-testid="send" aria-label={send} title={send} disabled={isCut}>
+      <button
+        type="submit"
+        class="send"
+        data-testid="send"
+        aria-label={send}
+        aria-busy={pane.sending.value > 0}
+        title={send}
+        disabled={isCut}
+      >
         <svg viewBox="0 0 16 16" aria-hidden="true">
           <path d="M2 8h11M9 3.5 13.5 8 9 12.5" />
         </svg>

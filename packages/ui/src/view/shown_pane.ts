@@ -1,17 +1,19 @@
-// Which pane of the side-by-side row is in view on a narrow screen, and how to bring another one there.
+// Which pane of the side-by-side row (or the legend at its end) is in view on a narrow screen, and how to bring another one there.
 import { signal, type Signal } from "@preact/signals";
 import type { TransportName } from "../wire.ts";
 
+export type Place = TransportName | "legend";
+
 export interface ShownPane {
-  readonly name: Signal<TransportName | undefined>;
-  go(name: TransportName): void;
+  readonly name: Signal<Place | undefined>;
+  go(name: Place): void;
   /** Follows the scrolling; gives how to stop. */
   watch(): () => void;
 }
 
-export function shownPane(names: readonly TransportName[]): ShownPane {
-  const name = signal<TransportName | undefined>(names[0]);
-  const element = (of: TransportName): HTMLElement | null => document.getElementById(`pane-${of}`);
+export function shownPane(names: readonly Place[]): ShownPane {
+  const name = signal<Place | undefined>(names[0]);
+  const element = (of: Place): HTMLElement | null => document.getElementById(`pane-${of}`);
   return {
     name,
     go(to) {

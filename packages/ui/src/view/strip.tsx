@@ -18,6 +18,7 @@ interface Colours {
   soft: string;
   line: string;
   alert: string;
+  fresh: string;
   card: string;
 }
 
@@ -84,7 +85,14 @@ function draw(canvas: HTMLCanvasElement, timeline: Timeline): void {
 function readColours(canvas: HTMLCanvasElement): Colours {
   const style = getComputedStyle(canvas);
   const of = (name: string): string => style.getPropertyValue(name).trim();
-  return { hue: of("--hue"), soft: of("--soft"), line: of("--line"), alert: of("--alert"), card: of("--card") };
+  return {
+    hue: of("--hue"),
+    soft: of("--soft"),
+    line: of("--line"),
+    alert: of("--alert"),
+    fresh: of("--fresh"),
+    card: of("--card"),
+  };
 }
 
 /** A fine line each five seconds, moving with the time. */
@@ -145,7 +153,7 @@ function drawMarks(
         break;
       case "caught-up":
         dot(pen, at, 12, 3.6);
-        pen.strokeStyle = colours.alert;
+        pen.strokeStyle = colours.fresh;
         ring(pen, at, 12, 5.4);
         break;
       case "sent":
@@ -153,7 +161,8 @@ function drawMarks(
         break;
       case "heartbeat":
         pen.fillStyle = colours.card;
-        dot(pen, at, middle, 1.8);
+        dot(pen, at, middle, 2);
+        ring(pen, at, middle, 2.4);
         break;
       case "gap":
         pen.fillStyle = colours.alert;
