@@ -304,6 +304,7 @@ pub fn texts(range: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = Strin
 }
 
 /// Fails unless two values are equal, with both in the text.
+#[expect(clippy::needless_pass_by_value, reason = "so that a scenario compares what it has just made")]
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Result<()> {
     ensure!(found == wanted, "{what}: {found:?} instead of {wanted:?}");
     Ok(())

@@ -255,7 +255,7 @@ impl Witness {
                 }
             }
             Event::Heartbeat(Heartbeat { cursor: Some(cursor), .. }) | Event::Cursor(cursor) => {
-                self.told_text(cursor)
+                self.told_text(cursor);
             }
             Event::BatchEnd(BatchEnd { cursor: Some(cursor), .. }) => self.told_text(cursor),
             _ => {}

@@ -17,8 +17,14 @@ struct Op {
     life: u32,
 }
 
+/// A positive answer.
+struct Ack<'a> {
+    position: &'a Place,
+    duplicate: bool,
+}
+
 /// What is known of a channel in the present life of the server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ChannelState {
     /// The epoch in force, once somebody was told it.
     pub(super) epoch: Option<String>,
@@ -32,11 +38,14 @@ pub(super) struct ChannelState {
     pub(super) kept: Option<u64>,
 }
 
-impl ChannelState {
-    fn new() -> Self {
-        Self { kept: Some(u64::MAX), ..Self::default() }
+impl Default for ChannelState {
+    /// Nobody published yet, and everything is kept.
+    fn default() -> Self {
+        Self { epoch: None, dead: HashSet::new(), acknowledged: 0, invoked: 0, kept: Some(u64::MAX) }
     }
+}
 
+impl ChannelState {
     /// The greatest offset that can be gone by now.
     pub(super) fn gone_most(&self) -> u64 {
         self.kept.map_or(u64::MAX, |kept| self.invoked.saturating_sub(kept))
@@ -62,7 +71,7 @@ pub(super) struct Publishes {
 
 impl Publishes {
     pub(super) fn channel(&mut self, name: &str) -> &mut ChannelState {
-        self.channels.entry(name.to_owned()).or_insert_with(ChannelState::new)
+        self.channels.entry(name.to_owned()).or_default()
     }
 
     pub(super) fn state(&self, name: &str) -> Option<&ChannelState> {
@@ -99,7 +108,7 @@ impl Publishes {
                 }
             }
             Event::Accepted { op, position, duplicate } => {
-                self.accept(actor, *op, position, *duplicate, report)
+                self.accept(actor, *op, &Ack { position, duplicate: *duplicate }, report);
             }
             Event::Refused { op, .. } => {
                 if let Some(sent) = self.ops.get(op) {
@@ -117,7 +126,8 @@ impl Publishes {
         self.keyed.contains_key(&(channel.to_owned(), epoch, key.to_owned()))
     }
 
-    fn accept(&mut self, actor: &str, op: u64, position: &Place, duplicate: bool, report: Report<'_>) {
+    fn accept(&mut self, actor: &str, op: u64, ack: &Ack<'_>, report: Report<'_>) {
+        let Ack { position, duplicate } = *ack;
         let Some(Op { channel, key, payload, floor, life }) = self.ops.remove(&op) else {
             return report("history", format!("op {op} was acknowledged and never sent"));
         };

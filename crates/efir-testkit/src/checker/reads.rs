@@ -110,7 +110,7 @@ impl Track {
             Stand::At(place) if place.to_string() == cursor => {}
             Stand::Foreign(text) if text == cursor => {}
             Stand::At(place) => {
-                report("D7", format!("the server says {cursor}, the reader stands at {place}"))
+                report("D7", format!("the server says {cursor}, the reader stands at {place}"));
             }
             Stand::Foreign(text) => report("D7", format!("the server says {cursor}, the reader gave {text}")),
             Stand::Unknown { from, acknowledged } => match Place::parse(cursor) {

@@ -1,4 +1,4 @@
-//! HTTP itself: versions, methods, negotiation, origins, and streams byte for byte.
+//! HTTP itself: versions, methods, negotiation, and streams byte for byte.
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,10 +16,6 @@ scenarios! { "http";
     Carriers wrong_methods: "wire";
     Carriers head: "wire";
     Carriers version_1_0: "wire";
-    Carriers preflight: "wire";
-    Carriers origins: "wire";
-    Carriers origins_of_a_list: "wire";
-    Carriers hosts: "wire";
     Carriers stream_headers: "wire";
     Carriers streams_byte_for_byte: "D8", "wire";
     Carriers subscribe_with_a_body: "D4", "wire";
@@ -64,11 +60,14 @@ async fn chosen(room: &Room, ask: Ask) -> Result<String> {
     Ok(transport_of(&answer))
 }
 
+/// A query, headers, and the transport that they choose.
+type Choice<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// docs/protocol.md §3, in its order.
 async fn negotiation(cell: Cell) -> Result<()> {
     let room = Room::open(&cell).await?;
     let (sse, ndjson) = ("text/event-stream", "application/x-ndjson");
-    let table: &[(&str, &[(&str, &str)], &str)] = &[
+    let table: &[Choice<'_>] = &[
         ("", &[], "short-poll"),
         ("", &[("accept", "*/*")], "short-poll"),
         ("", &[("accept", "application/json")], "short-poll"),
@@ -109,7 +108,7 @@ async fn negotiation(cell: Cell) -> Result<()> {
 }
 
 /// The same query on `/subscribe`.
-fn several(room: &Room, query: &str) -> String {
+pub(super) fn several(room: &Room, query: &str) -> String {
     let channel = efir_client::encode_channel(&room.channel);
     format!("/subscribe?channel={channel}&channel=side&{}", query.trim_start_matches('?'))
 }
@@ -265,105 +264,6 @@ async fn version_1_0(cell: Cell) -> Result<()> {
     // And with keep-alive asked for, as some old clients do.
     let mut raw = Raw::send(address, &request("", "Connection: keep-alive\r\n")).await?;
     same("status with keep-alive", raw.answer_to("GET").await?.status, 200)?;
-    room.close().await
-}
-
-async fn preflight(cell: Cell) -> Result<()> {
-    let room =
-        Room::with(&cell, |settings| settings.allow_origins = vec!["https://app.example".into()]).await?;
-    let ask = |origin: &str, path: &str| {
-        Ask::new("OPTIONS", path)
-            .with("origin", origin)
-            .with("access-control-request-method", "POST")
-            .with("access-control-request-headers", "content-type, idempotency-key, last-event-id")
-    };
-    for path in [room.path(""), "/subscribe?channel=a".into()] {
-        let answer = room.ask(ask("https://app.example", &path)).await?;
-        ensure!(matches!(answer.status, 200 | 204), "status {}", answer.status);
-        same("origin", answer.header("access-control-allow-origin"), Some("https://app.example"))?;
-        same("credentials", answer.header("access-control-allow-credentials"), Some("true"))?;
-        ensure!(answer.lists("access-control-allow-methods", "POST"), "{answer:?}");
-        for name in
-            ["content-type", "idempotency-key", "last-event-id", "authorization", "prefer", "cache-control"]
-        {
-            ensure!(answer.lists("access-control-allow-headers", name), "{name}: {answer:?}");
-        }
-        ensure!(answer.header("access-control-max-age").is_some(), "{answer:?}");
-        ensure!(answer.lists("vary", "Origin"), "{answer:?}");
-    }
-    let foreign = room.ask(ask("https://evil.example", &room.path(""))).await?;
-    same("a foreign origin", foreign.header("access-control-allow-origin"), None)?;
-    same("a foreign origin's methods", foreign.header("access-control-allow-methods"), None)?;
-    room.close().await
-}
-
-/// Without configuration: no Origin, the same origin and loopback origins pass.
-async fn origins(cell: Cell) -> Result<()> {
-    let room = Room::open(&cell).await?;
-    let own = format!("http://{}", room.node.address());
-    for origin in [own.as_str(), "http://localhost:5173", "https://127.0.0.1", "http://[::1]:1"] {
-        let answer = room.ask(Ask::text(room.path(""), "m").with("origin", origin)).await?;
-        same("status", (origin, answer.status), (origin, 200))?;
-        same("allowed", answer.header("access-control-allow-origin"), Some(origin))?;
-        same("credentials", answer.header("access-control-allow-credentials"), None)?;
-        for name in ["Efir-Cursor", "Link", "Retry-After"] {
-            ensure!(answer.lists("access-control-expose-headers", name), "{name} is not exposed: {answer:?}");
-        }
-    }
-    for origin in ["https://evil.example", "null", "http://localhost.evil.example", "file://"] {
-        let answer = room.ask(Ask::text(room.path(""), "m").with("origin", origin)).await?;
-        same("status", (origin, answer.status), (origin, 403))?;
-        answer.problem("origin_refused")?;
-        // Reading is left to the browser, which is told nothing that would let the page see it.
-        let read = room.ask(Ask::get(room.path("")).with("origin", origin)).await?;
-        same("a read", (read.status, read.header("access-control-allow-origin")), (200, None))?;
-    }
-    let batch = room.ask(Ask::get(room.path(""))).await?.json()?;
-    same("what was published", batch["messages"].as_array().map(Vec::len), Some(4))?;
-    if cell.carrier != crate::carrier::Carrier::H2c {
-        for path in [room.path(""), "/socket".into()] {
-            let foreign = upgrade(Ask::get(path.clone()).with("origin", "https://evil.example"));
-            room.ask(foreign).await?.problem("origin_refused").with_context(|| path.clone())?;
-            let mut raw = Raw::connect(room.node.address()).await?;
-            raw.upgrade(room.node.address(), Ask::get(path).with("origin", own.as_str())).await?;
-        }
-    }
-    room.close().await
-}
-
-async fn origins_of_a_list(cell: Cell) -> Result<()> {
-    let room =
-        Room::with(&cell, |settings| settings.allow_origins = vec!["https://app.example".into()]).await?;
-    let listed = room.ask(Ask::text(room.path(""), "m").with("origin", "https://app.example")).await?;
-    same("status", listed.status, 200)?;
-    same("allowed", listed.header("access-control-allow-origin"), Some("https://app.example"))?;
-    same("credentials", listed.header("access-control-allow-credentials"), Some("true"))?;
-    for origin in ["http://app.example", "https://app.example:8443", "https://x.app.example"] {
-        let answer = room.ask(Ask::text(room.path(""), "m").with("origin", origin)).await?;
-        answer.problem("origin_refused").with_context(|| origin.to_owned())?;
-    }
-    room.close().await
-}
-
-/// On a loopback bind unknown host names are refused, because only DNS rebinding leads them here.
-async fn hosts(cell: Cell) -> Result<()> {
-    let room = Room::with(&cell, |settings| settings.hosts = vec!["efir.example".into()]).await?;
-    let port = room.node.address().port();
-    for host in
-        [format!("localhost:{port}"), "127.0.0.1".into(), format!("[::1]:{port}"), "efir.example".into()]
-    {
-        let answer = room.ask(Ask::get(room.path("")).with("host", &host)).await?;
-        same("status", (host.as_str(), answer.status), (host.as_str(), 200))?;
-    }
-    for host in ["evil.example", "localhost.evil.example", "192.168.0.1:80"] {
-        for path in [room.path(""), "/info".into(), several(&room, "")] {
-            let answer = room.ask(Ask::get(path.clone()).with("host", host)).await?;
-            same("status", (host, path.as_str(), answer.status), (host, path.as_str(), 421))?;
-            answer.problem("host_refused")?;
-        }
-        let publish = room.ask(Ask::text(room.path(""), "m").with("host", host)).await?;
-        publish.problem("host_refused")?;
-    }
     room.close().await
 }
 

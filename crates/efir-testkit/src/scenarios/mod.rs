@@ -13,6 +13,7 @@ mod gap;
 mod http;
 mod life;
 mod live;
+mod origin;
 mod payload;
 mod poll;
 mod publish;
@@ -80,6 +81,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         publish::SCENARIOS,
         poll::SCENARIOS,
         http::SCENARIOS,
+        origin::SCENARIOS,
         errors::SCENARIOS,
         socket::SCENARIOS,
         websocket::SCENARIOS,

@@ -343,6 +343,8 @@ async fn pipelined_over_a_socket(cell: Cell) -> Result<()> {
 async fn subscribers_are_counted(cell: Cell) -> Result<()> {
     let room = Room::open(&cell).await?;
     let kind = cell.row()?.kind;
+    // The connection is made before, so that a hold lasts longer than the publish.
+    room.publish_to("elsewhere", "m0").await?;
     let mut reader = room.witness("reader")?;
     reader.open(&Begin::Now).await?;
     let wanted = u64::from(kind != Kind::ShortPoll);
