@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use axum::{
     Json, Router,
     extract::{RawQuery, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    response::{AppendHeaders, IntoResponse, Response},
     routing::get,
 };
 use rust_embed::{Embed, EmbeddedFile};
@@ -43,11 +43,14 @@ pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>) -> Router
     }
 }
 
-async fn report(State(traffic): State<Arc<Traffic>>, RawQuery(query): RawQuery) -> Json<Report> {
+async fn report(
+    State(traffic): State<Arc<Traffic>>,
+    RawQuery(query): RawQuery,
+) -> (AppendHeaders<[(HeaderName, &'static str); 1]>, Json<Report>) {
     let query = query.unwrap_or_default();
     let clients = query.split('&').filter_map(|pair| pair.strip_prefix("client="));
     let clients: Vec<String> = clients.take(CLIENTS_MAX).map(str::to_owned).collect();
-    Json(traffic.report(&clients))
+    (AppendHeaders([(header::CACHE_CONTROL, "no-store")]), Json(traffic.report(&clients)))
 }
 
 async fn page(uri: Uri, headers: HeaderMap) -> Response {

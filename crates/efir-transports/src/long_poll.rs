@@ -21,9 +21,6 @@ use crate::{
     site::Site,
 };
 
-/// Bytes of further requests that may wait behind a held one.
-const PIPELINED_BYTES_MAX: usize = 64 * 1024;
-
 /// Where the answer goes.
 #[derive(Debug)]
 pub(crate) enum Way {
@@ -145,9 +142,10 @@ impl Exchange for LongPoll {
         self.say(found, reader, out)
     }
 
-    fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        // The next request of the connection may stand behind this one, and is read once this one is answered.
-        if input.len() > PIPELINED_BYTES_MAX { Turn::Close } else { Turn::Wait }
+    fn receive(&mut self, _input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        // The next request of the connection may stand behind this one, and is read once this one is answered. The carrier bounds
+        // how much of it is taken from the socket.
+        Turn::Wait
     }
 
     fn due(&self) -> Option<Instant> {

@@ -14,7 +14,7 @@ use crate::{
     request::{self, Channels, ReadRequest, Wanted},
     site::Site,
     socket,
-    upgrade::Upgrade,
+    upgrade::{self, Upgrade},
     websocket,
 };
 
@@ -97,6 +97,11 @@ where
     }
     if !place.has(&parts.method) {
         let detail = format!("{} is not among the methods of {path:?}: {}", parts.method, place.methods());
+        return Err(Refused::with_allow(Problem::new(Code::MethodNotAllowed, detail), place.methods()));
+    }
+    if parts.method == Method::CONNECT && !upgrade::is_asked(parts) {
+        // A 200 to a CONNECT would say that a tunnel is open (RFC 8441 §4).
+        let detail = "CONNECT is answered for the protocol websocket only";
         return Err(Refused::with_allow(Problem::new(Code::MethodNotAllowed, detail), place.methods()));
     }
     if policy::is_unsafe(&parts.method) {

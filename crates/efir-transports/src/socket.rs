@@ -27,8 +27,10 @@ use crate::{
     websocket,
 };
 
-/// What a command may have besides its payload, which itself may be twice as long when it is escaped.
+/// What a command may have besides its payload.
 const COMMAND_BYTES_MORE: usize = 16 * 1024;
+/// How much longer escapes make a text: `\u0000` stands for one byte.
+const ESCAPED_MAX: usize = 6;
 
 /// The commands and what carries them out.
 const COMMANDS: &[(&str, Command)] = &[
@@ -65,7 +67,8 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
         Err(problem) => return Ok(websocket::refuse(call, upgrade, problem)),
     };
     let hub = call.site.hub();
-    let bytes_max = hub.limits().message_bytes_max.saturating_mul(2).saturating_add(COMMAND_BYTES_MORE);
+    let bytes_max =
+        hub.limits().message_bytes_max.saturating_mul(ESCAPED_MAX).saturating_add(COMMAND_BYTES_MORE);
     let asker = Asker { transport: "websocket", client, reader: Reader::new(hub.clone()) };
     let exchange = Socket { peer: Peer::new(("command_bytes_max", bytes_max)) };
     Ok(Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(exchange))))

@@ -19,9 +19,6 @@ use crate::{
     site::Site,
 };
 
-/// Bytes that a client may send behind the request of its stream.
-const PIPELINED_BYTES_MAX: usize = 64 * 1024;
-
 /// What is said in one stream form only.
 pub(crate) trait Tongue: Send + 'static {
     /// The form of messages and control objects.
@@ -135,8 +132,9 @@ impl<T: Tongue> Exchange for Stream<T> {
         Turn::Wait
     }
 
-    fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        if input.len() > PIPELINED_BYTES_MAX { Turn::Close } else { Turn::Wait }
+    fn receive(&mut self, _input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        // A stream ends its connection; what is sent behind its request is never read.
+        Turn::Wait
     }
 
     fn due(&self) -> Option<Instant> {
