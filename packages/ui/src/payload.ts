@@ -31,9 +31,10 @@ export function readMessage(message: Message): Readable {
   };
 }
 
-/** JSON on one line, with spaces at which it may wrap. */
+/** JSON on one line, with spaces at which it may wrap. A string in it has no line breaks of its own: they are escaped. */
 function spaced(data: unknown): string {
-  return (JSON.stringify(data, null, 1) ?? "").replace(/\n */g, " ");
+  const lines = JSON.stringify(data, null, 1) ?? "";
+  return lines.replace(/(?<=[[{])\n *|\n *(?=[\]}])/g, "").replace(/\n */g, " ");
 }
 
 /** Length of what a base64 text stands for. */

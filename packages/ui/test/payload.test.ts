@@ -20,11 +20,11 @@ test("a proven sender beats the one that the payload claims", () => {
 
 test("any JSON of others", () => {
   for (const [data, json] of [
-    [{ a: 1, b: "x\n y" }, '{ "a": 1, "b": "x\\n y" }'],
-    [[1, 2], "[ 1, 2 ]"],
+    [{ a: 1, b: "x\n y" }, '{"a": 1, "b": "x\\n y"}'],
+    [[1, 2], "[1, 2]"],
     [null, "null"],
     [0, "0"],
-    [{ text: 5 }, '{ "text": 5 }'],
+    [{ text: 5 }, '{"text": 5}'],
   ] as const)
     assert.deepEqual(readMessage(message({ data })).content, { kind: "json", json });
 });
