@@ -84,7 +84,10 @@ test("tabs of Firefox: a hidden one lets go of its long requests; shown again, i
   for (let index = 0; index < 3; index += 1) windows.push(await ChatPage.open(await firefox.window(), server.url, "tabs"));
   const [first, second, third] = windows;
   await holds(third);
-  for (const page of [first, second]) await areIn(page, free, "online");
+  for (const page of [first, second]) {
+    await areIn(page, free, "online");
+    await areIn(page, held, "paused");
+  }
   await until("the server has three sockets and the held requests of one tab", async () => {
     const { subscribers } = await server.publish("tabs", "how many hear?");
     return subscribers === windows.length + held.length;
