@@ -34,7 +34,7 @@ export function readMessage(message: Message): Readable {
 /** JSON on one line, with spaces at which it may wrap. A string in it has no line breaks of its own: they are escaped. */
 function spaced(data: unknown): string {
   const lines = JSON.stringify(data, null, 1) ?? "";
-  return lines.replace(/(?<=[[{])\n *|\n *(?=[\]}])/g, "").replace(/\n */g, " ");
+  return lines.replace(/([[{])\n */g, "$1").replace(/\n *([\]}])/g, "$1").replace(/\n */g, " ");
 }
 
 /** Length of what a base64 text stands for. */
