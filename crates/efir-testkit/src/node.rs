@@ -15,6 +15,9 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::carrier::Carrier;
 
+/// How long the tasks of an embedded server live on after it was stopped.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// How a node differs from the defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -183,9 +186,12 @@ impl Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        let Some(runtime) = self.runtime.take() else { return };
+        // axum does not wait for upgraded connections: they have this long to say goodbye, and nobody waits for it.
+        std::thread::spawn(move || {
+            std::thread::sleep(FAREWELL);
             runtime.shutdown_background();
-        }
+        });
     }
 }
 
