@@ -9,8 +9,16 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-/// A body from one of the server's three sources.
-pub(crate) enum ServerBody {
+use crate::meter::Answering;
+
+/// What is answered, from one of the server's three sources.
+pub(crate) struct ServerBody {
+    source: Source,
+    /// Ends with the body.
+    _answering: Option<Answering>,
+}
+
+enum Source {
     Whole(Full<Bytes>),
     Transport(efir_transports::Body),
     Page(axum::body::Body),
@@ -18,7 +26,24 @@ pub(crate) enum ServerBody {
 
 impl ServerBody {
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::Whole(Full::new(bytes))
+        Self::new(Source::Whole(Full::new(bytes)))
+    }
+
+    pub(crate) fn transport(body: efir_transports::Body) -> Self {
+        Self::new(Source::Transport(body))
+    }
+
+    pub(crate) fn page(body: axum::body::Body) -> Self {
+        Self::new(Source::Page(body))
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, _answering: None }
+    }
+
+    /// Keeps the request's mark until the body has been handed out.
+    pub(crate) fn until_its_end(self, answering: Answering) -> Self {
+        Self { _answering: Some(answering), ..self }
     }
 }
 
@@ -30,26 +55,26 @@ impl Body for ServerBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
-            Self::Transport(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
-            Self::Page(body) => Pin::new(body).poll_frame(cx),
+        match &mut self.get_mut().source {
+            Source::Whole(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
+            Source::Transport(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
+            Source::Page(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.is_end_stream(),
-            Self::Transport(body) => body.is_end_stream(),
-            Self::Page(body) => body.is_end_stream(),
+        match &self.source {
+            Source::Whole(body) => body.is_end_stream(),
+            Source::Transport(body) => body.is_end_stream(),
+            Source::Page(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => body.size_hint(),
-            Self::Transport(body) => body.size_hint(),
-            Self::Page(body) => body.size_hint(),
+        match &self.source {
+            Source::Whole(body) => body.size_hint(),
+            Source::Transport(body) => body.size_hint(),
+            Source::Page(body) => body.size_hint(),
         }
     }
 }

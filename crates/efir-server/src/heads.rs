@@ -34,7 +34,8 @@ use tower::ServiceExt;
 
 use crate::{
     body::ServerBody,
-    meter::{Meter, Metered},
+    clocks::{Clocks, Outcome},
+    meter::{Answering, Meter, Metered},
     traffic::Traffic,
 };
 
@@ -121,21 +122,29 @@ impl Heads {
         let times = self.shared.site.hub().times();
         let (idle_max, head_max) =
             (Duration::from_millis(times.idle_ms_max), Duration::from_millis(times.head_ms_max));
-        let mut stop = self.stop.clone();
-        let is_h2 = tokio::select! {
-            is_h2 = io.begins_with(H2_PREFACE, idle_max, head_max) => is_h2,
-            // Between two requests nothing is lost by closing.
-            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
-        };
-        match is_h2 {
-            Ok(true) => self.run_http2(io, stop).await,
-            Ok(false) => self.run_http1(io, stop).await,
-            // The client left or said nothing; there is nobody to answer.
-            Err(_) => {}
+        loop {
+            let mut stop = self.stop.clone();
+            let is_h2 = tokio::select! {
+                is_h2 = io.begins_with(H2_PREFACE, idle_max, head_max) => is_h2,
+                // Between two requests nothing is lost by closing.
+                _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+            };
+            // Boxed, so that a connection that waits here for its next request pays nothing for the library.
+            match is_h2 {
+                Ok(true) => return Box::pin(self.run_http2(io, stop)).await,
+                Ok(false) => match Box::pin(self.run_http1(io, stop)).await {
+                    Some(idle) => io = idle,
+                    None => return,
+                },
+                // The client left or said nothing; there is nobody to answer.
+                Err(_) => return,
+            }
         }
     }
 
-    async fn run_http1(self: &Rc<Self>, io: Metered, mut stop: watch::Receiver<bool>) {
+    /// Serves requests until the connection ends or leaves; gives it back when it has been idle for a moment, because the library
+    /// keeps its buffers as long as it has the connection.
+    async fn run_http1(self: &Rc<Self>, io: Metered, mut stop: watch::Receiver<bool>) -> Option<Metered> {
         let meter = io.meter();
         let exit = Exit::default();
         let service = service_fn({
@@ -143,10 +152,9 @@ impl Heads {
             move |request| {
                 let (heads, meter, exit) = (Rc::clone(&heads), Rc::clone(&meter), Rc::clone(&exit));
                 Box::pin(async move {
-                    meter.begin_answer();
+                    let answering = Answering::begin(&meter);
                     let answer = heads.answer(request, &meter, Some(exit)).await;
-                    meter.end_answer();
-                    answer
+                    answer.map(|response| response.map(|body| body.until_its_end(answering)))
                 }) as Pin<Box<dyn Future<Output = Answer>>>
             }
         });
@@ -157,27 +165,30 @@ impl Heads {
             .serve_connection(io, service);
         let mut stopping = std::pin::pin!(stop.wait_for(|is_stopping| *is_stopping));
         let mut is_told = false;
-        let mut head_clock = HeadClock::new(&self.shared.site);
-        let has_left = std::future::poll_fn(|cx: &mut Context<'_>| {
+        let mut clocks = Clocks::new(&self.shared.site);
+        let outcome = std::future::poll_fn(|cx: &mut Context<'_>| {
             if !is_told && stopping.as_mut().poll(cx).is_ready() {
                 is_told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
             if Pin::new(&mut connection).poll(cx).is_ready() {
-                return Poll::Ready(false);
+                return Poll::Ready(Outcome::Over);
             }
             if exit.borrow().is_some() {
-                return Poll::Ready(true);
+                return Poll::Ready(Outcome::Leaves);
             }
-            head_clock.poll(meter.is_in_head(), cx).map(|()| false)
+            clocks.poll(&meter, cx)
         });
-        if !has_left.await {
-            return;
+        let outcome = outcome.await;
+        if outcome == Outcome::Over {
+            return None;
         }
         let parts = connection.into_parts();
         if let Some(leaving) = exit.take() {
             self.hand_over(parts.io, &parts.read_buf, leaving, &meter);
+            return None;
         }
+        Some(Metered::new(parts.io.into_stream(), BytesMut::from(&parts.read_buf[..])))
     }
 
     /// The response lasts: the worker carries it from here.
@@ -257,7 +268,7 @@ impl Heads {
                 }
                 _ => {
                     meter.claim(client.map(|client| self.shared.traffic.tally(&client, held.transport())));
-                    Ok(held.into_response().await.map(ServerBody::Transport))
+                    Ok(held.into_response().await.map(ServerBody::transport))
                 }
             },
         }
@@ -270,7 +281,7 @@ impl Heads {
         }
         let request = Request::from_parts(parts, axum::body::Body::new(body));
         let Ok(response) = self.shared.pages.clone().oneshot(request).await;
-        response.map(ServerBody::Page)
+        response.map(ServerBody::page)
     }
 
     fn refuse(&self, request: Request<Incoming>) -> Response<ServerBody> {
@@ -295,29 +306,6 @@ impl Connections {
     /// Whether there is not even room for telling so.
     pub(crate) fn is_far_over(&self) -> bool {
         self.count.load(Ordering::Relaxed) > self.max + self.max / 8
-    }
-}
-
-/// Ends a connection whose request does not get complete. The library has one time for waiting between requests and for reading a
-/// head, and the first has to be long.
-struct HeadClock {
-    head_max: Duration,
-    running: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl HeadClock {
-    fn new(site: &Site) -> Self {
-        Self { head_max: Duration::from_millis(site.hub().times().head_ms_max), running: None }
-    }
-
-    /// Ready when the head that is arriving took too long.
-    fn poll(&mut self, is_in_head: bool, cx: &mut Context<'_>) -> Poll<()> {
-        if !is_in_head {
-            self.running = None;
-            return Poll::Pending;
-        }
-        let running = self.running.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.head_max)));
-        running.as_mut().poll(cx)
     }
 }
 

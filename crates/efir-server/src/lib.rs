@@ -5,6 +5,7 @@
 
 mod body;
 pub mod cli;
+mod clocks;
 pub mod config;
 mod files;
 mod heads;

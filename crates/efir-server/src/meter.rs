@@ -27,6 +27,8 @@ pub(crate) struct Meter {
     /// Bytes read that no request has claimed yet.
     unclaimed: Cell<u64>,
     owner: RefCell<Option<Arc<Tally>>>,
+    /// Bytes of a request have come that is not complete yet.
+    has_begun: Cell<bool>,
     /// A request is being answered; what is read meanwhile is its body.
     is_answering: Cell<bool>,
     /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
@@ -37,6 +39,7 @@ impl Meter {
     /// The request being answered belongs to this client (or to nobody who counts).
     pub(crate) fn claim(&self, owner: Option<Arc<Tally>>) {
         let unclaimed = self.unclaimed.take();
+        self.has_begun.set(false);
         if let Some(tally) = &owner {
             tally.add_request();
             tally.add_up(unclaimed);
@@ -44,19 +47,14 @@ impl Meter {
         *self.owner.borrow_mut() = owner;
     }
 
-    /// A request's head is complete.
-    pub(crate) fn begin_answer(&self) {
-        self.is_answering.set(true);
-    }
-
-    /// Its answer is made.
-    pub(crate) fn end_answer(&self) {
-        self.is_answering.set(false);
+    /// Whether a request has come whose answer is not written to its end.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering.get()
     }
 
     /// Whether a head has begun to arrive and is not complete.
     pub(crate) fn is_in_head(&self) -> bool {
-        self.unclaimed.get() > 0 && !self.is_answering.get()
+        self.has_begun.get() && !self.is_answering.get()
     }
 
     /// Whether the socket took less than it was offered.
@@ -64,10 +62,32 @@ impl Meter {
         self.is_blocked.get()
     }
 
+    fn add_read(&self, count: usize) {
+        self.unclaimed.set(self.unclaimed.get() + count as u64);
+        self.has_begun.set(true);
+    }
+
     fn add_written(&self, count: usize) {
         if let Some(tally) = &*self.owner.borrow() {
             tally.add_down(count as u64);
         }
+    }
+}
+
+/// Lives as long as a request is being answered, the body of the answer included.
+#[derive(Debug)]
+pub(crate) struct Answering(Rc<Meter>);
+
+impl Answering {
+    pub(crate) fn begin(meter: &Rc<Meter>) -> Self {
+        meter.is_answering.set(true);
+        Self(Rc::clone(meter))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.is_answering.set(false);
     }
 }
 
@@ -83,7 +103,9 @@ pub(crate) struct Metered {
 impl Metered {
     /// `ahead` counts as claimed already.
     pub(crate) fn new(stream: TcpStream, ahead: BytesMut) -> Self {
-        Self { stream, ahead, meter: Rc::default() }
+        let meter = Rc::<Meter>::default();
+        meter.has_begun.set(!ahead.is_empty());
+        Self { stream, ahead, meter }
     }
 
     pub(crate) fn meter(&self) -> Rc<Meter> {
@@ -116,7 +138,7 @@ impl Metered {
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.meter.unclaimed.set(self.meter.unclaimed.get() + count as u64);
+            self.meter.add_read(count);
         }
     }
 }
@@ -142,7 +164,7 @@ impl Read for Metered {
         let most = into.remaining().min(space.len());
         let mut buffer = ReadBuf::uninit(&mut space[..most]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
-        this.meter.unclaimed.set(this.meter.unclaimed.get() + buffer.filled().len() as u64);
+        this.meter.add_read(buffer.filled().len());
         into.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }
