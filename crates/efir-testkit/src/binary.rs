@@ -86,7 +86,29 @@ fn path() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     // target/debug/deps/it-… → target/debug/efir
     let folder = test.parent().and_then(std::path::Path::parent).context("where the test lies")?;
-    let path = folder.join(format!("efir{}", std::env::consts::EXE_SUFFIX));
-    ensure!(path.is_file(), "{} is not built: cargo build -p efir-server", path.display());
-    Ok(path)
+    Ok(folder.join(format!("efir{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Builds the binary where there is none, because cargo builds no binary of another package for a test. One that is there is
+/// taken as it is: `cargo build -p efir-server` makes it anew.
+///
+/// # Errors
+/// The build failed, or this was not started by cargo and there is no binary.
+pub fn build_if_missing() -> Result<()> {
+    let path = path()?;
+    if path.is_file() {
+        return Ok(());
+    }
+    let cargo = std::env::var_os("CARGO");
+    let cargo =
+        cargo.with_context(|| format!("{} is missing: cargo build -p efir-server", path.display()))?;
+    let folder = path.parent().and_then(std::path::Path::parent).context("where cargo builds")?;
+    let mut build = std::process::Command::new(cargo);
+    build.args(["build", "-p", "efir-server", "--bin", "efir", "--target-dir"]).arg(folder);
+    if path.parent().is_some_and(|folder| folder.ends_with("release")) {
+        build.arg("--release");
+    }
+    let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+    ensure!(status.success() && path.is_file(), "{} was not built", path.display());
+    Ok(())
 }

@@ -2,6 +2,14 @@
 
 use std::process::ExitCode;
 
+use efir_testkit::{binary, harness, matrix};
+
 fn main() -> ExitCode {
-    efir_testkit::harness::main(efir_testkit::matrix::trials())
+    if !std::env::args().any(|arg| arg == "--list")
+        && let Err(error) = binary::build_if_missing()
+    {
+        eprintln!("error: {error:#}");
+        return ExitCode::from(2);
+    }
+    harness::main(matrix::trials())
 }
