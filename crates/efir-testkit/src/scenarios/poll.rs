@@ -25,6 +25,7 @@ scenarios! { "poll";
     Carriers not_modified: "wire";
     Carriers limits_of_a_batch: "wire";
     Carriers connection_is_reused_after_a_long_poll: "wire";
+    Carriers requests_behind_held_polls: "wire";
     Carriers connection_is_reused_after_not_modified: "wire";
 }
 
@@ -298,6 +299,28 @@ async fn connection_is_reused_after_a_long_poll(cell: Cell) -> Result<()> {
     same("an empty answer", messages(&raw.answer_to("GET").await?)?.len(), 0)?;
     raw.write(&Ask::text(room.path(""), "m5").bytes(address)).await?;
     same("a publish", raw.answer_to("POST").await?.status, 200)?;
+    room.close().await
+}
+
+async fn requests_behind_held_polls(cell: Cell) -> Result<()> {
+    const POLLS: usize = 60;
+    let room = Room::open(&cell).await?;
+    let address = room.node.address();
+    let body = "x".repeat(60_000);
+    // All in one breath: each poll leaves HTTP's hands and comes back, with everything behind it still unread.
+    let mut bytes = Vec::new();
+    for _ in 0..POLLS {
+        bytes.extend_from_slice(&Ask::get(room.path("?wait=0.01")).bytes(address));
+    }
+    bytes.extend_from_slice(&Ask::text(room.path(""), &body).bytes(address));
+    bytes.extend_from_slice(&Ask::get(room.path("?after=start")).bytes(address));
+    let mut raw = Raw::connect(address).await?;
+    raw.write(&bytes).await?;
+    for _ in 0..POLLS {
+        same("an empty answer", messages(&raw.answer_to("GET").await?)?.len(), 0)?;
+    }
+    same("a publish", raw.answer_to("POST").await?.status, 200)?;
+    same("what was published", messages(&raw.answer_to("GET").await?)?, vec![body])?;
     room.close().await
 }
 
