@@ -145,7 +145,7 @@ codes! {
     Draining 154 "draining" 503 1001 RetryLater
         "Draining": "This node is going away; connect again with the cursor.";
     SlowReader 160 "slow_reader" 408 1008 RetryNow
-        "Slow reader": "The client took nothing for too long; connect again with the cursor.";
+        "Slow reader": "Reserved: the client took nothing for too long. Today its connection just ends; connect again with the cursor.";
     RequestTimeout 161 "request_timeout" 408 1008 RetryNow
         "Request timeout": "The request did not arrive in time.";
     Internal 170 "internal" 500 1011 RetryLater

@@ -165,6 +165,9 @@ impl Start {
 pub struct Token(Vec<([u8; 8], Cursor)>);
 
 impl Token {
+    /// Channels whose cursors always fit: each takes 8 characters of hash, 11 of epoch, up to 16 of offset, and 3 separators.
+    pub const CHANNELS_MAX: usize = TOKEN_BYTES_MAX / 38;
+
     /// The text for these cursors. A cursor of a foreign epoch becomes `lost-0`, because its text may contain the
     /// separators; it gets a gap either way. Entries that would pass 4,096 bytes are left out.
     pub fn encode<'a>(cursors: impl Iterator<Item = (&'a ChannelName, &'a Cursor)>) -> String {

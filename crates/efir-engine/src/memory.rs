@@ -234,14 +234,6 @@ impl Broker for Memory {
                 }
                 self.expire(&mut state.log, now_ms);
                 let before = Footprint::of(&state.log);
-                let channels_max = self.limits.channels_max;
-                if before.is_empty && self.channels.load(Ordering::Relaxed) >= channels_max {
-                    return Some(Err(PublishError::ChannelsFull { channels_max }));
-                }
-                let keys_max = self.limits.node_keys_max;
-                if publish.key.is_some() && self.keys.load(Ordering::Relaxed) >= keys_max {
-                    return Some(Err(PublishError::NodeKeysFull { keys_max }));
-                }
                 let append = Append {
                     channel: publish.channel,
                     time_ms: now_ms,
@@ -249,6 +241,9 @@ impl Broker for Memory {
                     payload: publish.payload,
                     key: publish.key,
                 };
+                if let (None, Some(refusal)) = (state.log.recall(&append), self.is_full(before, &append)) {
+                    return Some(Err(refusal));
+                }
                 let appended = state.log.append(&append, &self.retention).map_err(|error| self.refuse(error));
                 self.book(before, Footprint::of(&state.log));
                 Some(appended.map(|appended| (appended, state.due_watches())))
@@ -335,6 +330,16 @@ impl Broker for Memory {
 }
 
 impl Memory {
+    /// Why the node has no room for a message that is new.
+    fn is_full(&self, before: Footprint, append: &Append<'_>) -> Option<PublishError> {
+        let Limits { channels_max, node_keys_max, .. } = self.limits;
+        if before.is_empty && self.channels.load(Ordering::Relaxed) >= channels_max {
+            return Some(PublishError::ChannelsFull { channels_max });
+        }
+        let is_out_of_keys = append.key.is_some() && self.keys.load(Ordering::Relaxed) >= node_keys_max;
+        is_out_of_keys.then_some(PublishError::NodeKeysFull { keys_max: node_keys_max })
+    }
+
     fn refuse(&self, error: AppendError) -> PublishError {
         match error {
             AppendError::KeyConflict => PublishError::KeyConflict,

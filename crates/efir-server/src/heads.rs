@@ -188,19 +188,20 @@ impl Heads {
             self.hand_over(parts.io, &parts.read_buf, leaving, &meter);
             return None;
         }
-        Some(Metered::new(parts.io.into_stream(), BytesMut::from(&parts.read_buf[..])))
+        let (stream, unread) = parts.io.into_parts(&parts.read_buf);
+        Some(Metered::new(stream, unread))
     }
 
     /// The response lasts: the worker carries it from here.
-    fn hand_over(&self, io: Metered, read_ahead: &Bytes, leaving: Leaving, meter: &Meter) {
+    fn hand_over(&self, io: Metered, read_ahead: &[u8], leaving: Leaving, meter: &Meter) {
         let Leaving { held, version, keep_alive } = leaving;
         let tally = held.client().map(|client| self.shared.traffic.tally(client, held.transport()));
         meter.claim(tally.clone());
         let taken = held.take_over(TakeOver { version, keep_alive });
+        let (stream, input) = io.into_parts(read_ahead);
         self.intake.adopt(Adoption {
-            socket: Socket::Tcp(io.into_stream()),
-            // A copy: even an empty slice would keep the library's buffer of several KiB alive.
-            input: BytesMut::from(&read_ahead[..]),
+            socket: Socket::Tcp(stream),
+            input,
             head: taken.head,
             framing: taken.framing,
             exchange: taken.exchange,

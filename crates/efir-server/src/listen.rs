@@ -56,11 +56,12 @@ fn open(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
 fn tune(listener: &TcpListener, silent_max: Duration) -> anyhow::Result<()> {
     let socket = SockRef::from(listener);
     socket.set_tcp_nodelay(true).context("TCP_NODELAY")?;
-    let interval = (silent_max / 3).max(Duration::from_secs(1));
+    // Probes and deadline leave room for the timers' own coarseness, so that a silent peer is gone within the time.
+    let interval = (silent_max / 5).max(Duration::from_secs(1));
     let keepalive = TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(3);
     socket.set_tcp_keepalive(&keepalive).context("TCP keepalive")?;
     // A peer that acknowledges nothing for this long is gone, however much is under way to it.
-    socket.set_tcp_user_timeout(Some(silent_max)).context("TCP_USER_TIMEOUT")?;
+    socket.set_tcp_user_timeout(Some(silent_max * 4 / 5)).context("TCP_USER_TIMEOUT")?;
     Ok(())
 }
 
@@ -105,7 +106,7 @@ mod tests {
         let socket = SockRef::from(&accepted);
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(silent_max));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(36)));
     }
 
     #[test]

@@ -112,8 +112,13 @@ impl Metered {
         Rc::clone(&self.meter)
     }
 
-    pub(crate) fn into_stream(self) -> TcpStream {
-        self.stream
+    /// The stream, and everything that was read from it and not answered: what the library had taken (`taken`), then what stood
+    /// ahead of it.
+    pub(crate) fn into_parts(self, taken: &[u8]) -> (TcpStream, BytesMut) {
+        // Copies: even an empty slice would keep a buffer of several KiB alive.
+        let mut unread = BytesMut::from(taken);
+        unread.extend_from_slice(&self.ahead);
+        (self.stream, unread)
     }
 
     /// Reads until the bytes ahead differ from `preface` or are as long; true if they begin with it. Waits `idle_max` for the first

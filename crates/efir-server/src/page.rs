@@ -4,11 +4,13 @@ use std::{path::Path, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{RawQuery, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    extract::{RawQuery, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::{self, Next},
     response::{AppendHeaders, IntoResponse, Response},
     routing::get,
 };
+use efir_core::{Code, Problem};
 use rust_embed::{Embed, EmbeddedFile};
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 
@@ -32,13 +34,19 @@ pub(crate) fn build() -> String {
 
 /// The routes; files of `static_dir` come before those of the page.
 pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>) -> Router {
-    let router = Router::new().route("/traffic", get(report)).with_state(traffic);
+    let report = get(report).fallback(wrong_method);
+    let router = Router::new().route("/traffic", report).with_state(traffic);
     let nosniff = SetResponseHeaderLayer::if_not_present(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
     match static_dir {
-        Some(dir) => router.fallback_service(ServeDir::new(dir).fallback(get(page))).layer(nosniff),
+        Some(dir) => {
+            let files = Router::new()
+                .fallback_service(ServeDir::new(dir).fallback(get(page)))
+                .layer(middleware::from_fn(keep_hidden));
+            router.fallback_service(files).layer(nosniff)
+        }
         None => router.fallback(get(page)).layer(nosniff),
     }
 }
@@ -51,6 +59,37 @@ async fn report(
     let clients = query.split('&').filter_map(|pair| pair.strip_prefix("client="));
     let clients: Vec<String> = clients.take(CLIENTS_MAX).map(str::to_owned).collect();
     (AppendHeaders([(header::CACHE_CONTROL, "no-store")]), Json(traffic.report(&clients)))
+}
+
+/// Whoever serves a folder does not mean its `.env` and `.git`. Text gets the encoding that all of efir's has.
+async fn keep_hidden(request: Request, next: Next) -> Response {
+    let mut segments = request.uri().path().split('/');
+    // An encoded dot is a dot.
+    let is_hidden = |segment: &str| {
+        (segment.starts_with('.') || segment.to_ascii_lowercase().starts_with("%2e"))
+            && segment != ".well-known"
+    };
+    if segments.any(is_hidden) {
+        return (StatusCode::NOT_FOUND, "files whose names begin with a dot are not served\n")
+            .into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let bare = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let bare = bare.filter(|kind| kind.starts_with("text/") && !kind.contains("charset"));
+    if let Some(kind) = bare.and_then(|kind| HeaderValue::from_str(&format!("{kind}; charset=utf-8")).ok()) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    response
+}
+
+async fn wrong_method(method: Method) -> Response {
+    let problem = Problem::new(
+        Code::MethodNotAllowed,
+        format!("{method} is not among the methods of /traffic: GET, HEAD"),
+    );
+    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::ALLOW, "GET, HEAD")];
+    (StatusCode::METHOD_NOT_ALLOWED, headers, problem.to_json()).into_response()
 }
 
 async fn page(uri: Uri, headers: HeaderMap) -> Response {

@@ -132,8 +132,9 @@ impl<T: Tongue> Exchange for Stream<T> {
         Turn::Wait
     }
 
-    fn receive(&mut self, _input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        // A stream ends its connection; what is sent behind its request is never read.
+    fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        // A stream ends its connection; nobody will ever read what is sent behind its request.
+        input.clear();
         Turn::Wait
     }
 

@@ -144,23 +144,12 @@ impl Log {
     /// Nothing was appended.
     pub fn append(&mut self, append: &Append<'_>, retention: &Retention) -> Result<Appended, AppendError> {
         self.keys.expire(append.time_ms);
+        if let Some(recalled) = self.recall(append) {
+            return recalled;
+        }
         let digest = match append.key {
-            Some(key) => {
-                let digest = append.payload.digest();
-                if let Some(known) = self.keys.find(append.from, key) {
-                    let original = Position::new(self.epoch, known.offset);
-                    let is_same = known.digest == digest;
-                    return if is_same {
-                        Ok(Appended::Duplicate(original))
-                    } else {
-                        Err(AppendError::KeyConflict)
-                    };
-                }
-                if self.keys.len() >= retention.keys_max {
-                    return Err(AppendError::KeyWindowFull);
-                }
-                Some((key, digest))
-            }
+            Some(_) if self.keys.len() >= retention.keys_max => return Err(AppendError::KeyWindowFull),
+            Some(key) => Some((key, append.payload.digest())),
             None => None,
         };
         if self.head >= OFFSET_MAX {
@@ -174,6 +163,16 @@ impl Log {
         let message = self.push(append);
         self.retain(append.time_ms, retention);
         Ok(Appended::New(message))
+    }
+
+    /// What the key alone decides: `None` for a message that is new. A node that is full asks this before it refuses, because a
+    /// retry needs no room.
+    pub fn recall(&self, append: &Append<'_>) -> Option<Result<Appended, AppendError>> {
+        let known = self.keys.find(append.from, append.key?)?;
+        if known.digest != append.payload.digest() {
+            return Some(Err(AppendError::KeyConflict));
+        }
+        Some(Ok(Appended::Duplicate(Position::new(self.epoch, known.offset))))
     }
 
     fn push(&mut self, append: &Append<'_>) -> Arc<Message> {

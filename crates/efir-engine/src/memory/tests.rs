@@ -16,8 +16,18 @@ fn name(text: &str) -> ChannelName {
 }
 
 fn publish(memory: &Memory, channel: &str, text: &str, now_ms: u64) -> Result<Receipt, PublishError> {
+    publish_keyed(memory, channel, text, None, now_ms)
+}
+
+fn publish_keyed(
+    memory: &Memory,
+    channel: &str,
+    text: &str,
+    key: Option<&str>,
+    now_ms: u64,
+) -> Result<Receipt, PublishError> {
     let payload = Payload::text(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-    let publish = Publish { channel: &name(channel), payload: &payload, key: None, from: None };
+    let publish = Publish { channel: &name(channel), payload: &payload, key, from: None };
     memory.publish(&publish, now_ms)
 }
 
@@ -132,4 +142,26 @@ fn channels_with_messages_are_bounded() {
     publish(&memory, "a", "2", 1).unwrap();
     sweep_all(&memory, 10_000);
     publish(&memory, "c", "1", 10_000).unwrap();
+}
+
+#[test]
+fn a_retry_needs_no_room() {
+    let memory = Memory::new(limits(|limits| {
+        limits.node_keys_max = 1;
+        limits.channels_max = 1;
+        limits.key_window_ms = 60_000;
+    }));
+    let first = publish_keyed(&memory, "a", "1", Some("key"), 1).unwrap();
+    assert_eq!(
+        publish_keyed(&memory, "a", "2", Some("other"), 1),
+        Err(PublishError::NodeKeysFull { keys_max: 1 })
+    );
+    let retry = publish_keyed(&memory, "a", "1", Some("key"), 2).unwrap();
+    assert_eq!((retry.position, retry.duplicate), (first.position, true));
+    // The message expires, its key does not; the only place for a channel is taken by another.
+    sweep_all(&memory, 5_000);
+    publish(&memory, "b", "1", 5_000).unwrap();
+    let late = publish_keyed(&memory, "a", "1", Some("key"), 5_001).unwrap();
+    assert_eq!((late.position, late.duplicate), (first.position, true));
+    assert_eq!(publish_keyed(&memory, "a", "2", Some("key"), 5_001), Err(PublishError::KeyConflict));
 }

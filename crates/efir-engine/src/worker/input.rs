@@ -102,7 +102,7 @@ impl Worker {
 
     /// Lets the exchange consume its input, again as long as it does: it stops early where too much waits to be written, which the
     /// write after each call may have mended.
-    fn receive(&mut self, key: u32, now: Instant) {
+    pub(super) fn receive(&mut self, key: u32, now: Instant) {
         loop {
             let Some(before) = self.connections.get(key as usize).map(|connection| connection.input.len())
             else {

@@ -171,6 +171,10 @@ impl Worker {
         if let Some(connection) = self.connections.get(key as usize) {
             connection.reader.pass_seam(Seam::Written);
         }
+        if self.connections.get(key as usize).is_some_and(|connection| !connection.input.is_empty()) {
+            // The client did not wait for the head before it went on.
+            self.receive(key, now);
+        }
         if self.is_draining {
             self.drain_one(key, now);
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-use efir_core::{Limits, Times};
+use efir_core::{Limits, Times, Token};
 
 use super::keys::{self, Key, MESSAGE_BYTES_MOST, Table};
 use super::unit::Value;
@@ -81,6 +81,7 @@ impl Resolved {
             };
         }
         let mut errors: Vec<_> = keys.iter().filter_map(|key| out_of_order(settings, &keys, key)).collect();
+        errors.extend(too_many(settings, &keys));
         errors.extend(too_large(settings, &keys));
         errors.extend(no_folder(settings, resolved.static_dir.as_deref()));
         if errors.is_empty() { Ok(resolved) } else { Err(errors) }
@@ -134,6 +135,14 @@ fn out_of_order(settings: &Settings, keys: &[Key], key: &Key) -> Option<ConfigEr
     }
     let (other, least) = bound("_min").filter(|(_, least)| value < *least)?;
     Some(bad(settings, key, format!("at least {} ({})", other.toml(&Value::Number(least)), other.path())))
+}
+
+/// A token must hold all cursors of a response: one that is left out would lose messages without a gap.
+fn too_many(settings: &Settings, keys: &[Key]) -> Option<ConfigError> {
+    let key = keys.iter().find(|key| key.row.is_some_and(|(_, row)| row.name == "subscribe_channels_max"))?;
+    let most = Token::CHANNELS_MAX as u64;
+    (number(settings, &key.path())? > most)
+        .then(|| bad(settings, key, format!("at most {most}; more channels belong on /socket")))
 }
 
 fn too_large(settings: &Settings, keys: &[Key]) -> Option<ConfigError> {

@@ -89,7 +89,7 @@ impl Channels<'_> {
             Self::Listed(wanted) => wanted.channels.iter().map(WantedChannel::resolve).collect(),
             _ => query.all("channel").map(|name| Ok((channel_name(name)?, None))).collect(),
         };
-        let channels_max = limits.subscribe_channels_max;
+        let channels_max = limits.subscribe_channels_max.min(Token::CHANNELS_MAX);
         if named.len() as u64 > channels_max as u64 {
             let detail =
                 format!("{} channels in one response; at most {channels_max} are allowed", named.len());
