@@ -252,6 +252,8 @@ impl Broker for Memory {
             let (appended, watches) = appended?;
             channel.published_ms.store(now_ms, Ordering::Relaxed);
             self.queue(&channel, now_ms);
+            // Before they are told: a held poll that is answered on another core is a subscriber no more.
+            let subscribers = channel.subscribers();
             channel::tell(&watches);
             self.shed();
             return Ok(Receipt {
@@ -259,7 +261,7 @@ impl Broker for Memory {
                 position: appended.position(),
                 durability: self.durability(),
                 duplicate: appended.is_duplicate(),
-                subscribers: channel.subscribers(),
+                subscribers,
             });
         }
     }

@@ -99,6 +99,12 @@ pub const HOLES: &[Hole] = &[
         reason: "the cell takes 10,000 messages; several channels on the slab suffice for the fan-out, and one channel for the polled carriers",
     },
     Hole {
+        scenario: "slow::is_cut_without_progress",
+        rows: NOT_POLLS,
+        carriers: &[Carrier::H2c, Carrier::Axum],
+        reason: "how long a stuck body may stay is decided by the HTTP stack that polls it",
+    },
+    Hole {
         scenario: "life::rotation",
         rows: POLLS,
         carriers: Carrier::ALL,

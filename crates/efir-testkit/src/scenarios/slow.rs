@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use anyhow::{Context, Result, ensure};
 use efir_client::Event;
 
-use super::scenarios;
+use super::{publish::until_nobody_reads, scenarios};
 use crate::{
     ask::{Ask, PATIENCE},
     raw::{Raw, upgrade},
@@ -17,6 +17,7 @@ scenarios! { "slow";
     Rows others_get_all_of_ten_thousand: "D9", "D1";
     Rows catches_up_with_all_that_is_kept: "D9", "D4";
     Rows gets_one_gap_where_it_fell_out: "D9", "D5";
+    Rows is_cut_without_progress: "D9";
 }
 
 /// Between two messages that a server writes as far as it can.
@@ -87,6 +88,19 @@ async fn others_get_all_of_ten_thousand(cell: Cell) -> Result<()> {
         reader.texts(long_texts(1..=10_000, 1_000)).await?;
         reader.settle().await?;
     }
+    drop(stalled);
+    room.close().await
+}
+
+async fn is_cut_without_progress(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| {
+        settings.times.stall_ms_max = 300;
+        settings.limits.retention_bytes_max = 64 << 20;
+    })
+    .await?;
+    let stalled = stalled(&room, 0).await?;
+    room.publish_inside(long_texts(1..=10_000, 1_000))?;
+    until_nobody_reads(&room).await?;
     drop(stalled);
     room.close().await
 }
