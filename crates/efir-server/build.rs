@@ -12,15 +12,8 @@ const PLAIN: &str = include_str!("plain.html");
 
 fn main() {
     let page = PathBuf::from("../../packages/ui");
-    for path in [
-        "src",
-        "public",
-        "index.html",
-        "package.json",
-        "package-lock.json",
-        "vite.config.ts",
-        "tsconfig.json",
-    ] {
+    for path in ["src", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"]
+    {
         println!("cargo::rerun-if-changed={}", page.join(path).display());
     }
     println!("cargo::rerun-if-changed=plain.html");
