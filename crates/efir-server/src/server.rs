@@ -200,14 +200,9 @@ async fn sweep(hub: Hub) {
 fn connections_max(configured: usize) -> usize {
     let files = files::raise_limit();
     let possible = files.saturating_sub(FILES_RESERVED) as usize;
-    if possible < configured {
-        tracing::info!(
-            open_files = files,
-            connections_max = possible,
-            "the limit of open files bounds the connections"
-        );
-    }
-    configured.min(possible)
+    let connections_max = configured.min(possible);
+    tracing::info!(open_files = files, connections_max, "limits of this process");
+    connections_max
 }
 
 impl Running {

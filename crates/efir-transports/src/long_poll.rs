@@ -8,7 +8,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use efir_core::{ReadMost, Start, Token, wire::Form};
 use efir_engine::{Exchange, Outbox, Reader, Turn};
-use http::{Response, header};
+use http::{HeaderValue, Response, header};
 use parking_lot::Mutex;
 
 use crate::{
@@ -54,7 +54,7 @@ pub(crate) struct LongPoll {
 
 pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refused> {
     if asked.is_head {
-        return short_poll::begin(site, asked);
+        return short_poll::begin(site, asked).map(without_validators);
     }
     let mut answer = Answer::of(&mut asked);
     answer.applied = asked.wait.is_preferred.then_some(asked.wait);
@@ -74,6 +74,16 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     };
     let asker = Asker { transport: asked.transport.name, client: asked.client, reader };
     Ok(Reply::Held(Held::poll(asker, exchange)))
+}
+
+/// What a `HEAD` is told: the head of an answer that comes at once, which nobody may keep.
+fn without_validators(reply: Reply) -> Reply {
+    let Reply::Whole(mut response) = reply else { return reply };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.remove(header::ETAG);
+    headers.remove(header::RETRY_AFTER);
+    Reply::Whole(response)
 }
 
 impl LongPoll {

@@ -8,6 +8,7 @@
 mod connection;
 mod input;
 mod intake;
+mod timers;
 mod walk;
 mod watched;
 
@@ -44,8 +45,6 @@ use crate::{
     socket::Socket,
 };
 
-/// How long the write side may be shut before the client has to be gone.
-const LINGER: Duration = Duration::from_secs(2);
 /// Connections flushed before the worker looks at its intake again.
 const FLUSHES_PER_TURN: usize = 256;
 /// Turns before the runtime's other tasks get the thread.
@@ -322,55 +321,6 @@ impl Worker {
 
     fn remove(&mut self, key: u32) {
         drop(self.take_out(key));
-    }
-
-    /// The earliest moment at which the connection wants to be looked at.
-    fn set_timer(&mut self, key: u32) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let due = match connection.phase {
-            Phase::Open => connection.exchange.due(),
-            Phase::Ending(_) => None,
-            Phase::Lingering => connection.stalled_since.map(|since| since + LINGER),
-        };
-        let stall = connection.stalled_since.map(|since| since + self.stall_max);
-        let Some(next) = due.into_iter().chain(stall).min() else { return };
-        if connection.timer.is_none_or(|timer| next < timer) {
-            connection.timer = Some(next);
-            self.timers.push(Reverse((next, key)));
-        }
-    }
-
-    fn run_timers(&mut self, now: Instant) -> bool {
-        let mut has_run = false;
-        while let Some(Reverse((at, key))) = self.timers.peek().copied() {
-            if at > now {
-                break;
-            }
-            self.timers.pop();
-            has_run = true;
-            let Some(connection) = self.connections.get_mut(key as usize) else { continue };
-            if connection.timer != Some(at) {
-                continue;
-            }
-            connection.timer = None;
-            self.time_out(key, now);
-        }
-        has_run
-    }
-
-    fn time_out(&mut self, key: u32, now: Instant) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let stall_max = match connection.phase {
-            Phase::Lingering => LINGER,
-            _ => self.stall_max,
-        };
-        if connection.stalled_since.is_some_and(|since| now.duration_since(since) >= stall_max) {
-            return self.remove(key);
-        }
-        if connection.phase == Phase::Open && connection.exchange.due().is_some_and(|due| due <= now) {
-            self.call(key, now, |connection, out| connection.exchange.tick(now, &mut connection.reader, out));
-        }
-        self.set_timer(key);
     }
 
     fn drain_all(&mut self, now: Instant) {

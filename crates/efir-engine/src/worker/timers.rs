@@ -1,0 +1,67 @@
+//! When a worker has to look at a connection although nothing happens to it: heartbeats and ends, which the exchange asks for, and the
+//! end of those that make no progress.
+//!
+//! A connection has at most one entry that counts, its earliest. An entry that was overtaken stays in the heap until its time and is
+//! skipped then.
+
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
+
+use super::{Worker, connection::Phase};
+
+/// How long the write side may be shut before the client has to be gone.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl Worker {
+    /// The earliest moment at which the connection wants to be looked at.
+    pub(super) fn set_timer(&mut self, key: u32) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let due = match connection.phase {
+            Phase::Open => connection.exchange.due(),
+            Phase::Ending(_) => None,
+            Phase::Lingering => connection.stalled_since.map(|since| since + LINGER),
+        };
+        let stall = connection.stalled_since.map(|since| since + self.stall_max);
+        let Some(next) = due.into_iter().chain(stall).min() else { return };
+        if connection.timer.is_none_or(|timer| next < timer) {
+            connection.timer = Some(next);
+            self.timers.push(Reverse((next, key)));
+        }
+    }
+
+    /// Looks at the connections whose time has come; true if there were any.
+    pub(super) fn run_timers(&mut self, now: Instant) -> bool {
+        let mut has_run = false;
+        while let Some(Reverse((at, key))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            has_run = true;
+            let Some(connection) = self.connections.get_mut(key as usize) else { continue };
+            if connection.timer != Some(at) {
+                continue;
+            }
+            connection.timer = None;
+            self.time_out(key, now);
+        }
+        has_run
+    }
+
+    fn time_out(&mut self, key: u32, now: Instant) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let stall_max = match connection.phase {
+            Phase::Lingering => LINGER,
+            _ => self.stall_max,
+        };
+        if connection.stalled_since.is_some_and(|since| now.duration_since(since) >= stall_max) {
+            return self.remove(key);
+        }
+        if connection.phase == Phase::Open && connection.exchange.due().is_some_and(|due| due <= now) {
+            self.call(key, now, |connection, out| connection.exchange.tick(now, &mut connection.reader, out));
+        }
+        self.set_timer(key);
+    }
+}
