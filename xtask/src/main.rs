@@ -11,7 +11,7 @@ mod child;
 mod docs;
 mod evidence;
 mod install;
-mod load;
+mod machine;
 mod paper;
 mod root;
 mod server;

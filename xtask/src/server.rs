@@ -1,12 +1,12 @@
 //! A server of our own to measure and test against: started on a free loopback port, ended when dropped.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+pub(crate) use efir_bench::http::{exchange, get};
 
 /// A running `efir serve`.
 pub(crate) struct Server {
@@ -81,30 +81,4 @@ impl Drop for Server {
 /// When the system has none.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
-}
-
-/// One GET; the body of a 200.
-///
-/// # Errors
-/// When there is no answer or another status.
-pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
-    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
-}
-
-/// One request as it stands, on a connection that the server closes (HTTP/1.0); the body of a 200.
-///
-/// # Errors
-/// As [`get`].
-pub(crate) fn exchange(address: SocketAddr, request: &str) -> Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-    if head.split(' ').nth(1) != Some("200") {
-        bail!("{}: {body}", head.lines().next().unwrap_or_default());
-    }
-    Ok(body.to_owned())
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::load::connection::Transport;
-use crate::load::process::{self, Cpu};
-use crate::load::publisher::{self, Pace, Publishing};
-use crate::load::sequence::Faults;
-use crate::load::subscribers::Subscribers;
+use efir_bench::connection::Transport;
+use efir_bench::process::{self, Cpu};
+use efir_bench::publisher::{self, Pace, Publishing};
+use efir_bench::sequence::Faults;
+use efir_bench::subscribers::Subscribers;
 
 /// What is put on the server.
 #[derive(Clone, Copy, Debug)]

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 
 use super::fan_out::{Load, Measured, Moment};
 use crate::Verdict;
-use crate::load::connection::Transport;
-use crate::load::mark;
-use crate::load::subscribers::Subscribers;
+use efir_bench::connection::Transport;
+use efir_bench::mark;
+use efir_bench::subscribers::Subscribers;
 
 /// About what a WebSocket frame of a 100-byte payload has: head, channel, position, time, payload.
 const FRAME_BYTES: usize = 190;

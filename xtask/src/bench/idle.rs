@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::load::connection::Transport;
-use crate::load::process;
-use crate::load::publisher::{self, Pace, Publishing};
-use crate::load::subscribers::Subscribers;
+use efir_bench::connection::Transport;
+use efir_bench::process;
+use efir_bench::publisher::{self, Pace, Publishing};
+use efir_bench::subscribers::Subscribers;
 
 const CHANNEL: &str = "idle";
 

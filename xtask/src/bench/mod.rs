@@ -16,10 +16,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::child::{self, cargo};
-use crate::load::connection::Transport;
-use crate::load::system;
 use crate::server::{self, Server};
 use crate::{Verdict, root};
+use efir_bench::connection::Transport;
+use efir_bench::system;
 
 /// How much is measured. `--quick` is for trying the tool, not for numbers.
 #[derive(Clone, Copy, Debug)]

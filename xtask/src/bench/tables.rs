@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::Plan;
 use super::fan_out::Measured;
-use crate::load::machine;
+use crate::machine;
 use crate::paper::grouped;
 
 /// All runs of all rows, in the order of their first run.

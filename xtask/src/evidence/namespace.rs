@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::install::is_present;
-use crate::load::system;
+use efir_bench::system;
 
 /// The server's end of the wire.
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 231, 77, 1);

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::namespace::{self, Namespaces};
-use crate::load::connection::{Connection, Transport};
-use crate::load::process;
-use crate::load::publisher::{self, Pace, Publishing};
-use crate::load::sequence::Faults;
-use crate::load::subscribers::Subscribers;
-use crate::load::{machine, system};
+use crate::machine;
 use crate::paper::{self, grouped};
 use crate::server::{self, Server};
 use crate::{Verdict, bench, root};
+use efir_bench::connection::{Connection, Transport};
+use efir_bench::process;
+use efir_bench::publisher::{self, Pace, Publishing};
+use efir_bench::sequence::Faults;
+use efir_bench::subscribers::Subscribers;
+use efir_bench::system;
 
 /// How much, and how fast the server gives up on silence.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,7 @@ const PER_SOURCE: usize = 5_000;
 
 /// All connections, and what they have seen together.
 #[derive(Debug)]
-pub(crate) struct Subscribers {
+pub struct Subscribers {
     target: Target,
     server: SocketAddrV4,
     poll: Poll,
@@ -27,14 +27,14 @@ pub(crate) struct Subscribers {
     buffer: Vec<u8>,
     clock: Instant,
     /// From when a message was due until it was read.
-    pub(crate) latency: Histogram,
+    pub latency: Histogram,
     /// Messages read by all connections together; the publisher looks at it, too.
-    pub(crate) delivered: std::sync::Arc<AtomicU64>,
+    pub delivered: std::sync::Arc<AtomicU64>,
     /// Reads that brought at least one message: how many messages came in one shows how much was gathered.
-    pub(crate) reads: u64,
+    pub reads: u64,
     /// Connections that ended though nobody let them go, and why the first one did.
-    pub(crate) ended: u64,
-    pub(crate) why: Option<String>,
+    pub ended: u64,
+    pub why: Option<String>,
 }
 
 impl Subscribers {
@@ -42,7 +42,7 @@ impl Subscribers {
     ///
     /// # Errors
     /// When the system gives no epoll.
-    pub(crate) fn new(server: SocketAddr, channel: &str, clock: Instant) -> Result<Self> {
+    pub fn new(server: SocketAddr, channel: &str, clock: Instant) -> Result<Self> {
         let SocketAddr::V4(server) = server else { bail!("only IPv4 addresses are measured") };
         Ok(Self {
             target: Target { host: server.to_string(), channel: channel.to_owned() },
@@ -65,7 +65,7 @@ impl Subscribers {
     ///
     /// # Errors
     /// When one cannot be opened, is refused, or is not answered within a minute.
-    pub(crate) fn open(&mut self, count: usize, transport: Transport, owed: (u64, &str)) -> Result<()> {
+    pub fn open(&mut self, count: usize, transport: Transport, owed: (u64, &str)) -> Result<()> {
         for n in 0..count {
             let source = Ipv4Addr::new(127, 0, 1, 1 + (self.connections.len() / PER_SOURCE) as u8);
             let source = if self.server.ip().is_loopback() { source } else { Ipv4Addr::UNSPECIFIED };
@@ -100,22 +100,22 @@ impl Subscribers {
     ///
     /// # Errors
     /// When the system refuses to watch it.
-    pub(crate) fn adopt(&mut self, connection: Connection) -> Result<()> {
+    pub fn adopt(&mut self, connection: Connection) -> Result<()> {
         self.poll.add(&connection.socket, self.connections.len() as u64)?;
         self.connections.push(Some(connection));
         Ok(())
     }
 
-    pub(crate) fn target(&self) -> &Target {
+    pub fn target(&self) -> &Target {
         &self.target
     }
 
-    pub(crate) fn connections(&self) -> impl Iterator<Item = &Connection> {
+    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().flatten()
     }
 
     /// Lets connection `n` go: it is read no longer, and its socket is the caller's.
-    pub(crate) fn release(&mut self, n: usize) -> Option<Connection> {
+    pub fn release(&mut self, n: usize) -> Option<Connection> {
         self.connections.get_mut(n).and_then(Option::take)
     }
 
@@ -123,7 +123,7 @@ impl Subscribers {
     ///
     /// # Errors
     /// When the system's epoll fails. A connection that ends is counted instead.
-    pub(crate) fn turn(&mut self, most: Duration) -> Result<()> {
+    pub fn turn(&mut self, most: Duration) -> Result<()> {
         let mut ready = std::mem::take(&mut self.ready);
         self.poll.wait(most, &mut ready)?;
         for token in &ready {
@@ -158,7 +158,7 @@ impl Subscribers {
     }
 
     /// What went wrong if the numbers up to `end` (exclusive) were published.
-    pub(crate) fn faults(&self, end: u64) -> Faults {
+    pub fn faults(&self, end: u64) -> Faults {
         self.connections().fold(Faults::default(), |sum, connection| {
             let faults = connection.sequence.faults(end);
             Faults {
@@ -173,7 +173,7 @@ impl Subscribers {
     ///
     /// # Errors
     /// As [`Subscribers::turn`].
-    pub(crate) fn read_up_to(&mut self, end: u64, most: Duration) -> Result<()> {
+    pub fn read_up_to(&mut self, end: u64, most: Duration) -> Result<()> {
         let deadline = Instant::now() + most;
         while Instant::now() < deadline
             && self.connections().any(|connection| connection.sequence.next() < end)

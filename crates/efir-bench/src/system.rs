@@ -17,20 +17,20 @@ fn checked(answer: libc::c_int) -> Result<libc::c_int> {
 
 /// Readiness of many sockets (epoll, level-triggered).
 #[derive(Debug)]
-pub(crate) struct Poll {
+pub struct Poll {
     epoll: OwnedFd,
     events: Vec<libc::epoll_event>,
 }
 
 impl Poll {
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         // SAFETY: the descriptor is new and owned by nobody else.
         let epoll = unsafe { OwnedFd::from_raw_fd(checked(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
         Ok(Self { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 1024] })
     }
 
     /// Reports the socket as `token` whenever it has something to read.
-    pub(crate) fn add(&self, socket: &TcpStream, token: u64) -> Result<()> {
+    pub fn add(&self, socket: &TcpStream, token: u64) -> Result<()> {
         let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, u64: token };
         // SAFETY: both descriptors are open and the event lives through the call.
         checked(unsafe {
@@ -40,7 +40,7 @@ impl Poll {
     }
 
     /// The tokens that are ready; waits at most `most` for the first.
-    pub(crate) fn wait(&mut self, most: Duration, ready: &mut Vec<u64>) -> Result<()> {
+    pub fn wait(&mut self, most: Duration, ready: &mut Vec<u64>) -> Result<()> {
         ready.clear();
         let (room, ms) = (self.events.len() as libc::c_int, most.as_millis() as libc::c_int);
         // SAFETY: the buffer has as many events as we say.
@@ -55,7 +55,7 @@ impl Poll {
 }
 
 /// Keeps this thread, and every thread and process that it starts from now on, on one core.
-pub(crate) fn pin(core: usize) -> Result<()> {
+pub fn pin(core: usize) -> Result<()> {
     // SAFETY: a CPU set is plain bits, for which zero is a value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `core` is checked to lie within the set.
@@ -66,7 +66,7 @@ pub(crate) fn pin(core: usize) -> Result<()> {
 }
 
 /// Connects from a source address of our choice, so that ports do not run out with one.
-pub(crate) fn connect_from(source: Ipv4Addr, target: SocketAddrV4) -> Result<TcpStream> {
+pub fn connect_from(source: Ipv4Addr, target: SocketAddrV4) -> Result<TcpStream> {
     // SAFETY: the descriptor is new and owned by nobody else.
     let socket = unsafe {
         OwnedFd::from_raw_fd(checked(libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0))?)
@@ -108,13 +108,13 @@ fn set<V>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: &V) -> Re
 }
 
 /// From now on, closing the socket sends a reset instead of a farewell.
-pub(crate) fn reset_on_close(socket: &TcpStream) -> Result<()> {
+pub fn reset_on_close(socket: &TcpStream) -> Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     set(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
 /// Moves this thread into a network namespace: sockets that it opens from now on live there. Needs root.
-pub(crate) fn enter_namespace(name: &str) -> Result<()> {
+pub fn enter_namespace(name: &str) -> Result<()> {
     let namespace = File::open(format!("/run/netns/{name}"))?;
     // SAFETY: the descriptor is open through the call.
     checked(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })?;
@@ -122,13 +122,13 @@ pub(crate) fn enter_namespace(name: &str) -> Result<()> {
 }
 
 /// Whether we are root.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     // SAFETY: this call cannot fail and touches no memory.
     unsafe { libc::geteuid() == 0 }
 }
 
 /// Raises the number of files that this process and its children may have open, as far as allowed; returns it.
-pub(crate) fn raise_files() -> Result<u64> {
+pub fn raise_files() -> Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit lives through the calls.
     unsafe {
@@ -140,7 +140,7 @@ pub(crate) fn raise_files() -> Result<u64> {
 }
 
 /// Reads what there is without waiting; `None` when there is nothing.
-pub(crate) fn receive_now(socket: &TcpStream, buffer: &mut [u8]) -> Result<Option<usize>> {
+pub fn receive_now(socket: &TcpStream, buffer: &mut [u8]) -> Result<Option<usize>> {
     // SAFETY: the buffer is writable for its whole length.
     let got = unsafe {
         libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
@@ -153,14 +153,14 @@ pub(crate) fn receive_now(socket: &TcpStream, buffer: &mut [u8]) -> Result<Optio
 }
 
 /// Where a byte first stands (libc's search is several times faster than a loop here).
-pub(crate) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+pub fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     // SAFETY: the pointer is valid for the length, and the answer lies within it or is null.
     let found = unsafe { libc::memchr(bytes.as_ptr().cast(), libc::c_int::from(byte), bytes.len()) };
     (!found.is_null()).then(|| found as usize - bytes.as_ptr() as usize)
 }
 
 /// How many ticks of CPU accounting make a second.
-pub(crate) fn ticks_per_second() -> u64 {
+pub fn ticks_per_second() -> u64 {
     // SAFETY: this call touches no memory.
     unsafe { libc::sysconf(libc::_SC_CLK_TCK) as u64 }
 }

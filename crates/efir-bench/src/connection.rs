@@ -10,7 +10,7 @@ use super::sequence::Sequence;
 
 /// How a connection reads; the names are those of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub enum Transport {
     ShortPoll,
     LongPoll,
     Sse,
@@ -21,7 +21,7 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::ShortPoll => "short-poll",
             Self::LongPoll => "long-poll",
@@ -55,20 +55,20 @@ impl Transport {
 
 /// Where to read.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub struct Target {
     /// The `Host` header.
-    pub(crate) host: String,
-    pub(crate) channel: String,
+    pub host: String,
+    pub channel: String,
 }
 
 /// An open connection. It holds no buffer while nothing is cut.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) socket: TcpStream,
-    pub(crate) transport: Transport,
-    pub(crate) sequence: Sequence,
+pub struct Connection {
+    pub socket: TcpStream,
+    pub transport: Transport,
+    pub sequence: Sequence,
     /// Something of the answer has come: the server knows this subscriber.
-    pub(crate) is_answered: bool,
+    pub is_answered: bool,
     /// The head of the answer is read (streams and WebSocket).
     is_past_head: bool,
     /// What has come but is cut: part of a head, frame, batch or mark.
@@ -77,12 +77,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Sends the request. `first` is the number of the first message that is owed.
-    pub(crate) fn open(
-        socket: TcpStream,
-        transport: Transport,
-        target: &Target,
-        owed: (u64, &str),
-    ) -> Result<Self> {
+    pub fn open(socket: TcpStream, transport: Transport, target: &Target, owed: (u64, &str)) -> Result<Self> {
         let (first, cursor) = owed;
         (&socket).write_all(transport.request(target, cursor).as_bytes())?;
         socket.set_nodelay(true)?;
@@ -95,12 +90,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the answer is not what this transport answers with.
-    pub(crate) fn receive(
-        &mut self,
-        bytes: &[u8],
-        target: &Target,
-        mut found: impl FnMut(u64),
-    ) -> Result<()> {
+    pub fn receive(&mut self, bytes: &[u8], target: &Target, mut found: impl FnMut(u64)) -> Result<()> {
         self.is_answered = true;
         if self.cut.is_empty() {
             let done = self.read(bytes, target, &mut found)?;

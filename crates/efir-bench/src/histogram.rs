@@ -2,7 +2,7 @@
 
 /// How often which time (µs) was seen.
 #[derive(Clone, Debug)]
-pub(crate) struct Histogram {
+pub struct Histogram {
     buckets: Vec<u64>,
     count: u64,
 }
@@ -10,24 +10,24 @@ pub(crate) struct Histogram {
 const FINE: u32 = 5;
 
 impl Histogram {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { buckets: vec![0; 64 << FINE], count: 0 }
     }
 
-    pub(crate) fn add(&mut self, us: u64) {
+    pub fn add(&mut self, us: u64) {
         if let Some(bucket) = self.buckets.get_mut(bucket(us)) {
             *bucket += 1;
             self.count += 1;
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.buckets.fill(0);
         self.count = 0;
     }
 
     /// The time (µs) that `share` (0 to 1) of all stayed at or below; 0 when nothing was seen.
-    pub(crate) fn quantile(&self, share: f64) -> u64 {
+    pub fn quantile(&self, share: f64) -> u64 {
         let wanted = (self.count as f64 * share).ceil().max(1.0) as u64;
         let mut seen = 0;
         for (n, count) in self.buckets.iter().enumerate() {

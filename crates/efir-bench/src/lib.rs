@@ -3,12 +3,13 @@
 //! It knows the wire (docs/protocol.md) and nothing of the server's code. Messages carry a mark with their number and
 //! the time at which they were due (`mark.rs`); each connection checks that the numbers come one by one (`sequence.rs`).
 
-pub(crate) mod connection;
-pub(crate) mod histogram;
-pub(crate) mod machine;
-pub(crate) mod mark;
-pub(crate) mod process;
-pub(crate) mod publisher;
-pub(crate) mod sequence;
-pub(crate) mod subscribers;
-pub(crate) mod system;
+pub mod connection;
+pub mod histogram;
+pub mod http;
+pub mod machine;
+pub mod mark;
+pub mod process;
+pub mod publisher;
+pub mod sequence;
+pub mod subscribers;
+pub mod system;

@@ -2,14 +2,14 @@
 
 /// Counts over all connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Faults {
-    pub(crate) lost: u64,
-    pub(crate) duplicated: u64,
-    pub(crate) reordered: u64,
+pub struct Faults {
+    pub lost: u64,
+    pub duplicated: u64,
+    pub reordered: u64,
 }
 
 impl Faults {
-    pub(crate) fn is_none(self) -> bool {
+    pub fn is_none(self) -> bool {
         self == Self::default()
     }
 }
@@ -22,7 +22,7 @@ impl std::fmt::Display for Faults {
 
 /// What one connection has seen. Numbers begin at `first` and go up by one.
 #[derive(Debug)]
-pub(crate) struct Sequence {
+pub struct Sequence {
     next: u64,
     /// Numbers below `next` that have not come; empty as long as all is well.
     missing: Vec<u64>,
@@ -31,12 +31,12 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    pub(crate) fn starting_at(first: u64) -> Self {
+    pub fn starting_at(first: u64) -> Self {
         Self { next: first, missing: Vec::new(), duplicated: 0, reordered: 0 }
     }
 
     /// A message came.
-    pub(crate) fn receive(&mut self, number: u64) {
+    pub fn receive(&mut self, number: u64) {
         if number >= self.next {
             self.missing.extend(self.next..number);
             self.next = number + 1;
@@ -49,12 +49,12 @@ impl Sequence {
     }
 
     /// The number that is expected next.
-    pub(crate) fn next(&self) -> u64 {
+    pub fn next(&self) -> u64 {
         self.next
     }
 
     /// What went wrong if every number below `end` was published.
-    pub(crate) fn faults(&self, end: u64) -> Faults {
+    pub fn faults(&self, end: u64) -> Faults {
         Faults {
             lost: self.missing.len() as u64 + end.saturating_sub(self.next),
             duplicated: self.duplicated,

@@ -5,10 +5,10 @@
 use super::system;
 
 /// How many bytes a mark has.
-pub(crate) const MARK_LEN: usize = 1 + 10 + 1 + 16;
+pub const MARK_LEN: usize = 1 + 10 + 1 + 16;
 
 /// A JSON payload of exactly `len` bytes (at least 40) with the mark in it.
-pub(crate) fn payload(number: u64, due_us: u64, len: usize) -> String {
+pub fn payload(number: u64, due_us: u64, len: usize) -> String {
     let mut text = format!("{{\"mark\":\"@{number:010},{due_us:016}");
     while text.len() + 2 < len {
         text.push('.');
@@ -18,7 +18,7 @@ pub(crate) fn payload(number: u64, due_us: u64, len: usize) -> String {
 
 /// Calls `found` with number and time of each mark; returns how many bytes are done with. The rest may begin a mark
 /// and belongs before the next bytes.
-pub(crate) fn search(bytes: &[u8], mut found: impl FnMut(u64, u64)) -> usize {
+pub fn search(bytes: &[u8], mut found: impl FnMut(u64, u64)) -> usize {
     let mut at = 0;
     while let Some(offset) = system::find(b'@', &bytes[at..]) {
         let start = at + offset;

@@ -8,26 +8,26 @@ use super::system;
 
 /// CPU time of a process since it began.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cpu {
-    pub(crate) user: Duration,
-    pub(crate) system: Duration,
+pub struct Cpu {
+    pub user: Duration,
+    pub system: Duration,
 }
 
 impl Cpu {
     /// # Errors
     /// When there is no such process.
-    pub(crate) fn of(process: u32) -> Result<Self> {
+    pub fn of(process: u32) -> Result<Self> {
         parse_stat(&std::fs::read_to_string(format!("/proc/{process}/stat"))?, system::ticks_per_second())
     }
 
-    pub(crate) fn since(self, before: Self) -> Self {
+    pub fn since(self, before: Self) -> Self {
         Self {
             user: self.user.saturating_sub(before.user),
             system: self.system.saturating_sub(before.system),
         }
     }
 
-    pub(crate) fn total(self) -> Duration {
+    pub fn total(self) -> Duration {
         self.user + self.system
     }
 }
@@ -47,7 +47,7 @@ fn parse_stat(stat: &str, ticks_per_second: u64) -> Result<Cpu> {
 ///
 /// # Errors
 /// When there is no such process.
-pub(crate) fn memory(process: u32) -> Result<u64> {
+pub fn memory(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line =
         status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon in status")?;
@@ -59,12 +59,12 @@ pub(crate) fn memory(process: u32) -> Result<u64> {
 ///
 /// # Errors
 /// When there is no such process, or it is not ours.
-pub(crate) fn open_files(process: u32) -> Result<usize> {
+pub fn open_files(process: u32) -> Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{process}/fd"))?.count())
 }
 
 /// CPU time of the kernel's own threads for network packets; time there belongs to nobody's process.
-pub(crate) fn ksoftirqd() -> Duration {
+pub fn ksoftirqd() -> Duration {
     let mut total = Duration::ZERO;
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {

@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{mark, system};
-use crate::server;
+use crate::{http, mark, system};
 
 /// The payload that all measures use.
 const PAYLOAD_BYTES: usize = 100;
 
 /// When the next message is due.
 #[derive(Clone, Debug)]
-pub(crate) enum Pace {
+pub enum Pace {
     /// So many a second, each at its planned time, however late the one before was.
     PerSecond(u64),
     /// At most `ahead` messages beyond what the subscribers have had on average.
@@ -26,7 +25,7 @@ pub(crate) enum Pace {
 
 /// A thread that publishes. Dropping it without [`Publishing::finish`] leaves it to end by itself.
 #[derive(Debug)]
-pub(crate) struct Publishing {
+pub struct Publishing {
     thread: JoinHandle<Result<u64>>,
     should_stop: Arc<AtomicBool>,
 }
@@ -36,12 +35,7 @@ impl Publishing {
     ///
     /// # Errors
     /// When the server cannot be reached.
-    pub(crate) fn start(
-        to: (SocketAddr, &str),
-        clock: Instant,
-        first: u64,
-        plan: (Pace, Duration),
-    ) -> Result<Self> {
+    pub fn start(to: (SocketAddr, &str), clock: Instant, first: u64, plan: (Pace, Duration)) -> Result<Self> {
         let (address, channel) = to;
         let mut publisher = Publisher::connect(address, channel)?;
         let should_stop = Arc::new(AtomicBool::new(false));
@@ -61,7 +55,7 @@ impl Publishing {
     }
 
     /// Whether everything was published.
-    pub(crate) fn is_finished(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
@@ -69,7 +63,7 @@ impl Publishing {
     ///
     /// # Errors
     /// When the server refused a message or went away.
-    pub(crate) fn finish(self) -> Result<u64> {
+    pub fn finish(self) -> Result<u64> {
         self.should_stop.store(true, Ordering::Relaxed);
         match self.thread.join() {
             Ok(end) => end,
@@ -161,9 +155,9 @@ impl Publisher {
 ///
 /// # Errors
 /// When the server does not answer with one.
-pub(crate) fn cursor(address: SocketAddr, channel: &str) -> Result<String> {
+pub fn cursor(address: SocketAddr, channel: &str) -> Result<String> {
     let batch: serde_json::Value =
-        serde_json::from_str(&server::get(address, &format!("/channels/{channel}"))?)?;
+        serde_json::from_str(&http::get(address, &format!("/channels/{channel}"))?)?;
     match batch["cursor"].as_str() {
         Some(cursor) => Ok(cursor.to_owned()),
         None => bail!("a short poll without a cursor: {batch}"),
