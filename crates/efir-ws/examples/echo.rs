@@ -42,11 +42,12 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     };
     let accept = match request.accept() {
         Ok(accept) => accept,
-        Err(error) => {
-            return write!(stream, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{error}\n");
-        }
+        Err(error) => return refuse(stream, &error),
     };
-    let agreement = Agreement::from_offers(header("sec-websocket-extensions"));
+    let agreement = match Agreement::from_offers(header("sec-websocket-extensions")) {
+        Ok(agreement) => agreement,
+        Err(error) => return refuse(stream, &error),
+    };
     let extensions = agreement.map_or_else(String::new, |agreement| {
         format!("Sec-WebSocket-Extensions: {}\r\n", agreement.answer())
     });
@@ -56,6 +57,10 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
          Sec-WebSocket-Accept: {accept}\r\n{extensions}\r\n"
     )?;
     echo(stream, input, agreement)
+}
+
+fn refuse(mut stream: TcpStream, error: &dyn std::error::Error) -> io::Result<()> {
+    write!(stream, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{error}\n")
 }
 
 fn echo(mut stream: TcpStream, mut input: BytesMut, agreement: Option<Agreement>) -> io::Result<()> {

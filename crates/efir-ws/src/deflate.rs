@@ -1,7 +1,7 @@
 //! Compressed messages (RFC 7692 §7.2), each on its own: no context lives between two messages.
 //!
-//! A [`Deflater`] belongs to a worker and makes frames that all connections share. Inflating borrows one context per
-//! thread for the time of a call, so a connection at rest holds none. What was agreed is in `negotiation`.
+//! Contexts belong to threads, never to connections: [`shared_frame`] and inflating borrow the one of their thread for the
+//! time of a call, so a connection at rest holds none. What was agreed is in `negotiation`.
 
 use std::cell::Cell;
 
@@ -24,7 +24,11 @@ const EMPTY: &[u8] = &[0x00];
 /// Room that a [`Deflater`] keeps between two messages.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 
-/// Compresses whole messages. About 320 kB at 15 window bits: keep one per worker, not per connection.
+/// The level of shared frames. Level 2 costs three times as much on small messages and saves a tenth of them more
+/// (`examples/deflate_cost.rs`).
+const SHARED_LEVEL: u8 = 1;
+
+/// Compresses whole messages. About 320 kB at 15 window bits: keep one per thread, not per connection.
 #[derive(Debug)]
 pub struct Deflater {
     context: Compress,
@@ -82,8 +86,20 @@ impl Deflater {
 }
 
 thread_local! {
+    /// What makes the shared frames of this thread; made by the first one.
+    static SHARED: Cell<Option<Box<Deflater>>> = const { Cell::new(None) };
     /// The idle inflate context of this thread, at most one.
     static IDLE: Cell<Option<Box<Decompress>>> = const { Cell::new(None) };
+}
+
+/// A whole compressed, unmasked frame with the full window, for every connection that agreed to one (or to one that is
+/// not smaller than the payload). Uses the compressor of this thread.
+#[must_use]
+pub fn shared_frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut deflater = SHARED.take().unwrap_or_else(|| Box::new(Deflater::new(SHARED_LEVEL, 15)));
+    let frame = deflater.compress_frame(opcode, payload);
+    SHARED.set(Some(deflater));
+    frame
 }
 
 /// The contents of a compressed message of at most `limit` bytes.

@@ -1,7 +1,8 @@
 //! Agreeing on permessage-deflate (RFC 7692 §7.1) in `Sec-WebSocket-Extensions`.
 //!
 //! We never keep a context between messages: a server always answers with both `no_context_takeover` parameters. An
-//! offer that we do not understand is declined, never an error. The reader only walks forward, so time is linear.
+//! offer that we do not understand is declined, as RFC 7692 §7.1 says; only a header that is no list of extensions at all
+//! is an error, as RFC 6455 §9.1 says. The reader only walks forward, so time is linear.
 
 /// What our client offers.
 pub const OFFER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
@@ -24,6 +25,11 @@ pub struct Agreement {
     is_window_asked: bool,
 }
 
+/// A client's header that does not follow the grammar; the server must fail the handshake (RFC 6455 §9.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Sec-WebSocket-Extensions is not a list of extensions with parameters")]
+pub struct OffersMalformed;
+
 /// A server's answer that our offer does not allow; the client must fail the connection (RFC 7692 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server answered with extensions that were not offered")]
@@ -35,20 +41,25 @@ impl Agreement {
     ///
     /// ```
     /// use efir_ws::Agreement;
-    /// let agreement = Agreement::from_offers("x-webkit, permessage-deflate; client_max_window_bits").unwrap();
+    /// let agreement = Agreement::from_offers("x-webkit, permessage-deflate; client_max_window_bits")?.unwrap();
     /// assert_eq!(agreement.answer(), "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
+    /// # Ok::<(), efir_ws::negotiation::OffersMalformed>(())
     /// ```
-    #[must_use]
-    pub fn from_offers(offers: &str) -> Option<Self> {
-        let mut reader = Reader { rest: offers };
+    ///
+    /// # Errors
+    /// [`OffersMalformed`] when the text is not what RFC 6455 §9.1 allows in this header.
+    pub fn from_offers(offers: &str) -> Result<Option<Self>, OffersMalformed> {
+        let mut reader = Reader::new(offers);
+        let mut agreed = None;
         while let Some(element) = reader.element() {
             if let Some(parameters) = element
+                && agreed.is_none()
                 && parameters.server_window_bits.unwrap_or(WINDOW_BITS_DEFAULT) >= WINDOW_BITS_MIN
             {
-                return Some(Self::new(&parameters));
+                agreed = Some(Self::new(&parameters));
             }
         }
-        None
+        if reader.is_malformed { Err(OffersMalformed) } else { Ok(agreed) }
     }
 
     /// What a client may conclude from the server's answer to [`OFFER`]; an empty answer means no compression.
@@ -56,7 +67,7 @@ impl Agreement {
     /// # Errors
     /// [`AnswerInvalid`] when the answer names anything that the offer does not allow.
     pub fn from_answer(answer: &str) -> Result<Option<Self>, AnswerInvalid> {
-        let mut reader = Reader { rest: answer };
+        let mut reader = Reader::new(answer);
         let Some(first) = reader.element() else { return Ok(None) };
         let parameters = first.ok_or(AnswerInvalid)?;
         if reader.element().is_some()
@@ -134,9 +145,15 @@ fn window_bits(value: &str) -> Option<u8> {
 /// Walks once, forward, over a `Sec-WebSocket-Extensions` value (grammar: RFC 6455 §9.1).
 struct Reader<'a> {
     rest: &'a str,
+    /// Something on the way was not what the grammar allows.
+    is_malformed: bool,
 }
 
 impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { rest: text, is_malformed: false }
+    }
+
     /// The next member of the list: `Some(None)` for one that is not permessage-deflate or malformed.
     fn element(&mut self) -> Option<Option<Parameters>> {
         self.rest = self.rest.trim_start_matches([' ', '\t', ',']);
@@ -147,7 +164,9 @@ impl<'a> Reader<'a> {
         let mut parameters = (name == NAME).then(Parameters::default);
         loop {
             self.skip_space();
-            if self.skip(';') {
+            if name.is_empty() {
+                break;
+            } else if self.skip(';') {
                 let Some((name, value)) = self.parameter() else { break };
                 parameters = parameters.and_then(|mut known| known.set(name, value).map(|()| known));
             } else if self.rest.is_empty() || self.rest.starts_with(',') {
@@ -156,7 +175,8 @@ impl<'a> Reader<'a> {
                 break;
             }
         }
-        // Malformed: nothing of this member counts; the next one starts after a comma.
+        // Nothing of this member counts; the next one starts after a comma.
+        self.is_malformed = true;
         let (_, rest) = self.rest.split_once(',').unwrap_or_default();
         self.rest = rest;
         Some(None)
@@ -208,7 +228,7 @@ mod tests {
     use super::*;
 
     fn answer(offers: &str) -> Option<String> {
-        Agreement::from_offers(offers).map(|agreement| agreement.answer())
+        Agreement::from_offers(offers).unwrap().map(|agreement| agreement.answer())
     }
 
     #[test]
@@ -235,7 +255,8 @@ mod tests {
     fn the_first_offer_that_we_can_keep_is_taken() {
         let offers = "permessage-deflate; server_max_window_bits=8,,bbf-usp-protocol ,\
                       permessage-deflate; server_max_window_bits=12, permessage-deflate";
-        assert_eq!(Agreement::from_offers(offers).map(|agreement| agreement.server_window_bits), Some(12));
+        let agreed = Agreement::from_offers(offers).unwrap();
+        assert_eq!(agreed.map(|agreement| agreement.server_window_bits), Some(12));
     }
 
     #[test]
@@ -248,31 +269,40 @@ mod tests {
             "; client_max_window_bits=7",
             "; client_max_window_bits=16",
             "; server_max_window_bits",
-            "; server_max_window_bits=",
             "; server_max_window_bits=8",
             "; server_max_window_bits=010",
-            "; server_max_window_bits=\"10",
-            "; server_max_window_bits=\"1 0\"",
-            ";",
-            " x",
-            "=1",
-            "\"",
         ] {
             assert_eq!(answer(&format!("permessage-deflate{parameters}")), None, "{parameters}");
             let second = format!("permessage-deflate{parameters}, permessage-deflate");
-            let is_open_quote = parameters.matches('"').count() % 2 == 1;
-            assert_eq!(answer(&second).is_some(), !is_open_quote || parameters == "\"", "{second}");
+            assert_eq!(answer(&second).as_deref(), Some(OFFER), "{second}");
         }
-        for name in ["", "PERMESSAGE-DEFLATE", "permessage-deflate2", "permessage-bzip2", "é", "\u{0}"] {
+        for name in ["", " , ,", "PERMESSAGE-DEFLATE", "permessage-deflate2", "permessage-bzip2; level=\"9\""]
+        {
             assert_eq!(answer(name), None, "{name}");
         }
     }
 
     #[test]
+    fn what_is_no_list_of_extensions_is_an_error() {
+        for parameters in
+            ["; server_max_window_bits=", "; x=\"10", "; x=\"1 0\"", ";", "; =1", " x", "=1", "\"", "; x=1 2"]
+        {
+            let offers = format!("permessage-deflate{parameters}");
+            assert_eq!(Agreement::from_offers(&offers), Err(OffersMalformed), "{offers}");
+            let second = format!("permessage-deflate, x-other{parameters}");
+            assert_eq!(Agreement::from_offers(&second), Err(OffersMalformed), "{second}");
+        }
+        for offers in ["é", "\u{0}", ";", "\"x\"", "a b"] {
+            assert_eq!(Agreement::from_offers(offers), Err(OffersMalformed), "{offers}");
+        }
+    }
+
+    #[test]
     fn short_messages_may_be_shared_with_small_windows() {
-        let small = Agreement::from_offers("permessage-deflate; server_max_window_bits=9").unwrap();
+        let agreed = |offers| Agreement::from_offers(offers).unwrap().unwrap();
+        let small = agreed("permessage-deflate; server_max_window_bits=9");
         assert!(small.is_shared_frame_allowed(512));
         assert!(!small.is_shared_frame_allowed(513));
-        assert!(Agreement::from_offers("permessage-deflate").unwrap().is_shared_frame_allowed(usize::MAX));
+        assert!(agreed("permessage-deflate").is_shared_frame_allowed(usize::MAX));
     }
 }
