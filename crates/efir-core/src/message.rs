@@ -2,18 +2,20 @@
 //! once, and once for each wire form that is asked for; everybody shares those bytes. The forms are in [`crate::wire`].
 
 use std::hash::BuildHasher;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
+use once_cell::race::OnceBox;
 use thiserror::Error;
 
 use crate::channel::ChannelName;
 use crate::codes::Code;
 use crate::position::Position;
-use crate::wire::{Form, Frame, http_stream, json_check, object, sse};
+use crate::wire::{Form, Frame, http_stream, json_check, object, sse, websocket};
 
-/// What a message weighs besides its object: its own fields and the bookkeeping of its allocations.
+/// What a message weighs besides its object: its own fields, the counters of its two allocations (16 and 32 bytes), its place
+/// in the log, and what an allocator adds by rounding.
 pub const MESSAGE_OVERHEAD: usize = size_of::<Message>() + 80;
 
 /// What was published. Made by its constructors, so that each kind holds what it says.
@@ -139,20 +141,23 @@ impl Payload {
     }
 }
 
-/// One item of a channel's log, encoded when it is made.
+/// One item of a channel's log, encoded when it is made. A million idle channels keep one each: every field is paid for.
 #[derive(Debug)]
 pub struct Message {
-    channel: ChannelName,
     position: Position,
     time_ms: u64,
-    /// The object itself; also the frame of a batch.
-    object: Frame,
-    /// Shares its allocation with `object`.
-    websocket: Frame,
-    /// Made by whoever asks first, freed with the message.
-    sse: OnceLock<Frame>,
-    sse_shared: OnceLock<Frame>,
-    http_stream: OnceLock<Frame>,
+    /// The WebSocket frame. Behind its head stands the object.
+    websocket: Bytes,
+    /// The other forms that somebody asked for, each one linked from the one before it; freed with the message.
+    derived: OnceBox<Derived>,
+}
+
+/// A form that is not the object itself, made by whoever asks first.
+#[derive(Debug)]
+struct Derived {
+    form: Form,
+    frame: Frame,
+    next: OnceBox<Derived>,
 }
 
 impl Message {
@@ -166,16 +171,7 @@ impl Message {
         payload: &Payload,
     ) -> Self {
         let websocket = object::encode(&object::Parts { channel, position, time_ms, from, payload });
-        Self {
-            channel: channel.clone(),
-            position,
-            time_ms,
-            object: Frame { bytes: websocket.bytes.slice(usize::from(websocket.head)..), head: 0, tail: 0 },
-            websocket,
-            sse: OnceLock::new(),
-            sse_shared: OnceLock::new(),
-            http_stream: OnceLock::new(),
-        }
+        Self { position, time_ms, websocket, derived: OnceBox::new() }
     }
 
     /// As [`Message::new`], to be shared.
@@ -192,14 +188,8 @@ impl Message {
 
     /// The JSON object, the same bytes on every transport.
     #[must_use]
-    pub fn object(&self) -> &Bytes {
-        &self.object.bytes
-    }
-
-    /// The channel that it stands in.
-    #[must_use]
-    pub fn channel(&self) -> &ChannelName {
-        &self.channel
+    pub fn object(&self) -> &[u8] {
+        self.websocket.get(websocket::head_len(&self.websocket)..).unwrap_or_default()
     }
 
     /// Where it stands.
@@ -222,13 +212,28 @@ impl Message {
 
     /// Its bytes in a wire form: made by the first who asks, shared by all.
     #[must_use]
-    pub fn frame(&self, form: Form) -> &Frame {
+    pub fn frame(&self, form: Form) -> Frame {
+        let head = websocket::head_len(&self.websocket);
         match form {
-            Form::Sse => self.sse.get_or_init(|| sse::message(Some(self.position), self.object())),
-            Form::SseShared => self.sse_shared.get_or_init(|| sse::message(None, self.object())),
-            Form::HttpStream => self.http_stream.get_or_init(|| http_stream::line(self.object())),
-            Form::WebSocket => &self.websocket,
-            Form::Batch => &self.object,
+            Form::WebSocket => Frame { bytes: self.websocket.clone(), head: head as u8, tail: 0 },
+            Form::Batch => {
+                Frame { bytes: self.websocket.slice(head.min(self.websocket.len())..), head: 0, tail: 0 }
+            }
+            Form::Sse => self.derived(form, || sse::message(Some(self.position), self.object())),
+            Form::SseShared => self.derived(form, || sse::message(None, self.object())),
+            Form::HttpStream => self.derived(form, || http_stream::line(self.object())),
+        }
+    }
+
+    /// A further form. Two who ask at the same moment may both make it; one of the two is kept.
+    fn derived(&self, form: Form, make: impl Fn() -> Frame) -> Frame {
+        let mut place = &self.derived;
+        loop {
+            let found = place.get_or_init(|| Box::new(Derived { form, frame: make(), next: OnceBox::new() }));
+            if found.form == form {
+                return found.frame.clone();
+            }
+            place = &found.next;
         }
     }
 
@@ -236,6 +241,37 @@ impl Message {
     /// which exist only while such readers are there, are not counted.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.object.bytes.len() + MESSAGE_OVERHEAD
+        self.object().len() + MESSAGE_OVERHEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Epoch;
+
+    #[test]
+    fn a_message_is_small() {
+        assert!(size_of::<Message>() <= 64, "{} bytes", size_of::<Message>());
+    }
+
+    #[test]
+    fn a_frame_takes_no_more_than_its_bytes() {
+        let channel = ChannelName::parse("a\"b").unwrap();
+        for text in ["", "x", "\"\\\n\u{1}ж", &"x".repeat(300), &"\t".repeat(70_000)] {
+            let payload = Payload::text(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+            for payload in [payload, Payload::bytes(Bytes::copy_from_slice(text.as_bytes()))] {
+                let parts = object::Parts {
+                    channel: &channel,
+                    position: Position::new(Epoch(7), 123),
+                    time_ms: 1_795_233_744_123,
+                    from: Some("ann\n"),
+                    payload: &payload,
+                };
+                let mut written = Vec::new();
+                object::write(&parts, &mut written);
+                assert_eq!(object::len(&parts), written.len(), "{text:?}");
+            }
+        }
     }
 }

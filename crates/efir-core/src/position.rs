@@ -7,7 +7,8 @@ use std::fmt;
 pub const OFFSET_MAX: u64 = (1 << 53) - 1;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const EPOCH_LEN: usize = 11;
+/// Characters of an epoch's text.
+pub(crate) const EPOCH_LEN: usize = 11;
 
 /// The life of a log in which offsets are dense; compared only for equality.
 ///
@@ -121,6 +122,11 @@ pub(crate) fn write_decimal(mut value: u64, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(text.get(20 - used..).unwrap_or_default());
+}
+
+/// How many digits [`write_decimal`] appends.
+pub(crate) fn decimal_len(value: u64) -> usize {
+    value.checked_ilog10().map_or(1, |tens| tens as usize + 1)
 }
 
 /// ASCII bytes that we made ourselves, as a string.

@@ -276,7 +276,7 @@ fn check_read(log: &Log, model: &Model, after: &After, most: ReadMost) -> Result
         }
         wanted.push(item.object.as_bytes());
     }
-    let objects: Vec<&[u8]> = found.messages.iter().map(|message| message.object().as_ref()).collect();
+    let objects: Vec<&[u8]> = found.messages.iter().map(|message| message.object()).collect();
     prop_assert_eq!(&objects, &wanted);
     prop_assert_eq!(found.cursor, Position::new(EPOCH, from + wanted.len() as u64));
     prop_assert_eq!(found.more, found.cursor.offset < head);

@@ -102,7 +102,7 @@ fn every_form_carries_the_same_object() {
         Form::WebSocket | Form::Batch => object.to_owned(),
     };
     for form in Form::ALL {
-        assert_eq!(string(&content(message.frame(form), form)), expected(form));
+        assert_eq!(string(&content(&message.frame(form), form)), expected(form));
     }
 }
 
@@ -324,7 +324,7 @@ proptest! {
     fn any_text_survives_every_form(data in hostile(), from in prop::option::of(hostile())) {
         let message = Message::new(&chat(), AT, 1, from.as_deref(), &text(&data));
         for form in Form::ALL {
-            let content = content(message.frame(form), form);
+            let content = content(&message.frame(form), form);
             let object = match form {
                 Form::Sse | Form::SseShared => {
                     let events = parse(&content).events;

@@ -30,6 +30,14 @@ impl Framing {
             Self::Plain => frame.plain(),
         }
     }
+
+    /// As [`Framing::apply`], for a frame that nobody needs any longer.
+    pub fn strip(self, frame: Frame) -> Bytes {
+        match self {
+            Self::Chunked => frame.bytes,
+            Self::Plain => frame.plain(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,8 +133,7 @@ impl Outbox {
     }
 
     pub(crate) fn push_message(&mut self, message: &Arc<Message>, form: Form, subscription: u32) {
-        let frame = message.frame(form);
-        let bytes = self.framed(frame);
+        let bytes = self.framing.strip(message.frame(form));
         self.push(bytes, Kind::Cursor { subscription, position: message.position() });
     }
 

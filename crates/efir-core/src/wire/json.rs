@@ -6,7 +6,8 @@ use crate::position::{Position, write_decimal};
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| must_be_escaped(*byte)) {
+    let has_escapes = has_escapes(rest);
+    while has_escapes && let Some(at) = rest.iter().position(|byte| must_be_escaped(*byte)) {
         let (plain, after) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((byte, after)) = after.split_first() else { break };
@@ -15,6 +16,22 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// How many bytes [`write_string`] appends for a text.
+pub(crate) fn string_len(text: &[u8]) -> usize {
+    let more = |byte: &u8| match byte {
+        b'"' | b'\\' | 0x08 | 0x09 | 0x0a | 0x0c | 0x0d => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    let escapes = if has_escapes(text) { text.iter().map(more).sum() } else { 0 };
+    2 + text.len() + escapes
+}
+
+/// Without an early end, so that the compiler looks at many bytes at once.
+fn has_escapes(text: &[u8]) -> bool {
+    text.iter().fold(false, |found, byte| found | must_be_escaped(*byte))
 }
 
 fn must_be_escaped(byte: u8) -> bool {

@@ -2,12 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 
-use super::json::{Fields, write_string};
-use super::{Frame, websocket};
+use super::json::{Fields, string_len, write_string};
+use super::websocket;
 use crate::channel::ChannelName;
 use crate::message::Payload;
-use crate::position::Position;
+use crate::position::{EPOCH_LEN, Position, decimal_len};
 
 /// What a message is made of.
 pub(crate) struct Parts<'a> {
@@ -18,20 +19,25 @@ pub(crate) struct Parts<'a> {
     pub(crate) payload: &'a Payload,
 }
 
-/// The WebSocket frame around the object; without its head it is the object.
-pub(crate) fn encode(parts: &Parts<'_>) -> Frame {
-    // Names, position, time and brackets take 98 bytes at most.
-    let fixed = 100 + parts.channel.as_str().len() + parts.from.map_or(0, str::len);
-    let payload = match parts.payload {
-        Payload::Json(raw) => raw.len(),
-        // Nothing to spare for escapes: they are rare, and the buffer then grows once.
-        Payload::Text(raw) => raw.len() + 2,
-        Payload::Bytes(raw) => raw.len().div_ceil(3) * 4 + 2,
-    };
-    websocket::text(fixed + payload, |out| write(parts, out))
+/// The WebSocket frame around the object; behind its head it is the object. No byte of its allocation is spare.
+pub(crate) fn encode(parts: &Parts<'_>) -> Bytes {
+    websocket::text_of(len(parts), |out| write(parts, out))
 }
 
-fn write(parts: &Parts<'_>, out: &mut Vec<u8>) {
+/// How many bytes [`write`] writes.
+pub(crate) fn len(parts: &Parts<'_>) -> usize {
+    const NAMES: usize = r#"{"channel":,"position":"-","time":,}"#.len() + EPOCH_LEN;
+    let from = parts.from.map_or(0, |from| r#""from":,"#.len() + string_len(from.as_bytes()));
+    let data = match parts.payload {
+        Payload::Json(raw) => r#""data":"#.len() + raw.len(),
+        Payload::Text(raw) if std::str::from_utf8(raw).is_ok() => r#""data":"#.len() + string_len(raw),
+        Payload::Text(raw) | Payload::Bytes(raw) => r#""bytes":"""#.len() + raw.len().div_ceil(3) * 4,
+    };
+    let numbers = decimal_len(parts.position.offset) + decimal_len(parts.time_ms);
+    NAMES + string_len(parts.channel.as_str().as_bytes()) + numbers + from + data
+}
+
+pub(crate) fn write(parts: &Parts<'_>, out: &mut Vec<u8>) {
     let mut fields = Fields::open(out);
     fields.string("channel", parts.channel.as_str());
     fields.position("position", parts.position);

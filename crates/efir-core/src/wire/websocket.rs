@@ -1,5 +1,7 @@
 //! The outbound half of RFC 6455 §5.2: unmasked, unfragmented text frames. The inbound half is the crate `efir-ws`.
 
+use bytes::Bytes;
+
 use super::{Frame, RESERVE, framed};
 
 /// A text frame around an object.
@@ -11,6 +13,27 @@ pub fn message(object: &[u8]) -> Frame {
 /// A text frame around what `write` writes, about `capacity` bytes of UTF-8.
 pub(crate) fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
     framed(capacity, header, b"", write)
+}
+
+/// A text frame of exactly `len` bytes of UTF-8, which `write` writes, in an allocation of its own size.
+pub(crate) fn text_of(len: usize, write: impl Fn(&mut Vec<u8>)) -> Bytes {
+    let mut room = [0; RESERVE];
+    let head = header(len, &mut room);
+    let mut out = Vec::with_capacity(head + len);
+    out.extend_from_slice(room.get(RESERVE - head..).unwrap_or_default());
+    write(&mut out);
+    debug_assert_eq!(out.len(), head + len, "the length was counted wrongly");
+    // A frame must never lie about its length, whatever was counted.
+    if out.len() == head + len { out.into() } else { text(len, write).bytes }
+}
+
+/// How many bytes stand before the content of a frame of ours.
+pub(crate) fn head_len(frame: &[u8]) -> usize {
+    match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    }
 }
 
 /// FIN, opcode 1, no mask; the length in 7, 7 + 16 or 7 + 64 bits.

@@ -184,7 +184,7 @@ fn gather(channel: &crate::channel::Channel, form: Form, framing: Framing, after
     let mut messages = Vec::new();
     let most = ReadMost { messages: MESSAGES_MAX, bytes: BYTES_MAX };
     let in_step = channel.read_in_step(after, most, &mut messages);
-    let frames: Vec<Bytes> = messages.iter().map(|message| framing.apply(message.frame(form))).collect();
+    let frames: Vec<Bytes> = messages.iter().map(|message| framing.strip(message.frame(form))).collect();
     Gathered {
         form,
         framing,
