@@ -3,12 +3,16 @@
 //! A transport implements [`Exchange`] and never learns what carries it: a socket in a worker's slab ([`crate::worker`]) or a
 //! polled body ([`crate::polled`]). A carrier never decides what is sent.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use efir_core::wire::Form;
 
-use crate::{outbox::Outbox, reader::Reader};
+use crate::{
+    outbox::{Framing, Outbox},
+    reader::Reader,
+    tally::Tally,
+};
 
 /// What becomes of the response after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,31 @@ pub enum Turn {
     Close,
     /// It is complete and the connection may carry a further request (HTTP/1.1 keep-alive).
     Reuse,
+    /// Another response follows on this connection: [`Exchange::succeed`] gives it. Only where the carrier is a socket.
+    Succeed,
+    /// The connection leaves the worker with all input that was not consumed; whoever handed it in goes on with it. Only where the
+    /// carrier is a socket.
+    Leave,
+}
+
+/// One long-lived response: what says what goes out, and what it is owed.
+pub struct Response {
+    /// Written first; empty when the exchange answers with a head of its own.
+    pub head: Bytes,
+    /// How the body's frames are put on the wire.
+    pub framing: Framing,
+    /// What goes out and when it ends.
+    pub exchange: Box<dyn Exchange>,
+    /// The channels that it reads.
+    pub reader: Reader,
+    /// Counts the connection's bytes, if the client asked for it.
+    pub tally: Option<Arc<Tally>>,
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Response").field("framing", &self.framing).finish_non_exhaustive()
+    }
 }
 
 /// A response that outlives its request: a stream, a held poll, a socket.
@@ -53,4 +82,9 @@ pub trait Exchange: Send {
 
     /// The node is about to stop: say so in the transport's own way and end.
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn;
+
+    /// The response that follows after [`Turn::Succeed`]; asked for once. `None` closes the connection.
+    fn succeed(&mut self) -> Option<Response> {
+        None
+    }
 }

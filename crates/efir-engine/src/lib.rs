@@ -18,7 +18,7 @@ pub mod tally;
 pub mod worker;
 
 pub use broker::PublishError;
-pub use exchange::{Exchange, Turn};
+pub use exchange::{Exchange, Response, Turn};
 pub use hub::{Hub, Page, Publish};
 pub use outbox::{Framing, Outbox};
 pub use reader::{Reader, Taken};

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     net::Shutdown,
+    pin::Pin,
     task::{Context, Poll},
 };
 
@@ -27,10 +28,15 @@ impl Socket {
         stream.poll_write_ready(cx)
     }
 
-    /// Reads what is there into the spare room of `buffer`; `WouldBlock` when there is nothing.
-    pub(crate) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    /// Reads what is there into the spare room of `buffer`. A read that does not fill it costs no second one to learn that nothing
+    /// more is there.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
         let Self::Tcp(stream) = self;
-        stream.try_read_buf(buffer)
+        tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer)
     }
 
     /// Writes without waiting; `WouldBlock` when the kernel's buffer is full.

@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use efir_core::{Code, Problem};
 use efir_engine::{
     Socket,
-    worker::{Adoption, Intake, Returned},
+    worker::{Adoption, Departure, Intake, Surroundings},
 };
 use efir_transports::{CarrierHint, EmptyAnswer, Held, Reply, Site, TakeOver};
 use http::{Method, Request, Response, Version, header};
@@ -36,6 +36,7 @@ use crate::{
     body::ServerBody,
     clocks::{Clocks, Outcome},
     meter::{Answering, Meter, Metered},
+    plain::PlainRequests,
     traffic::Traffic,
 };
 
@@ -94,20 +95,21 @@ impl Heads {
     }
 
     /// Serves a fresh connection, unless there are far too many.
-    pub(crate) fn welcome(self: &Rc<Self>, stream: TcpStream) {
+    pub(crate) fn welcome(&self, stream: TcpStream) {
         if !self.shared.connections.is_far_over() {
-            self.serve(stream, BytesMut::new());
+            let response = PlainRequests::first(&self.shared);
+            self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input: BytesMut::new(), response });
         }
     }
 
-    /// Serves a connection that the worker gave back after a response.
-    pub(crate) fn serve_again(self: &Rc<Self>, returned: Returned) {
-        let Socket::Tcp(stream) = returned.socket;
-        self.serve(stream, returned.input);
+    /// Gives a connection to the worker, where it waits for its next request.
+    fn rest(&self, stream: TcpStream, input: BytesMut) {
+        let response = PlainRequests::next(&self.shared, input.len());
+        self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input, response });
     }
 
-    /// Serves a connection until it ends or leaves for the worker.
-    pub(crate) fn serve(self: &Rc<Self>, stream: TcpStream, ahead: BytesMut) {
+    /// Serves a connection until it ends or goes to the worker.
+    fn serve(self: &Rc<Self>, stream: TcpStream, ahead: BytesMut) {
         let heads = Rc::clone(self);
         self.active.set(self.active.get() + 1);
         self.shared.connections.count.fetch_add(1, Ordering::Relaxed);
@@ -122,29 +124,23 @@ impl Heads {
         let times = self.shared.site.hub().times();
         let (idle_max, head_max) =
             (Duration::from_millis(times.idle_ms_max), Duration::from_millis(times.head_ms_max));
-        loop {
-            let mut stop = self.stop.clone();
-            let is_h2 = tokio::select! {
-                is_h2 = io.begins_with(H2_PREFACE, idle_max, head_max) => is_h2,
-                // Between two requests nothing is lost by closing.
-                _ = stop.wait_for(|is_stopping| *is_stopping) => return,
-            };
-            // Boxed, so that a connection that waits here for its next request pays nothing for the library.
-            match is_h2 {
-                Ok(true) => return Box::pin(self.run_http2(io, stop)).await,
-                Ok(false) => match Box::pin(self.run_http1(io, stop)).await {
-                    Some(idle) => io = idle,
-                    None => return,
-                },
-                // The client left or said nothing; there is nobody to answer.
-                Err(_) => return,
-            }
+        let mut stop = self.stop.clone();
+        let is_h2 = tokio::select! {
+            is_h2 = io.begins_with(H2_PREFACE, idle_max, head_max) => is_h2,
+            // Between two requests nothing is lost by closing.
+            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+        };
+        match is_h2 {
+            Ok(true) => self.run_http2(io, stop).await,
+            Ok(false) => self.run_http1(io, stop).await,
+            // The client left or said nothing; there is nobody to answer.
+            Err(_) => {}
         }
     }
 
-    /// Serves requests until the connection ends or leaves; gives it back when it has been idle for a moment, because the library
+    /// Serves requests until the connection ends or leaves; it also leaves when it has been idle for a moment, because the library
     /// keeps its buffers as long as it has the connection.
-    async fn run_http1(self: &Rc<Self>, io: Metered, mut stop: watch::Receiver<bool>) -> Option<Metered> {
+    async fn run_http1(self: &Rc<Self>, io: Metered, mut stop: watch::Receiver<bool>) {
         let meter = io.meter();
         let exit = Exit::default();
         let service = service_fn({
@@ -179,17 +175,17 @@ impl Heads {
             }
             clocks.poll(&meter, cx)
         });
-        let outcome = outcome.await;
-        if outcome == Outcome::Over {
-            return None;
+        if outcome.await == Outcome::Over {
+            return;
         }
         let parts = connection.into_parts();
-        if let Some(leaving) = exit.take() {
-            self.hand_over(parts.io, &parts.read_buf, leaving, &meter);
-            return None;
+        match exit.take() {
+            Some(leaving) => self.hand_over(parts.io, &parts.read_buf, leaving, &meter),
+            None => {
+                let (stream, unread) = parts.io.into_parts(&parts.read_buf);
+                self.rest(stream, unread);
+            }
         }
-        let (stream, unread) = parts.io.into_parts(&parts.read_buf);
-        Some(Metered::new(stream, unread))
     }
 
     /// The response lasts: the worker carries it from here.
@@ -197,17 +193,9 @@ impl Heads {
         let Leaving { held, version, keep_alive } = leaving;
         let tally = held.client().map(|client| self.shared.traffic.tally(client, held.transport()));
         meter.claim(tally.clone());
-        let taken = held.take_over(TakeOver { version, keep_alive });
+        let response = efir_engine::Response { tally, ..held.take_over(TakeOver { version, keep_alive }) };
         let (stream, input) = io.into_parts(read_ahead);
-        self.intake.adopt(Adoption {
-            socket: Socket::Tcp(stream),
-            input,
-            head: taken.head,
-            framing: taken.framing,
-            exchange: taken.exchange,
-            reader: taken.reader,
-            tally,
-        });
+        self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input, response });
     }
 
     async fn run_http2(self: &Rc<Self>, io: Metered, mut stop: watch::Receiver<bool>) {
@@ -243,7 +231,7 @@ impl Heads {
         }
         if self.shared.connections.is_over() {
             meter.claim(None);
-            return Ok(self.refuse(request));
+            return Ok(self.shared.refusal(&request.into_parts().0).map(ServerBody::whole));
         }
         let client = efir_transports::client_of(&request);
         let (method, version) = (request.method().clone(), request.version());
@@ -284,15 +272,28 @@ impl Heads {
         let Ok(response) = self.shared.pages.clone().oneshot(request).await;
         response.map(ServerBody::page)
     }
+}
 
-    fn refuse(&self, request: Request<Incoming>) -> Response<ServerBody> {
-        let max = self.shared.connections.max;
+impl Surroundings for Heads {
+    fn between(&self, ahead: usize) -> efir_engine::Response {
+        PlainRequests::next(&self.shared, ahead)
+    }
+
+    fn depart(self: Rc<Self>, departure: Departure) {
+        let Socket::Tcp(stream) = departure.socket;
+        self.serve(stream, departure.input);
+    }
+}
+
+impl Shared {
+    /// The answer when there are too many connections; closes its own.
+    pub(crate) fn refusal(&self, parts: &http::request::Parts) -> Response<Bytes> {
+        let max = self.connections.max;
         let problem =
             Problem::new(Code::TooManyConnections, format!("the server holds {max} connections, its limit"))
                 .with_limit("connections_max", max as u64)
                 .with_retry_after_ms(5_000);
-        let mut response = efir_transports::refusal(&self.shared.site, &request.into_parts().0, problem)
-            .map(ServerBody::whole);
+        let mut response = efir_transports::refusal(&self.site, parts, problem);
         response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         response
     }
@@ -310,7 +311,7 @@ impl Connections {
     }
 }
 
-fn is_empty_answer(response: &Response<Bytes>) -> bool {
+pub(crate) fn is_empty_answer(response: &Response<Bytes>) -> bool {
     response.status() == http::StatusCode::NOT_MODIFIED
         || response.extensions().get::<EmptyAnswer>().is_some()
 }

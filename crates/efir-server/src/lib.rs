@@ -1,7 +1,7 @@
 //! The efir server: one thread a core, each with its own listening socket, its own event loop and its own connections.
 //!
-//! [`Server::start`] takes a resolved [`config`] and gives a running server; the binary adds the [`cli`]. HTTP heads are read in
-//! `heads`, long-lived responses are carried by the engine's workers, transports are in `efir-transports`, the page in `page`.
+//! [`Server::start`] takes a resolved [`config`] and gives a running server; the binary adds the [`cli`]. Plain HTTP requests
+//! are answered in `plain`, all others go through `heads`; long-lived responses are carried by the engine's workers, transports are in `efir-transports`, the page in `page`.
 
 mod body;
 pub mod cli;
@@ -12,6 +12,7 @@ mod heads;
 mod listen;
 mod meter;
 mod page;
+mod plain;
 mod server;
 mod traffic;
 

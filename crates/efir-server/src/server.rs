@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use efir_engine::{
     Hub,
-    worker::{Returned, Worker},
+    worker::{Intake, Worker},
 };
 use efir_transports::{Policy, Site, SiteOptions};
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
@@ -125,20 +125,16 @@ fn run_worker(
     let drain_max = Duration::from_millis(shared.site.hub().times().drain_ms_max);
     let local = LocalSet::new();
     local.block_on(runtime, async move {
-        let heads_cell = Rc::new(std::cell::OnceCell::<Rc<Heads>>::new());
-        let on_return = {
-            let heads_cell = Rc::clone(&heads_cell);
-            Box::new(move |returned: Returned| {
-                if let Some(heads) = heads_cell.get() {
-                    heads.serve_again(returned);
-                }
-            })
-        };
-        let worker = Worker::new(shared.site.hub().clone(), Arc::clone(&shared.connections.count), on_return);
-        let heads = Heads::new(Arc::clone(&shared), worker.intake(), stopping.clone());
-        let _ = heads_cell.set(Rc::clone(&heads));
-        let intake = worker.intake();
-        tokio::task::spawn_local(worker);
+        let intake = Arc::<Intake>::default();
+        let heads = Heads::new(Arc::clone(&shared), Arc::clone(&intake), stopping.clone());
+        let worker = Worker::new(
+            shared.site.hub().clone(),
+            Arc::clone(&intake),
+            Arc::clone(&shared.connections.count),
+            Rc::clone(&heads) as _,
+        );
+        // It yields by itself; a budget of socket operations on top would only make it try again.
+        tokio::task::spawn_local(tokio::task::unconstrained(worker));
         if index == 0 {
             tokio::task::spawn_local(sweep(shared.site.hub().clone()));
         }

@@ -6,7 +6,7 @@ use http::{
     header::{self, HeaderName},
 };
 
-use crate::date;
+use crate::{date, reply::TakeOver};
 
 /// The cursor after an answer.
 pub(crate) const EFIR_CURSOR: HeaderName = HeaderName::from_static("efir-cursor");
@@ -68,17 +68,26 @@ fn put(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
     out.put_slice(b"\r\n");
 }
 
-/// A whole HTTP/1 answer as bytes.
-pub(crate) fn serialise_whole(version: Version, keep_alive: bool, response: &mut Response<Bytes>) -> Bytes {
-    let length = response.body().len();
+/// A whole HTTP/1 answer (not to a `HEAD`) as bytes.
+pub(crate) fn serialise_whole(how: TakeOver, response: &mut Response<Bytes>) -> Bytes {
+    let (length, has_body) = (response.body().len(), has_body(response.status()));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, length.into());
-    if !keep_alive {
+    if has_body {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    if !how.keep_alive {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let mut out = serialise(version, response.status(), response.headers());
-    out.put_slice(response.body());
+    let mut out = serialise(how.version, response.status(), response.headers());
+    if has_body {
+        out.put_slice(response.body());
+    }
     out.freeze()
+}
+
+/// Neither of the others has a body, nor a length (RFC 9110 §8.6).
+fn has_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 #[cfg(test)]

@@ -28,6 +28,12 @@ mod stream;
 mod upgrade;
 mod websocket;
 
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
 use bytes::Bytes;
 use http::Request;
 
@@ -35,7 +41,7 @@ pub use body::Body;
 pub use policy::Policy;
 pub use poll::EmptyAnswer;
 pub use problem::refusal;
-pub use reply::{CarrierHint, Held, Reply, TakeOver, Taken};
+pub use reply::{CarrierHint, Held, Reply, TakeOver};
 pub use request::client_of;
 pub use site::{Site, SiteOptions};
 
@@ -109,6 +115,21 @@ where
         Ok(held) => held,
         Err(refused) => Reply::Whole(problem::answer(site, &parts, &refused)),
     }
+}
+
+/// As [`handle`], for a request that is there with all of its body, from a carrier that writes HTTP/1 itself.
+pub fn handle_whole(site: &Site, request: Request<Bytes>) -> Reply {
+    let request = request.map(http_body_util::Full::new);
+    // What takes time is reading bodies, and this one is read.
+    match pin!(handle(site, request, CarrierHint::Slab)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(reply) => reply,
+        Poll::Pending => Reply::Whole(problem::overloaded()),
+    }
+}
+
+/// A whole answer (not to a `HEAD`) as the bytes of HTTP/1.
+pub fn serialise(how: TakeOver, mut response: http::Response<Bytes>) -> Bytes {
+    head::serialise_whole(how, &mut response)
 }
 
 #[cfg(test)]

@@ -102,9 +102,9 @@ impl LongPoll {
             out.mark_empty_answer();
         }
         match &self.way {
-            Way::Wire(TakeOver { version, keep_alive }) => {
-                out.push_raw(head::serialise_whole(*version, *keep_alive, &mut response));
-                if *keep_alive { Turn::Reuse } else { Turn::Close }
+            Way::Wire(how) => {
+                out.push_raw(head::serialise_whole(*how, &mut response));
+                if how.keep_alive { Turn::Reuse } else { Turn::Close }
             }
             Way::Slot(slot) => {
                 *slot.lock() = Some(response);

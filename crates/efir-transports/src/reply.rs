@@ -64,20 +64,6 @@ pub struct TakeOver {
     pub keep_alive: bool,
 }
 
-/// All that a worker needs to carry a response.
-pub struct Taken {
-    /// Status line and headers; empty for held polls, which write their own when they answer.
-    pub head: Bytes,
-    /// How frames are put on the wire.
-    pub framing: Framing,
-    /// What goes out and when it ends.
-    pub exchange: Box<dyn Exchange>,
-    /// What it is owed.
-    pub reader: Reader,
-    /// The client speaks WebSocket frames from now on.
-    pub is_socket: bool,
-}
-
 impl Held {
     pub(crate) fn stream(asked: Asker, headers: HeaderMap, exchange: Box<dyn Exchange>) -> Self {
         Self::new(asked, Kind::Stream { headers, exchange })
@@ -106,15 +92,11 @@ impl Held {
         self.0.client.as_deref()
     }
 
-    /// Whether the client speaks WebSocket frames from now on.
-    pub fn is_socket(&self) -> bool {
-        matches!(self.0.kind, Kind::Socket { .. })
-    }
-
     /// For a carrier that writes HTTP/1 to the socket itself.
-    pub fn take_over(self, how: TakeOver) -> Taken {
+    pub fn take_over(self, how: TakeOver) -> efir_engine::Response {
         let Inner { reader, kind, .. } = *self.0;
-        let taken = |head, framing, exchange, is_socket| Taken { head, framing, exchange, reader, is_socket };
+        let taken =
+            |head, framing, exchange| efir_engine::Response { head, framing, exchange, reader, tally: None };
         match kind {
             Kind::Stream { mut headers, exchange } => {
                 // A stream is the last answer on its connection: browsers come back after minutes, on any other.
@@ -123,27 +105,17 @@ impl Held {
                 if framing == Framing::Chunked {
                     headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
                 }
-                taken(
-                    head::serialise(how.version, StatusCode::OK, &headers).freeze(),
-                    framing,
-                    exchange,
-                    false,
-                )
+                taken(head::serialise(how.version, StatusCode::OK, &headers).freeze(), framing, exchange)
             }
             Kind::Poll(mut exchange) => {
                 exchange.answer_by(Way::Wire(how));
-                taken(Bytes::new(), Framing::Plain, exchange, false)
+                taken(Bytes::new(), Framing::Plain, exchange)
             }
             Kind::Socket { upgrade, cors, exchange } => {
                 let (status, mut headers) = upgrade.head();
                 cors.apply(&mut headers);
                 // The frame of a WebSocket is whole as it is: chunk headers belong to the forms that have them.
-                taken(
-                    head::serialise(how.version, status, &headers).freeze(),
-                    Framing::Chunked,
-                    exchange,
-                    true,
-                )
+                taken(head::serialise(how.version, status, &headers).freeze(), Framing::Chunked, exchange)
             }
         }
     }
@@ -205,14 +177,5 @@ impl std::fmt::Debug for Kind {
             Self::Poll(_) => "Poll",
             Self::Socket { .. } => "Socket",
         })
-    }
-}
-
-impl std::fmt::Debug for Taken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Taken")
-            .field("framing", &self.framing)
-            .field("is_socket", &self.is_socket)
-            .finish_non_exhaustive()
     }
 }

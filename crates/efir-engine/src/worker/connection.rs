@@ -12,7 +12,7 @@ use efir_core::wire::Form;
 
 use super::intake::{Adoption, Bell};
 use crate::{
-    exchange::{Exchange, Turn},
+    exchange::{Exchange, Response, Turn},
     outbox::{Framing, Outbox},
     reader::Reader,
     socket::Socket,
@@ -68,11 +68,14 @@ pub(super) struct Connection {
     pub(super) is_dirty: bool,
     /// The client sent its end while we keep writing, or too much; the socket is no longer read.
     pub(super) is_deaf: bool,
+    /// The exchange has not seen the input that came before it.
+    pub(super) has_ahead: bool,
 }
 
 impl Connection {
     pub(super) fn new(adoption: Adoption, bell: Arc<Bell>) -> Self {
-        let Adoption { socket, input, framing, exchange, reader, tally, .. } = adoption;
+        let Adoption { socket, input, response } = adoption;
+        let Response { framing, exchange, reader, tally, .. } = response;
         Self {
             form: exchange.form(),
             is_plain: exchange.is_plain_stream(),
@@ -89,7 +92,17 @@ impl Connection {
             phase: Phase::Open,
             is_dirty: false,
             is_deaf: false,
+            has_ahead: false,
         }
+    }
+
+    /// Goes on with another response, when everything of that before is written; returns what that one read.
+    pub(super) fn succeed(&mut self, response: Response) -> Reader {
+        let Response { framing, exchange, reader, tally, .. } = response;
+        (self.form, self.is_plain) = (exchange.form(), exchange.is_plain_stream());
+        (self.exchange, self.framing, self.tally) = (exchange, framing, tally);
+        (self.phase, self.is_deaf) = (Phase::Open, false);
+        std::mem::replace(&mut self.reader, reader)
     }
 
     pub(super) fn rearm(&self) {
@@ -104,6 +117,12 @@ impl Connection {
     /// Whether there is something to read; if not, the bell rings when there is.
     pub(super) fn is_readable(&self) -> bool {
         self.with_bell(|cx| self.socket.poll_readable(cx)).is_ready()
+    }
+
+    /// Reads what is there; `Pending` when there is nothing, and the bell rings when there is.
+    pub(super) fn read(&mut self, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let waker = Waker::from(Arc::clone(&self.bell));
+        self.socket.poll_read(&mut Context::from_waker(&waker), buffer)
     }
 
     /// Whether the socket takes bytes again; if not, the bell rings when it does.

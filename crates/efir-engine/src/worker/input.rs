@@ -1,6 +1,6 @@
 //! What comes from the clients: readiness, bytes, ends.
 
-use std::{io, time::Instant};
+use std::{io, task::Poll, time::Instant};
 
 use bytes::BytesMut;
 
@@ -31,6 +31,11 @@ impl Worker {
             && connection.is_writable()
         {
             self.resume(key, now);
+        }
+        if let Some(connection) = self.connections.get_mut(key as usize)
+            && std::mem::take(&mut connection.has_ahead)
+        {
+            self.receive(key, now);
         }
         for _ in 0..READS_MAX {
             let Some(connection) = self.connections.get(key as usize) else { return };
@@ -73,13 +78,10 @@ impl Worker {
     /// Reads once into the shared buffer and puts the bytes behind what the exchange has not consumed.
     fn hear(&mut self, key: u32) -> Heard {
         let Some(connection) = self.connections.get_mut(key as usize) else { return Heard::Nothing };
-        if !connection.is_readable() {
-            return Heard::Nothing;
-        }
         self.read_buffer.reserve(READ_BYTES);
-        match connection.socket.try_read(&mut self.read_buffer) {
-            Ok(0) => Heard::End,
-            Ok(count) => {
+        match connection.read(&mut self.read_buffer) {
+            Poll::Ready(Ok(0)) => Heard::End,
+            Poll::Ready(Ok(count)) => {
                 if let Some(tally) = &connection.tally {
                     tally.add_up(count as u64);
                 }
@@ -91,12 +93,9 @@ impl Worker {
                 }
                 Heard::Bytes
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match connection.is_readable() {
-                true => Heard::Bytes,
-                false => Heard::Nothing,
-            },
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Heard::Bytes,
-            Err(_) => Heard::End,
+            Poll::Pending => Heard::Nothing,
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Heard::Bytes,
+            Poll::Ready(Err(_)) => Heard::End,
         }
     }
 

@@ -10,29 +10,19 @@ use std::{
     task::{Wake, Waker},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use parking_lot::Mutex;
 
-use crate::{
-    channel::Noted, exchange::Exchange, outbox::Framing, reader::Reader, socket::Socket, tally::Tally,
-};
+use crate::{channel::Noted, exchange::Response, socket::Socket};
 
-/// A connection that leaves the HTTP library for the worker.
+/// A connection for the worker.
 pub struct Adoption {
     /// The socket; nothing of an earlier response waits to be written to it.
     pub socket: Socket,
-    /// Bytes that were read behind the request.
+    /// Bytes that were read and not consumed.
     pub input: BytesMut,
-    /// The response's head, written first; empty when the exchange answers with a head of its own.
-    pub head: Bytes,
-    /// How the body's frames are put on the wire.
-    pub framing: Framing,
-    /// The response.
-    pub exchange: Box<dyn Exchange>,
-    /// The channels that it reads.
-    pub reader: Reader,
-    /// Counts the connection's bytes, if the client asked for it.
-    pub tally: Option<Arc<Tally>>,
+    /// What is carried on it first.
+    pub response: Response,
 }
 
 impl std::fmt::Debug for Adoption {

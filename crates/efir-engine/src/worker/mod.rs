@@ -17,6 +17,7 @@ use std::{
     collections::{BinaryHeap, VecDeque},
     future::Future,
     pin::Pin,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use tokio::time::Sleep;
 
@@ -37,7 +38,7 @@ use self::{
     watched::{Subscriber, WatchedChannels},
 };
 use crate::{
-    exchange::Turn,
+    exchange::{Response, Turn},
     hub::Hub,
     outbox::Outbox,
     reader::{Change, Reader},
@@ -52,23 +53,29 @@ const TURNS_PER_POLL: usize = 16;
 /// The read buffer that all connections share.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A connection whose response is complete and that may carry another request.
+/// A connection that leaves the worker, because its exchange wants it to.
 #[derive(Debug)]
-pub struct Returned {
+pub struct Departure {
     /// The socket.
     pub socket: Socket,
-    /// Bytes that the client sent ahead.
+    /// Bytes that were read and not consumed.
     pub input: BytesMut,
 }
 
-/// Takes connections back for their next request.
-pub type OnReturn = Box<dyn Fn(Returned)>;
+/// What surrounds a worker: what its connections do between two responses, and where they go when they leave.
+pub trait Surroundings {
+    /// A connection may carry a further request, of which `ahead` bytes are read already: what goes on with it.
+    fn between(&self, ahead: usize) -> Response;
+
+    /// Takes over a connection that leaves.
+    fn depart(self: Rc<Self>, departure: Departure);
+}
 
 /// The future that serves a core's connections. It never ends by itself: even a node that drains answers what still comes in.
 pub struct Worker {
     hub: Hub,
     intake: Arc<Intake>,
-    on_return: OnReturn,
+    surroundings: Rc<dyn Surroundings>,
     connections: Slab<Connection>,
     watched: WatchedChannels,
     walks: VecDeque<Walk>,
@@ -93,16 +100,20 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker that reads from `hub` and gives connections with a further request to `on_return`; `count` goes up and down with its
-    /// connections. Call it inside the runtime that will run it.
-    pub fn new(hub: Hub, count: Arc<AtomicUsize>, on_return: OnReturn) -> Self {
-        let intake = Arc::<Intake>::default();
+    /// A worker that reads from `hub` and takes connections from `intake`; `count` goes up and down with them. Call it inside the
+    /// runtime that will run it.
+    pub fn new(
+        hub: Hub,
+        intake: Arc<Intake>,
+        count: Arc<AtomicUsize>,
+        surroundings: Rc<dyn Surroundings>,
+    ) -> Self {
         let drain_id = hub.enlist(&intake);
         Self {
             stall_max: Duration::from_millis(hub.times().stall_ms_max),
             hub,
             intake,
-            on_return,
+            surroundings,
             connections: Slab::new(),
             watched: WatchedChannels::default(),
             walks: VecDeque::new(),
@@ -116,11 +127,6 @@ impl Worker {
             drain_id,
             count,
         }
-    }
-
-    /// Where connections are handed in.
-    pub fn intake(&self) -> Arc<Intake> {
-        Arc::clone(&self.intake)
     }
 
     fn turn(&mut self, waker: &Waker) -> bool {
@@ -151,10 +157,24 @@ impl Worker {
 
     fn adopt(&mut self, adoption: Adoption, now: Instant) {
         let key = self.connections.vacant_key() as u32;
-        let head = adoption.head.clone();
+        let head = adoption.response.head.clone();
         let bell = Bell::new(key, Arc::clone(&self.intake));
         self.connections.insert(Connection::new(adoption, bell));
         self.count.fetch_add(1, Ordering::Relaxed);
+        self.begin(key, head, now);
+        if self.connections.get(key as usize).is_some_and(|connection| !connection.input.is_empty()) {
+            // The client did not wait for the head before it went on.
+            self.receive(key, now);
+        }
+        if self.is_draining {
+            self.drain_one(key, now);
+        }
+        // Registers the bell, and reads what the client sent meanwhile.
+        self.serve(key, now);
+    }
+
+    /// Begins a response: its channels are watched before they are read, so that nothing falls between the two.
+    fn begin(&mut self, key: u32, head: Bytes, now: Instant) {
         self.follow_changes(key);
         self.call(key, now, |connection, out| {
             if !head.is_empty() {
@@ -170,15 +190,6 @@ impl Worker {
         if let Some(connection) = self.connections.get(key as usize) {
             connection.reader.pass_seam(Seam::Written);
         }
-        if self.connections.get(key as usize).is_some_and(|connection| !connection.input.is_empty()) {
-            // The client did not wait for the head before it went on.
-            self.receive(key, now);
-        }
-        if self.is_draining {
-            self.drain_one(key, now);
-        }
-        // Registers the bell, and reads what the client sent meanwhile.
-        self.serve(key, now);
     }
 
     /// Calls the exchange, writes what it pushed, and does what it decided.
@@ -244,12 +255,48 @@ impl Worker {
 
     /// The response is complete and written.
     fn end(&mut self, key: u32, turn: Turn, now: Instant) {
-        if turn == Turn::Reuse {
-            if let Some(connection) = self.take_out(key) {
-                (self.on_return)(Returned { socket: connection.socket, input: connection.input });
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        match turn {
+            Turn::Reuse => {
+                let ahead = connection.input.len();
+                let response = self.surroundings.between(ahead);
+                self.succeed(key, response, now);
+                if ahead > 0
+                    && let Some(connection) = self.connections.get_mut(key as usize)
+                {
+                    // Not from here: a thousand requests that were sent ahead must not become a thousand nested calls.
+                    connection.has_ahead = true;
+                    self.intake.ring(key);
+                }
             }
-            return;
+            Turn::Succeed => match connection.exchange.succeed() {
+                Some(response) => self.succeed(key, response, now),
+                None => self.close(key, now),
+            },
+            Turn::Leave => {
+                if let Some(connection) = self.take_out(key) {
+                    let Connection { socket, input, .. } = connection;
+                    Rc::clone(&self.surroundings).depart(Departure { socket, input });
+                }
+            }
+            Turn::Close | Turn::Wait => self.close(key, now),
         }
+    }
+
+    /// Another response goes on with the connection.
+    fn succeed(&mut self, key: u32, response: Response, now: Instant) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let head = response.head.clone();
+        let left = connection.succeed(response);
+        self.leave(left);
+        self.begin(key, head, now);
+        if self.is_draining {
+            self.drain_one(key, now);
+        }
+    }
+
+    /// Nothing more will be written.
+    fn close(&mut self, key: u32, now: Instant) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         connection.socket.shut_down_write();
         connection.phase = Phase::Lingering;
@@ -305,7 +352,11 @@ impl Worker {
     fn leave_all(&mut self, key: u32) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let fresh = Reader::new(self.hub.clone());
-        let reader = std::mem::replace(&mut connection.reader, fresh);
+        let left = std::mem::replace(&mut connection.reader, fresh);
+        self.leave(left);
+    }
+
+    fn leave(&mut self, reader: Reader) {
         for (slot, place) in reader.into_places() {
             self.unwatch(slot, place);
         }

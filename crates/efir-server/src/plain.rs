@@ -1,0 +1,218 @@
+//! Plain requests: those whose head and body lie in one piece before us and whose answer is ours to give. They are parsed and answered
+//! without the HTTP library, which costs more than all the rest of a short answer.
+//!
+//! Between two responses an HTTP/1 connection stands here, as an exchange of its worker that reads the next request. Whatever is not
+//! plain (the page, HTTP/2, chunked or large bodies, odd methods, everything that is wrong with a head) leaves with its bytes for
+//! [`crate::heads`], where the library reads it and says what is wrong. How a head is understood is in [`parse`].
+
+mod parse;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use efir_core::wire::Form;
+use efir_engine::{Exchange, Framing, Outbox, Reader, Response, Turn};
+use efir_transports::{Reply, TakeOver};
+use http::{HeaderValue, header};
+
+use self::parse::{Parsed, PlainRequest};
+use crate::heads::Shared;
+
+/// Answers that wait to be written before further requests of the connection are read.
+const AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long a connection that has asked for nothing yet may still do so when the node drains.
+const DRAIN_GRACE: Duration = Duration::from_millis(250);
+
+/// How far the next request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing of it is there.
+    Rest,
+    /// A part of its head.
+    Head,
+    /// Its head and a part of its body.
+    Body,
+}
+
+/// The requests of one HTTP/1 connection, as far as they are plain.
+pub(crate) struct PlainRequests {
+    shared: Arc<Shared>,
+    stage: Stage,
+    /// Since when it is in this stage.
+    since: Option<Instant>,
+    /// Bytes of the input that were counted for an earlier request's client.
+    counted: usize,
+    successor: Option<Box<Response>>,
+    /// The connection has not carried a request yet.
+    is_fresh: bool,
+    is_draining: bool,
+}
+
+impl PlainRequests {
+    /// Those of a fresh connection.
+    pub(crate) fn first(shared: &Arc<Shared>) -> Response {
+        Self::response(shared, 0, true)
+    }
+
+    /// Those that follow after a response; `ahead` bytes of the next one are read already.
+    pub(crate) fn next(shared: &Arc<Shared>, ahead: usize) -> Response {
+        Self::response(shared, ahead, false)
+    }
+
+    fn response(shared: &Arc<Shared>, ahead: usize, is_fresh: bool) -> Response {
+        let requests = Self {
+            shared: Arc::clone(shared),
+            stage: if ahead > 0 { Stage::Head } else { Stage::Rest },
+            since: None,
+            counted: ahead,
+            successor: None,
+            is_fresh,
+            is_draining: false,
+        };
+        Response {
+            head: Bytes::new(),
+            framing: Framing::Plain,
+            exchange: Box::new(requests),
+            reader: Reader::new(shared.site.hub().clone()),
+            tally: None,
+        }
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        if self.stage != stage || self.since.is_none() {
+            (self.stage, self.since) = (stage, Some(Instant::now()));
+        }
+    }
+
+    fn time_max(&self) -> Duration {
+        let times = self.shared.site.hub().times();
+        Duration::from_millis(match self.stage {
+            Stage::Rest if self.is_draining => return DRAIN_GRACE,
+            Stage::Rest => times.idle_ms_max,
+            Stage::Head => times.head_ms_max,
+            Stage::Body => times.body_ms_max,
+        })
+    }
+
+    /// Answers one request; `Wait` when the next one may be read.
+    fn answer(&mut self, plain: PlainRequest, out: &mut Outbox) -> Turn {
+        let PlainRequest { request, keep_alive, bytes } = plain;
+        self.is_fresh = false;
+        let how = TakeOver { version: request.version(), keep_alive: keep_alive && !self.is_draining };
+        let up = bytes.saturating_sub(self.counted) as u64;
+        self.counted = self.counted.saturating_sub(bytes);
+        if self.shared.connections.is_over() {
+            return self.say(how, self.shared.refusal(&request.into_parts().0), out).0;
+        }
+        let client = parse::has_client(&request).then(|| efir_transports::client_of(&request)).flatten();
+        let transport = if request.method().is_safe() { "short-poll" } else { "publish" };
+        match efir_transports::handle_whole(&self.shared.site, request) {
+            Reply::Whole(response) => {
+                let is_empty = crate::heads::is_empty_answer(&response);
+                let (turn, down) = self.say(how, response, out);
+                if let Some(client) = client {
+                    let tally = self.shared.traffic.tally(&client, transport);
+                    tally.add_request();
+                    tally.add_up(up);
+                    tally.add_down(down as u64);
+                    if is_empty {
+                        tally.add_empty();
+                    }
+                }
+                turn
+            }
+            Reply::Held(held) => {
+                let tally = held.client().map(|client| self.shared.traffic.tally(client, held.transport()));
+                if let Some(tally) = &tally {
+                    tally.add_request();
+                    tally.add_up(up);
+                }
+                self.successor = Some(Box::new(Response { tally, ..held.take_over(how) }));
+                Turn::Succeed
+            }
+        }
+    }
+
+    /// Pushes a whole answer; what follows, and its bytes.
+    fn say(&self, mut how: TakeOver, response: http::Response<Bytes>, out: &mut Outbox) -> (Turn, usize) {
+        let closes = HeaderValue::from_static("close");
+        how.keep_alive &= response.headers().get(header::CONNECTION) != Some(&closes);
+        let bytes = efir_transports::serialise(how, response);
+        let length = bytes.len();
+        out.push_raw(bytes);
+        (if how.keep_alive { Turn::Wait } else { Turn::Close }, length)
+    }
+}
+
+impl Exchange for PlainRequests {
+    fn form(&self) -> Form {
+        Form::Batch
+    }
+
+    fn is_plain_stream(&self) -> bool {
+        false
+    }
+
+    fn open(&mut self, now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        self.since = Some(now);
+        Turn::Wait
+    }
+
+    fn ready(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        Turn::Wait
+    }
+
+    fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+        while out.len() < AHEAD_BYTES_MAX {
+            if input.is_empty() {
+                self.since = None;
+                self.enter(Stage::Rest);
+                return Turn::Wait;
+            }
+            match parse::parse(input, self.shared.site.hub().limits()) {
+                Parsed::Whole(plain) => match self.answer(*plain, out) {
+                    Turn::Wait => self.since = None,
+                    ended => return ended,
+                },
+                Parsed::PartOfHead => {
+                    self.enter(Stage::Head);
+                    return Turn::Wait;
+                }
+                Parsed::PartOfBody => {
+                    self.enter(Stage::Body);
+                    return Turn::Wait;
+                }
+                Parsed::NotPlain => return Turn::Leave,
+            }
+        }
+        Turn::Wait
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + self.time_max())
+    }
+
+    fn tick(&mut self, now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        match self.due() {
+            Some(due) if due <= now => match self.stage {
+                // The library reads on for as long again, and then says what was waited for.
+                Stage::Body => Turn::Leave,
+                Stage::Rest | Stage::Head => Turn::Close,
+            },
+            _ => Turn::Wait,
+        }
+    }
+
+    fn drain(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        self.is_draining = true;
+        // Between two requests nothing is lost by closing.
+        if self.stage == Stage::Rest && !self.is_fresh { Turn::Close } else { Turn::Wait }
+    }
+
+    fn succeed(&mut self) -> Option<Response> {
+        self.successor.take().map(|successor| *successor)
+    }
+}

@@ -1,0 +1,140 @@
+//! One request out of the bytes of a connection, if it is plain. Lenient in nothing: what is not obviously right is not plain, and the
+//! HTTP library judges it. So there is one reader of what is odd, and two readers can never see different requests in it.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, Bytes, BytesMut};
+use efir_core::Limits;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+
+/// A longer head is left to the library.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// More lines are left to the library.
+const LINES_MAX: usize = 48;
+/// A larger body is left to the library, which reads it piece by piece.
+const BODY_BYTES_MAX: usize = 32 * 1024;
+
+/// What stands at the beginning of the input.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// A plain request, which is taken from the input.
+    Whole(Box<PlainRequest>),
+    /// More of the head has to come.
+    PartOfHead,
+    /// More of the body has to come.
+    PartOfBody,
+    /// For the library.
+    NotPlain,
+}
+
+/// A request with its body.
+#[derive(Debug)]
+pub(super) struct PlainRequest {
+    pub(super) request: Request<Bytes>,
+    /// Whether another request may follow.
+    pub(super) keep_alive: bool,
+    /// Its bytes on the wire.
+    pub(super) bytes: usize,
+}
+
+/// Takes the next request from the input if it is plain and all there.
+pub(super) fn parse(input: &mut BytesMut, limits: &Limits) -> Parsed {
+    let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; LINES_MAX];
+    let mut head = httparse::Request::new(&mut []);
+    let head_bytes = match head.parse_with_uninit_headers(input, &mut lines) {
+        Ok(httparse::Status::Complete(bytes)) if bytes <= HEAD_BYTES_MAX => bytes,
+        Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES_MAX => return Parsed::PartOfHead,
+        Ok(_) | Err(_) => return Parsed::NotPlain,
+    };
+    let Some(plain) = Plain::of(&head) else { return Parsed::NotPlain };
+    if plain.body_bytes > BODY_BYTES_MAX.min(limits.message_bytes_max) {
+        return Parsed::NotPlain;
+    }
+    let bytes = head_bytes + plain.body_bytes;
+    if input.len() < bytes {
+        return Parsed::PartOfBody;
+    }
+    // Of its own size: what an exchange keeps of a header must not keep the worker's read buffer.
+    let copy = Bytes::copy_from_slice(input.get(..bytes).unwrap_or_default());
+    let Some(request) = plain.request(&head, (input, &copy), head_bytes) else { return Parsed::NotPlain };
+    let keep_alive = plain.keep_alive;
+    input.advance(bytes);
+    Parsed::Whole(Box::new(PlainRequest { request, keep_alive, bytes }))
+}
+
+/// Whether the URL names a client whose traffic may be counted.
+pub(super) fn has_client(request: &Request<Bytes>) -> bool {
+    request.uri().query().is_some_and(|query| query.contains("client"))
+}
+
+/// What of a head decides whether it is plain.
+struct Plain {
+    method: Method,
+    version: Version,
+    keep_alive: bool,
+    body_bytes: usize,
+}
+
+impl Plain {
+    fn of(head: &httparse::Request<'_, '_>) -> Option<Self> {
+        let method = match head.method? {
+            "GET" => Method::GET,
+            "POST" => Method::POST,
+            "PUT" => Method::PUT,
+            _ => return None,
+        };
+        let path = head.path?;
+        if !path.starts_with('/') || !efir_transports::owns(path.split('?').next()?) {
+            return None;
+        }
+        let version = if head.version? == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+        let (mut length, mut is_last) = (None, version == Version::HTTP_10);
+        for line in head.headers.iter() {
+            let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+            if is("content-length") {
+                let text = std::str::from_utf8(line.value).ok()?;
+                let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                // A second one, even of the same value, is for the library to judge.
+                if !is_number || length.replace(text.parse::<usize>().ok()?).is_some() {
+                    return None;
+                }
+            } else if is("transfer-encoding") || is("expect") {
+                return None;
+            } else if is("connection") {
+                let words = std::str::from_utf8(line.value).ok()?.split(',').map(str::trim);
+                is_last |= words.into_iter().any(|word| word.eq_ignore_ascii_case("close"));
+            }
+        }
+        Some(Self { method, version, keep_alive: !is_last, body_bytes: length.unwrap_or(0) })
+    }
+
+    /// The request in the HTTP library's words; `copy` has the bytes of `input` that belong to it.
+    fn request(
+        &self,
+        head: &httparse::Request<'_, '_>,
+        (input, copy): (&[u8], &Bytes),
+        head_bytes: usize,
+    ) -> Option<Request<Bytes>> {
+        let begin = input.as_ptr() as usize;
+        let shared = |part: &[u8]| {
+            let at = part.as_ptr() as usize - begin;
+            copy.slice(at..at + part.len())
+        };
+        let uri = Uri::from_maybe_shared(shared(head.path?.as_bytes())).ok()?;
+        let mut headers = HeaderMap::with_capacity(head.headers.len());
+        for line in head.headers.iter() {
+            let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+            if name == header::USER_AGENT || name == header::COOKIE {
+                // Long, and nobody asks for them.
+                continue;
+            }
+            headers.append(name, HeaderValue::from_maybe_shared(shared(line.value)).ok()?);
+        }
+        let mut request = Request::new(copy.slice(head_bytes..));
+        *request.method_mut() = self.method.clone();
+        *request.version_mut() = self.version;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+}
