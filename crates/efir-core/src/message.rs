@@ -222,6 +222,7 @@ impl Message {
             Form::Sse => self.derived(form, || sse::message(Some(self.position), self.object())),
             Form::SseShared => self.derived(form, || sse::message(None, self.object())),
             Form::HttpStream => self.derived(form, || http_stream::line(self.object())),
+            Form::WebSocketDeflate { window_bits } => self.compressed(window_bits),
         }
     }
 
@@ -235,6 +236,17 @@ impl Message {
             }
             place = &found.next;
         }
+    }
+
+    /// One compressed frame for all windows; the plain one where compression is not worth it or not allowed.
+    fn compressed(&self, window_bits: u8) -> Frame {
+        let object = self.object();
+        if !websocket::is_compressible(object) || !websocket::fits_window(object, window_bits) {
+            return self.frame(Form::WebSocket);
+        }
+        self.derived(Form::WebSocketDeflate { window_bits: 15 }, || {
+            websocket::compressed(object).unwrap_or_else(|| self.frame(Form::WebSocket))
+        })
     }
 
     /// The bytes that count against the limits of the log: the object and [`MESSAGE_OVERHEAD`]. Frames of other forms,

@@ -4,12 +4,13 @@ mod sse_parser;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use efir_core::wire::{http_stream, receipt, sse, websocket};
 use efir_core::{
     Batch, ChannelName, Code, Control, Cursor, Durability, Epoch, Form, Frame, Gap, GapReason, Message,
     Payload, Position, Problem, Receipt, Reply,
 };
+use efir_ws::{Decoder, DecoderLimits, Role};
 use proptest::prelude::*;
 use serde_json::Value;
 use sse_parser::{Event, parse};
@@ -61,10 +62,30 @@ fn unframe(bytes: &[u8]) -> &[u8] {
     rest
 }
 
+/// The text of exactly one frame that is compressed or not.
+fn inflate(frame: &Bytes) -> Bytes {
+    let limits = DecoderLimits { message_bytes_max: 1 << 20, frame_bytes_max: 1 << 20, fragments_max: 1 };
+    let mut input = BytesMut::from(&frame[..]);
+    let event = Decoder::new(Role::Client, limits).with_deflate().decode(&mut input);
+    assert!(input.is_empty());
+    match event {
+        Ok(Some(efir_ws::Event::Text(text))) => text,
+        other => panic!("not a text frame: {other:?}"),
+    }
+}
+
+fn is_compressed(frame: &Frame) -> bool {
+    frame.bytes[0] == 0xc1
+}
+
 fn content(frame: &Frame, form: Form) -> Bytes {
     let unwrapped = match form {
         Form::Sse | Form::SseShared | Form::HttpStream => unchunk(frame.chunked()),
-        Form::WebSocket => unframe(frame.chunked()),
+        Form::WebSocketDeflate { .. } if is_compressed(frame) => {
+            assert_eq!(frame.plain().len() + usize::from(frame.head), frame.bytes.len());
+            return inflate(&frame.bytes);
+        }
+        Form::WebSocket | Form::WebSocketDeflate { .. } => unframe(frame.chunked()),
         Form::Batch => frame.chunked(),
     };
     assert_eq!(unwrapped, frame.plain());
@@ -93,22 +114,60 @@ fn the_object_of_a_message_is_the_documented_one() {
 
 #[test]
 fn every_form_carries_the_same_object() {
-    let message = message(&text("Привет\r\n"));
-    let object = string(message.object());
-    let expected = |form| match form {
-        Form::Sse => format!("id: {E}-12\ndata: {object}\n\n"),
-        Form::SseShared => format!("data: {object}\n\n"),
-        Form::HttpStream => format!("{object}\n"),
-        Form::WebSocket | Form::Batch => object.to_owned(),
-    };
-    for form in Form::ALL {
-        assert_eq!(string(&content(&message.frame(form), form)), expected(form));
+    for message in [message(&text("Привет\r\n")), message(&text(&"Привет\r\n".repeat(50)))] {
+        let object = string(message.object());
+        let expected = |form| match form {
+            Form::Sse => format!("id: {E}-12\ndata: {object}\n\n"),
+            Form::SseShared => format!("data: {object}\n\n"),
+            Form::HttpStream => format!("{object}\n"),
+            Form::WebSocket | Form::WebSocketDeflate { .. } | Form::Batch => object.to_owned(),
+        };
+        for form in Form::ALL {
+            assert_eq!(string(&content(&message.frame(form), form)), expected(form));
+        }
     }
 }
 
 #[test]
+fn what_compression_would_not_shrink_goes_out_plain() {
+    let deflate = |window_bits| Form::WebSocketDeflate { window_bits };
+    let frame_of = |payload: &Payload| message(payload).frame(deflate(15));
+    assert!(!is_compressed(&frame_of(&text(&"a".repeat(180)))), "short");
+    assert!(is_compressed(&frame_of(&text(&"a".repeat(300)))));
+    for payload in [text(&dense_text(2_000)), Payload::bytes(dense_text(300).into())] {
+        let message = message(&payload);
+        let frame = message.frame(deflate(15));
+        assert_eq!(
+            frame.bytes.as_ptr(),
+            message.frame(Form::WebSocket).bytes.as_ptr(),
+            "the very same frame"
+        );
+    }
+}
+
+/// Text of characters that hardly repeat.
+fn dense_text(characters: u32) -> String {
+    let mut state = 7_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from_u32(0x4e00 + (state >> 16) % 20_000)
+    };
+    (0..characters).filter_map(|_| next()).collect()
+}
+
+#[test]
+fn a_compressed_frame_respects_the_window_of_its_reader() {
+    let message = message(&text(&"Привет ".repeat(100)));
+    assert!(message.object().len() > 1 << 10 && message.object().len() <= 1 << 11);
+    let frame = |window_bits| message.frame(Form::WebSocketDeflate { window_bits });
+    assert!([9, 10].iter().all(|bits| !is_compressed(&frame(*bits))));
+    assert!([11, 14, 15].iter().all(|bits| is_compressed(&frame(*bits))));
+    assert_eq!(frame(11).bytes.as_ptr(), frame(15).bytes.as_ptr(), "one frame for all windows");
+}
+
+#[test]
 fn a_frame_is_made_once_and_shared() {
-    let message = Arc::new(message(&text("x")));
+    let message = Arc::new(message(&text(&"x".repeat(400))));
     let other = Arc::clone(&message);
     for form in Form::ALL {
         assert_eq!(message.frame(form).bytes.as_ptr(), other.frame(form).bytes.as_ptr());
@@ -336,7 +395,7 @@ proptest! {
                     prop_assert_eq!(lines.len(), 1);
                     string(lines[0]).to_owned()
                 }
-                Form::WebSocket | Form::Batch => string(&content).to_owned(),
+                Form::WebSocket | Form::WebSocketDeflate { .. } | Form::Batch => string(&content).to_owned(),
             };
             let object: Value = serde_json::from_str(&object).unwrap();
             prop_assert_eq!(object["data"].as_str(), Some(data.as_str()));

@@ -13,7 +13,6 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use efir_core::wire::Form;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::{
@@ -88,10 +87,7 @@ impl Polled {
     pub fn new(exchange: Box<dyn Exchange>, reader: Reader) -> Self {
         let bell = Arc::<Bell>::default();
         // A body's chunks are its carrier's affair, but the header of a WebSocket frame is part of what goes out.
-        let framing = match exchange.form() {
-            Form::WebSocket => Framing::Chunked,
-            _ => Framing::Plain,
-        };
+        let framing = if exchange.form().is_websocket() { Framing::Chunked } else { Framing::Plain };
         let drain_id = reader.hub().enlist(&bell);
         Self {
             exchange,

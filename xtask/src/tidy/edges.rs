@@ -5,7 +5,7 @@ use super::tree::{Dependency, Package, Workspace};
 
 /// The workspace's own edges: a crate, and what it may depend on.
 const EDGES: &[(&str, &[&str])] = &[
-    ("efir-core", &[]),
+    ("efir-core", &["efir-ws"]),
     ("efir-ws", &[]),
     ("efir-engine", &["efir-core"]),
     ("efir-transports", &["efir-core", "efir-engine", "efir-ws"]),

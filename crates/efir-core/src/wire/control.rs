@@ -109,7 +109,7 @@ impl Control<'_> {
                 sse::event(self.sse_id(form).as_deref(), Some(self.name()), &inner)
             }
             Form::HttpStream => http_stream::line_of(256, |out| self.write_to(out)),
-            Form::WebSocket => websocket::text(256, |out| self.write_to(out)),
+            Form::WebSocket | Form::WebSocketDeflate { .. } => websocket::text(256, |out| self.write_to(out)),
             Form::Batch => framed(256, |_, _| 0, b"", |out| self.write_to(out)),
         }
     }

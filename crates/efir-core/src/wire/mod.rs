@@ -28,13 +28,32 @@ pub enum Form {
     HttpStream,
     /// One unmasked text frame (RFC 6455).
     WebSocket,
+    /// The same for a connection that agreed on permessage-deflate (RFC 7692): compressed where that saves something,
+    /// and the plain frame otherwise. Control objects are never compressed.
+    WebSocketDeflate {
+        /// The window that the client allows the server, as a power of two, 9–15.
+        window_bits: u8,
+    },
     /// The bare object, as it stands in the list of a batch.
     Batch,
 }
 
 impl Form {
-    /// Every form.
-    pub const ALL: [Self; 5] = [Self::Sse, Self::SseShared, Self::HttpStream, Self::WebSocket, Self::Batch];
+    /// Every form, the compressed one with the window that browsers allow.
+    pub const ALL: [Self; 6] = [
+        Self::Sse,
+        Self::SseShared,
+        Self::HttpStream,
+        Self::WebSocket,
+        Self::WebSocketDeflate { window_bits: 15 },
+        Self::Batch,
+    ];
+
+    /// Whether it is made of WebSocket frames.
+    #[must_use]
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::WebSocket | Self::WebSocketDeflate { .. })
+    }
 }
 
 /// Bytes ready to be written, shared by all who write them. A clone is cheap.

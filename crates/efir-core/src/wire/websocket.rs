@@ -1,8 +1,16 @@
-//! The outbound half of RFC 6455 §5.2: unmasked, unfragmented text frames. The inbound half is the crate `efir-ws`.
+//! The outbound half of RFC 6455 §5.2: unmasked, unfragmented text frames, compressed ones (RFC 7692) among them. The
+//! inbound half and the compression itself are in the crate `efir-ws`.
 
 use bytes::Bytes;
+use efir_ws::{Opcode, deflate};
 
 use super::{Frame, RESERVE, framed};
+
+/// The least object that is compressed. Below it little is saved beside what IP and TCP take, and what is sent most is
+/// sent fastest (docs/benchmarks.md).
+const DEFLATE_BYTES_MIN: usize = 300;
+/// A compressed frame must save this part of the object, or else it is not worth the receiver's work.
+const SAVED_PART_MIN: usize = 10;
 
 /// A text frame around an object.
 #[must_use]
@@ -34,6 +42,24 @@ pub(crate) fn head_len(frame: &[u8]) -> usize {
         Some(127) => 10,
         _ => 2,
     }
+}
+
+/// Whether an object is long enough to be compressed.
+pub(crate) fn is_compressible(object: &[u8]) -> bool {
+    object.len() >= DEFLATE_BYTES_MIN
+}
+
+/// Whether a frame that was compressed with the full window may go to a connection with a smaller one: nothing in it
+/// refers further back than the object is long.
+pub(crate) fn fits_window(object: &[u8], window_bits: u8) -> bool {
+    window_bits >= 15 || object.len() <= 1 << window_bits
+}
+
+/// A compressed text frame around an object; `None` where that saves too little.
+pub(crate) fn compressed(object: &[u8]) -> Option<Frame> {
+    let bytes = deflate::shared_frame(Opcode::Text, object);
+    let most = object.len() - object.len() / SAVED_PART_MIN;
+    (bytes.len() <= most).then(|| Frame { head: head_len(&bytes) as u8, bytes, tail: 0 })
 }
 
 /// FIN, opcode 1, no mask; the length in 7, 7 + 16 or 7 + 64 bits.
