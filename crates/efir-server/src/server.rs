@@ -72,8 +72,13 @@ impl Server {
             hosts: config.hosts,
             is_loopback_bind: addresses.iter().all(|address| address.ip().is_loopback()),
         };
-        let site =
-            Site::new(hub, SiteOptions { policy, page: Some(page::build()), ..SiteOptions::default() });
+        let options = SiteOptions {
+            policy,
+            page: Some(page::build()),
+            has_websocket_deflate: config.has_websocket_deflate,
+            ..SiteOptions::default()
+        };
+        let site = Site::new(hub, options);
         let traffic = Arc::<Traffic>::default();
         let shared = Arc::new(Shared {
             site: site.clone(),

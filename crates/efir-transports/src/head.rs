@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn a_whole_answer_is_http_1() {
         let mut response = json(Bytes::from_static(b"{}"), "no-store");
-        let bytes = serialise_whole(Version::HTTP_11, false, &mut response);
+        let how = TakeOver { version: Version::HTTP_11, keep_alive: false };
+        let bytes = serialise_whole(how, &mut response);
         let text = std::str::from_utf8(&bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"), "{text}");
         assert!(

@@ -1,13 +1,15 @@
 //! `GET /info`: who answers, with which transports, limits, times and codes. All of it comes from the tables.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
-use efir_core::CODES;
+use efir_core::{CODES, Limits};
 use efir_engine::clock;
 use http::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{Choice, TRANSPORTS, head, site::Site};
+use crate::{Choice, TRANSPORTS, head, peer, place, site::Site, socket};
 
 #[derive(Serialize)]
 struct About<'a> {
@@ -16,6 +18,7 @@ struct About<'a> {
     page: Option<&'a str>,
     time: u64,
     is_draining: bool,
+    websocket_deflate: bool,
     transports: Vec<Transport>,
     limits: &'a RawValue,
     times: &'a RawValue,
@@ -46,7 +49,7 @@ pub(crate) fn response(site: &Site) -> Response<Bytes> {
     let or = |text: &'_ str, otherwise: &'static str| {
         if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
     };
-    let limits = RawValue::from_string(site.hub().limits().to_json()).unwrap_or_default();
+    let limits = RawValue::from_string(limits(site.hub().limits())).unwrap_or_default();
     let times = RawValue::from_string(site.hub().times().to_json()).unwrap_or_default();
     let about = About {
         name: &or(&options.name, "efir"),
@@ -54,6 +57,7 @@ pub(crate) fn response(site: &Site) -> Response<Bytes> {
         page: options.page.as_deref(),
         time: clock::now_ms(),
         is_draining: site.is_draining(),
+        websocket_deflate: options.has_websocket_deflate,
         transports: TRANSPORTS.iter().map(transport).collect(),
         limits: &limits,
         times: &times,
@@ -62,6 +66,22 @@ pub(crate) fn response(site: &Site) -> Response<Bytes> {
     // Strings, numbers and raw JSON always serialise.
     let body = serde_json::to_vec(&about).unwrap_or_default();
     head::json(body.into(), "no-store")
+}
+
+/// The limits of the table, and those that cannot be set but that problems name.
+fn limits(limits: &Limits) -> String {
+    let mut text = limits.to_json();
+    text.pop();
+    for (name, value) in [
+        (socket::COMMAND_LIMIT, socket::command_bytes_max(limits)),
+        (peer::FRAGMENTS_LIMIT, peer::FRAGMENTS_MAX),
+        (place::SUBSCRIBE_LIMIT, place::SUBSCRIBE_BYTES_MAX),
+        (place::IGNORED_LIMIT, place::IGNORED_BYTES_MAX),
+    ] {
+        let _ = write!(text, ",\"{name}\":{value}");
+    }
+    text.push('}');
+    text
 }
 
 fn transport(row: &'static crate::TransportRow) -> Transport {

@@ -10,7 +10,7 @@ use efir_core::{
 };
 use efir_engine::{Exchange, Outbox, Reader, Turn};
 use efir_ws::{
-    Decoder, DecoderLimits, Event, FrameError, Opcode, Role,
+    Agreement, Decoder, DecoderLimits, Event, FrameError, Opcode, Role,
     frame::{encode, encode_close},
 };
 
@@ -19,7 +19,9 @@ use crate::life::Beat;
 /// Unwritten bytes beyond which nothing more is taken from a client: it may not make us keep what it does not read.
 const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 /// Frames of one message.
-const FRAGMENTS_MAX: usize = 4_096;
+pub(crate) const FRAGMENTS_MAX: usize = 4_096;
+/// Its name in problems.
+pub(crate) const FRAGMENTS_LIMIT: &str = "fragments_max";
 
 /// A message from the client.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) struct Peer {
     decoder: Decoder,
+    /// How messages go out.
+    form: Form,
     /// The name and value of the limit of a message, for problems.
     limit: (&'static str, usize),
     /// Messages heard so far.
@@ -50,15 +54,27 @@ struct Clocks {
 }
 
 impl Peer {
-    /// A client that may send messages of at most so many bytes; the limit has a name for problems.
-    pub(crate) fn new(limit: (&'static str, usize)) -> Self {
+    /// A client that may send messages of at most so many bytes, inflated; the limit has a name for problems.
+    pub(crate) fn new(limit: (&'static str, usize), agreement: Option<Agreement>) -> Self {
         let bytes_max = limit.1;
         let limits = DecoderLimits {
             message_bytes_max: bytes_max,
             frame_bytes_max: bytes_max,
             fragments_max: FRAGMENTS_MAX,
         };
-        Self { decoder: Decoder::new(Role::Server, limits), limit, ordinal: 0, clocks: None }
+        let decoder = Decoder::new(Role::Server, limits);
+        let (decoder, form) = match agreement {
+            Some(Agreement { server_window_bits: window_bits, .. }) => {
+                (decoder.with_deflate(), Form::WebSocketDeflate { window_bits })
+            }
+            None => (decoder, Form::WebSocket),
+        };
+        Self { decoder, form, limit, ordinal: 0, clocks: None }
+    }
+
+    /// How messages go out. Control objects are never compressed: they are short.
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 
     pub(crate) fn begin(&mut self, now: Instant, times: &Times) {
@@ -142,7 +158,7 @@ impl Peer {
                 Problem::new(Code::PayloadTooLarge, detail).with_limit(self.limit.0, self.limit.1 as u64)
             }
             FrameError::TooManyFragments { limit } => {
-                Problem::new(Code::InvalidFrame, detail).with_limit("fragments_max", limit as u64)
+                Problem::new(Code::InvalidFrame, detail).with_limit(FRAGMENTS_LIMIT, limit as u64)
             }
             FrameError::TextNotUtf8 | FrameError::CloseReasonNotUtf8 => {
                 Problem::new(Code::InvalidUtf8, detail)

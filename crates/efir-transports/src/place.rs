@@ -19,9 +19,13 @@ use crate::{
 };
 
 /// Bytes of a body that a read ignores; more is refused instead of being read.
-const IGNORED_BYTES_MAX: usize = 65_536;
+pub(crate) const IGNORED_BYTES_MAX: usize = 65_536;
+/// Its name in problems.
+pub(crate) const IGNORED_LIMIT: &str = "ignored_body_bytes_max";
 /// Bytes of the JSON body of `/subscribe`: 100 names of 255 bytes with their cursors fit well.
-const SUBSCRIBE_BYTES_MAX: usize = 1_048_576;
+pub(crate) const SUBSCRIBE_BYTES_MAX: usize = 1_048_576;
+/// Its name in problems.
+pub(crate) const SUBSCRIBE_LIMIT: &str = "subscribe_body_bytes_max";
 
 /// What every step of an answer may look at.
 #[derive(Debug)]
@@ -118,8 +122,7 @@ where
         Place::Subscribe if matches!(parts.method.as_str(), "POST" | "QUERY") => {
             let (bytes_max, ms) = (SUBSCRIBE_BYTES_MAX, call.site.hub().times().body_ms_max);
             let bytes =
-                collect(parts, body, publish::BodyMost { bytes_max, ms, limit: "subscribe_body_bytes_max" })
-                    .await?;
+                collect(parts, body, publish::BodyMost { bytes_max, ms, limit: SUBSCRIBE_LIMIT }).await?;
             let wanted = Wanted::parse(&bytes)?;
             read(call, parts, Channels::Listed(&wanted), http_body_util::Empty::<Bytes>::new()).await
         }
@@ -145,13 +148,12 @@ where
     let transport = request::negotiate(parts, &query)?;
     let upgrade = if transport.choice == crate::Choice::Upgrade {
         call.site.policy().check_origin(parts)?;
-        Some(Upgrade::accept(parts, call.hint)?)
+        Some(Upgrade::accept(parts, call)?)
     } else {
         // A body that nobody reads would be taken for the next request once the connection is ours.
         if !body.is_end_stream() {
             let ms = call.site.hub().times().body_ms_max;
-            let most =
-                publish::BodyMost { bytes_max: IGNORED_BYTES_MAX, ms, limit: "ignored_body_bytes_max" };
+            let most = publish::BodyMost { bytes_max: IGNORED_BYTES_MAX, ms, limit: IGNORED_LIMIT };
             collect(parts, body, most).await?;
         }
         None

@@ -7,7 +7,7 @@ use efir_engine::Hub;
 use crate::policy::Policy;
 
 /// How a site presents itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SiteOptions {
     /// Who is answered.
     pub policy: Policy,
@@ -17,6 +17,20 @@ pub struct SiteOptions {
     pub version: String,
     /// The name of the web page's build in `/info`, where there is a page.
     pub page: Option<String>,
+    /// Whether messages are compressed on the WebSockets of clients that offer it (permessage-deflate, RFC 7692).
+    pub has_websocket_deflate: bool,
+}
+
+impl Default for SiteOptions {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            name: String::new(),
+            version: String::new(),
+            page: None,
+            has_websocket_deflate: true,
+        }
+    }
 }
 
 /// A hub with all that is needed to answer requests for it. A clone is cheap.

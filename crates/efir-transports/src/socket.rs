@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use efir_core::{
-    Code, Problem, Reply as CommandReply,
+    Code, Limits, Problem, Reply as CommandReply,
     wire::{Control, Form},
 };
 use efir_engine::{Exchange, Outbox, Reader, Turn, clock};
@@ -31,6 +31,9 @@ use crate::{
 const COMMAND_BYTES_MORE: usize = 16 * 1024;
 /// How much longer escapes make a text: `\u0000` stands for one byte.
 const ESCAPED_MAX: usize = 6;
+
+/// The name of the limit of a command in problems.
+pub(crate) const COMMAND_LIMIT: &str = "command_bytes_max";
 
 /// The commands and what carries them out.
 const COMMANDS: &[(&str, Command)] = &[
@@ -60,18 +63,22 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
         return Err(Problem::new(Code::UpgradeRequired, "/socket speaks WebSocket only").into());
     }
     call.site.policy().check_origin(parts)?;
-    let upgrade = Upgrade::accept(parts, call.hint)?;
+    let upgrade = Upgrade::accept(parts, call)?;
     let query = Query::parse(parts.uri.query());
     let client = match request::check_client(&query) {
         Ok(client) => client.map(Box::from),
         Err(problem) => return Ok(websocket::refuse(call, upgrade, problem)),
     };
     let hub = call.site.hub();
-    let bytes_max =
-        hub.limits().message_bytes_max.saturating_mul(ESCAPED_MAX).saturating_add(COMMAND_BYTES_MORE);
+    let limit = (COMMAND_LIMIT, command_bytes_max(hub.limits()));
     let asker = Asker { transport: "websocket", client, reader: Reader::new(hub.clone()) };
-    let exchange = Socket { peer: Peer::new(("command_bytes_max", bytes_max)) };
+    let exchange = Socket { peer: Peer::new(limit, upgrade.agreement) };
     Ok(Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(exchange))))
+}
+
+/// How long a frame of the socket may be, inflated: the largest message, escaped, and its fields.
+pub(crate) fn command_bytes_max(limits: &Limits) -> usize {
+    limits.message_bytes_max.saturating_mul(ESCAPED_MAX).saturating_add(COMMAND_BYTES_MORE)
 }
 
 impl Desk<'_> {
@@ -110,7 +117,7 @@ fn ping(desk: &mut Desk<'_>, _fields: &str) -> Result<(), Problem> {
 
 impl Exchange for Socket {
     fn form(&self) -> Form {
-        Form::WebSocket
+        self.peer.form()
     }
 
     fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
@@ -125,7 +132,7 @@ impl Exchange for Socket {
     }
 
     fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        reader.pull(Form::WebSocket, out);
+        reader.pull(self.peer.form(), out);
         Turn::Wait
     }
 

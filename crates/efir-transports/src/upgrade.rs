@@ -1,7 +1,11 @@
-//! The opening handshake of a WebSocket over HTTP/1.1 (RFC 6455 §4.2) and HTTP/2 (RFC 8441).
+//! The opening handshake of a WebSocket over HTTP/1.1 (RFC 6455 §4.2) and HTTP/2 (RFC 8441), and what is agreed in it about
+//! compression (RFC 7692).
 
 use efir_core::{Code, Problem};
-use efir_ws::handshake::{self, HandshakeError, UpgradeRequest};
+use efir_ws::{
+    Agreement,
+    handshake::{self, HandshakeError, UpgradeRequest},
+};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{self, HeaderName},
@@ -9,13 +13,15 @@ use http::{
 };
 use hyper::{ext::Protocol, upgrade::OnUpgrade};
 
-use crate::reply::CarrierHint;
+use crate::{place::Call, reply::CarrierHint};
 
 /// A handshake that was accepted.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     /// `Sec-WebSocket-Accept`; HTTP/2 needs none.
     accept: Option<HeaderValue>,
+    /// Compression, where the client offers it and the site has it.
+    pub(crate) agreement: Option<Agreement>,
     /// Where a polled carrier gets the bare connection from.
     pub(crate) on_upgrade: Option<OnUpgrade>,
 }
@@ -34,7 +40,7 @@ impl Upgrade {
     ///
     /// # Errors
     /// `upgrade_required` for another version of the protocol or a connection that cannot be upgraded, otherwise `invalid_request`.
-    pub(crate) fn accept(parts: &mut Parts, hint: CarrierHint) -> Result<Self, Problem> {
+    pub(crate) fn accept(parts: &mut Parts, call: &Call<'_>) -> Result<Self, Problem> {
         let refuse = |error: HandshakeError| match error {
             HandshakeError::VersionUnsupported => Problem::new(Code::UpgradeRequired, error.to_string()),
             _ => Problem::new(Code::InvalidRequest, error.to_string()),
@@ -50,7 +56,14 @@ impl Upgrade {
             Method::GET => Some(accept_header(&parts.headers).map_err(refuse)?),
             _ => return Err(Problem::new(Code::InvalidRequest, "a WebSocket begins with a GET")),
         };
-        let on_upgrade = match hint {
+        let agreement = if call.site.options().has_websocket_deflate {
+            let offers = joined(&parts.headers, header::SEC_WEBSOCKET_EXTENSIONS);
+            Agreement::from_offers(&offers)
+                .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?
+        } else {
+            None
+        };
+        let on_upgrade = match call.hint {
             CarrierHint::Slab => None,
             CarrierHint::Polled => {
                 let taken = parts.extensions.remove::<OnUpgrade>();
@@ -58,12 +71,15 @@ impl Upgrade {
                 Some(taken.ok_or_else(cannot)?)
             }
         };
-        Ok(Self { accept, on_upgrade })
+        Ok(Self { accept, agreement, on_upgrade })
     }
 
     /// Status and headers that accept it.
     pub(crate) fn head(&self) -> (StatusCode, HeaderMap) {
         let mut headers = HeaderMap::with_capacity(4);
+        if let Some(answer) = self.agreement.and_then(|agreed| HeaderValue::try_from(agreed.answer()).ok()) {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, answer);
+        }
         let Some(accept) = &self.accept else { return (StatusCode::OK, headers) };
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -91,4 +107,72 @@ fn accept_header(headers: &HeaderMap) -> Result<HeaderValue, HandshakeError> {
 pub(crate) fn joined(headers: &HeaderMap, name: HeaderName) -> String {
     let lines: Vec<_> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
     lines.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use efir_core::{Limits, Times, wire::Form};
+    use efir_engine::Hub;
+    use http::{Request, Version};
+
+    use super::*;
+    use crate::{Reply, Site, SiteOptions, TakeOver};
+
+    /// The head of the answer, and the form in which messages will go out; otherwise the status.
+    fn shake(options: SiteOptions, path: &str, offers: &[&str]) -> Result<(String, Form), StatusCode> {
+        let site = Site::new(Hub::new(Limits::default(), Times::default()), options);
+        let request = Request::get(path)
+            .header("host", "localhost")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let request = offers
+            .iter()
+            .fold(request, |request, offer| request.header(header::SEC_WEBSOCKET_EXTENSIONS, *offer));
+        match crate::handle_whole(&site, request.body(Bytes::new()).unwrap()) {
+            Reply::Held(held) => {
+                let taken = held.take_over(TakeOver { version: Version::HTTP_11, keep_alive: true });
+                Ok((String::from_utf8(taken.head.to_vec()).unwrap(), taken.exchange.form()))
+            }
+            Reply::Whole(response) => Err(response.status()),
+        }
+    }
+
+    #[test]
+    fn compression_is_agreed_where_it_is_offered() {
+        let both = "\r\nsec-websocket-extensions: permessage-deflate; server_no_context_takeover; \
+                    client_no_context_takeover";
+        for path in ["/channels/a", "/subscribe?channel=a&channel=b", "/socket"] {
+            let agreed = |offers: &[&str]| shake(SiteOptions::default(), path, offers).unwrap();
+            let (head, form) = agreed(&["permessage-deflate; client_max_window_bits"]);
+            assert!(head.contains(&format!("{both}\r\n")), "{head}");
+            assert_eq!(form, Form::WebSocketDeflate { window_bits: 15 });
+            let (head, form) = agreed(&["x-other", "permessage-deflate; server_max_window_bits=10"]);
+            assert!(head.contains(&format!("{both}; server_max_window_bits=10\r\n")), "{head}");
+            assert_eq!(form, Form::WebSocketDeflate { window_bits: 10 });
+            for declined in [
+                &[][..],
+                &["x-other"],
+                &["permessage-deflate; unknown"],
+                &["permessage-deflate; server_max_window_bits=8"],
+            ] {
+                let (head, form) = agreed(declined);
+                assert!(!head.contains("extensions"), "{declined:?}: {head}");
+                assert_eq!(form, Form::WebSocket);
+            }
+            let malformed = shake(SiteOptions::default(), path, &["permessage-deflate; =1"]);
+            assert_eq!(malformed, Err(StatusCode::BAD_REQUEST));
+        }
+    }
+
+    #[test]
+    fn a_site_without_compression_does_not_look_at_offers() {
+        let options = || SiteOptions { has_websocket_deflate: false, ..SiteOptions::default() };
+        for offer in ["permessage-deflate", "permessage-deflate; =1"] {
+            let (head, form) = shake(options(), "/socket", &[offer]).unwrap();
+            assert!(!head.contains("extensions") && form == Form::WebSocket, "{head}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     };
     let bad = asked.scope.take_bad();
     let exchange = ChannelSocket {
-        peer: Peer::new(("message_bytes_max", site.hub().limits().message_bytes_max)),
+        peer: Peer::new(("message_bytes_max", site.hub().limits().message_bytes_max), upgrade.agreement),
         channel: asked.scope.only().cloned(),
         sent: asked.sent,
         bad,
@@ -91,7 +91,7 @@ impl ChannelSocket {
 
 impl Exchange for ChannelSocket {
     fn form(&self) -> Form {
-        Form::WebSocket
+        self.peer.form()
     }
 
     fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
@@ -104,7 +104,7 @@ impl Exchange for ChannelSocket {
     }
 
     fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        reader.pull(Form::WebSocket, out);
+        reader.pull(self.peer.form(), out);
         Turn::Wait
     }
 

@@ -20,6 +20,8 @@ pub enum Kind {
     Folder,
     /// A filter for the log.
     Filter,
+    /// On or off.
+    Switch,
     /// A number of things, at least so many.
     Count(u64),
     /// A size, at least so many bytes.
@@ -132,6 +134,15 @@ fn top_level() -> Vec<Key> {
             "--log",
             "What is logged: error, warn, info, debug, trace, or a filter such as efir_transports=debug,info.",
         ),
+        Key {
+            section: "",
+            name: "websocket_deflate".to_owned(),
+            kind: Kind::Switch,
+            default: Value::Switch(true),
+            meaning: "Whether messages are compressed, once for all, on the WebSockets of clients that offer it (permessage-deflate).",
+            flag: None,
+            row: None,
+        },
     ]
 }
 
@@ -198,6 +209,7 @@ impl Key {
             (Value::Number(bytes), Kind::Bytes(_)) => quote(&size_text(*bytes)),
             (Value::Number(ms), Kind::Time(_)) => quote(&time_text(*ms)),
             (Value::Number(count), _) => count.to_string(),
+            (Value::Switch(is_on), _) => is_on.to_string(),
             (Value::Text(text), _) => quote(text),
             (Value::List(texts), _) => {
                 let texts: Vec<_> = texts.iter().map(|text| quote(text)).collect();
@@ -221,6 +233,7 @@ impl Kind {
                 Ok(_) if !text.is_empty() => Ok(Value::Text(text.to_owned())),
                 _ => Err(self.expected()),
             },
+            Self::Switch => text.parse().map(Value::Switch).map_err(|_| self.expected()),
             Self::Count(least) => self.at_least(parse_count(text), least),
             Self::Bytes(least) => self.at_least(parse_size(text), least),
             Self::Time(least) => self.at_least(parse_time(text), least),
@@ -272,6 +285,7 @@ impl Kind {
             Self::Filter => {
                 "a level (error, warn, info, debug, trace) or a filter such as efir=debug,info".into()
             }
+            Self::Switch => "true or false".into(),
             Self::Count(least) => format!("a whole number{}", at_least(least, "")),
             Self::Bytes(least) => format!("a size such as 64KiB, 8MiB or 1GiB{}", at_least(least, "B")),
             Self::Time(least) => {

@@ -25,6 +25,8 @@ pub struct Resolved {
     pub static_dir: Option<PathBuf>,
     /// The filter of the log.
     pub log: String,
+    /// Whether WebSockets are compressed for clients that offer it.
+    pub has_websocket_deflate: bool,
     /// How much of everything there may be.
     pub limits: Limits,
     /// How long everything lasts.
@@ -41,6 +43,7 @@ impl Default for Resolved {
             hosts: Vec::new(),
             static_dir: None,
             log: "info".to_owned(),
+            has_websocket_deflate: true,
             limits: Limits::default(),
             times: Times::default(),
         }
@@ -65,6 +68,7 @@ impl Resolved {
             hosts: list(settings, "hosts").to_vec(),
             static_dir: Some(text(settings, "static_dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
             log: text(settings, "log").to_owned(),
+            has_websocket_deflate: is_on(settings, "websocket_deflate"),
             ..Self::default()
         };
         if let Some(workers) = number(settings, "workers").filter(|workers| *workers > 0) {
@@ -104,6 +108,10 @@ fn text<'a>(settings: &'a Settings, path: &str) -> &'a str {
         Some(Setting { value: Value::Text(text), .. }) => text,
         _ => "",
     }
+}
+
+fn is_on(settings: &Settings, path: &str) -> bool {
+    matches!(settings.setting(path), Some(Setting { value: Value::Switch(true), .. }))
 }
 
 fn number(settings: &Settings, path: &str) -> Option<u64> {

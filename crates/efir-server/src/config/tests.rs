@@ -66,6 +66,20 @@ fn later_layers_win_and_are_named() {
 }
 
 #[test]
+fn a_switch_is_true_or_false() {
+    assert!(resolve("").unwrap().has_websocket_deflate);
+    assert!(!resolve("websocket_deflate = false").unwrap().has_websocket_deflate);
+    let settings = load("", &[("EFIR_WEBSOCKET_DEFLATE", "false")], &[]).unwrap();
+    assert!(!Resolved::from_settings(&settings).unwrap().has_websocket_deflate);
+    let settings =
+        load("websocket_deflate = false", &[], &[("--set", "websocket_deflate", &["true"])]).unwrap();
+    assert!(Resolved::from_settings(&settings).unwrap().has_websocket_deflate);
+    for bad in ["\"on\"", "1", "[true]"] {
+        assert!(refusal(&format!("websocket_deflate = {bad}")).ends_with("expected true or false"), "{bad}");
+    }
+}
+
+#[test]
 fn every_line_of_the_tables_is_a_key() {
     let keys = keys::all();
     let rows: Vec<_> = keys.iter().filter_map(|key| key.row).map(|(_, row)| row.name).collect();

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub enum Value {
     /// A number, of bytes, ms or things.
     Number(u64),
+    /// On or off.
+    Switch(bool),
     /// A text; empty where nothing is set.
     Text(String),
     /// Several texts.

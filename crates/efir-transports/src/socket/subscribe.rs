@@ -15,6 +15,10 @@ pub(super) fn subscribe(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem
     let place: Place<'_> = command::fields(fields)?;
     let channel = place.channel()?;
     let start = place.start(&channel)?.unwrap_or(Start::Now);
+    if place.limit()?.is_some() {
+        let detail = "`subscribe` has no `limit`: everything after its cursor comes; `last` says how much of what there is";
+        return Err(command::invalid(detail).with_channel(channel));
+    }
     if desk.reader.cursor(&channel).is_some() {
         let detail = format!("this socket is subscribed to {channel:?}; unsubscribe first");
         return Err(Problem::new(Code::AlreadySubscribed, detail).with_channel(channel));
