@@ -45,6 +45,8 @@ pub struct ClientOptions {
     pub client_id: Option<String>,
     /// The local address to connect from.
     pub source: Option<IpAddr>,
+    /// Whether WebSockets offer compression (permessage-deflate, RFC 7692).
+    pub has_websocket_deflate: bool,
 }
 
 /// What to publish; it decides the Content-Type (docs/protocol.md §6).
@@ -105,6 +107,15 @@ impl Client {
         let target = Target::parse(base_url)?;
         let connections = Arc::new(Connections::new(target.clone(), options.version, options.source));
         Ok(Self { inner: Arc::new(Inner { target, options, connections }) })
+    }
+
+    /// The same client, whose WebSockets offer compression ([`ClientOptions::has_websocket_deflate`]). Shares the connections.
+    #[must_use]
+    pub fn with_websocket_deflate(&self) -> Self {
+        let Inner { target, options, connections } = &*self.inner;
+        let options = ClientOptions { has_websocket_deflate: true, ..options.clone() };
+        let inner = Inner { target: target.clone(), options, connections: Arc::clone(connections) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// How many connections have been opened so far.
@@ -177,6 +188,10 @@ impl Client {
 
     pub(crate) fn version(&self) -> HttpVersion {
         self.inner.options.version
+    }
+
+    pub(crate) fn has_websocket_deflate(&self) -> bool {
+        self.inner.options.has_websocket_deflate
     }
 
     /// The path and query of a read.

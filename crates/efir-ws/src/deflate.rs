@@ -86,7 +86,7 @@ impl Deflater {
 }
 
 thread_local! {
-    /// What makes the shared frames of this thread; made by the first one.
+    /// What compresses on this thread; made by the first frame.
     static SHARED: Cell<Option<Box<Deflater>>> = const { Cell::new(None) };
     /// The idle inflate context of this thread, at most one.
     static IDLE: Cell<Option<Box<Decompress>>> = const { Cell::new(None) };
@@ -96,8 +96,18 @@ thread_local! {
 /// not smaller than the payload). Uses the compressor of this thread.
 #[must_use]
 pub fn shared_frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+    with_shared(|deflater| deflater.compress_frame(opcode, payload))
+}
+
+/// A whole compressed, masked frame with the full window. Uses the compressor of this thread.
+#[must_use]
+pub fn masked_frame(opcode: Opcode, payload: &[u8], mask: [u8; 4]) -> Bytes {
+    with_shared(|deflater| deflater.compress_frame_masked(opcode, payload, mask))
+}
+
+fn with_shared(compress: impl FnOnce(&mut Deflater) -> Bytes) -> Bytes {
     let mut deflater = SHARED.take().unwrap_or_else(|| Box::new(Deflater::new(SHARED_LEVEL, 15)));
-    let frame = deflater.compress_frame(opcode, payload);
+    let frame = compress(&mut deflater);
     SHARED.set(Some(deflater));
     frame
 }
@@ -265,6 +275,15 @@ mod tests {
         assert!(inflate(&[0xff, 0xff, 0xff], LIMIT).is_err());
         assert!(inflate(&compress(&[0; 5000]), 10).is_err());
         assert_eq!(inflate(&compress(b"after"), LIMIT).unwrap(), "after");
+    }
+
+    #[test]
+    fn frames_of_one_thread_share_nothing_but_their_compressor() {
+        let text = "the same text again and again, ".repeat(20);
+        let first = shared_frame(Opcode::Text, text.as_bytes());
+        assert_eq!(shared_frame(Opcode::Text, text.as_bytes()), first, "no context is taken over");
+        let masked = masked_frame(Opcode::Text, text.as_bytes(), [0; 4]);
+        assert_eq!(masked[6..], first[2..]);
     }
 
     #[test]

@@ -7,8 +7,11 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use efir_ws::handshake::{VERSION, accept_key, client_key};
-use efir_ws::{Decoder, DecoderLimits, Opcode, Role, frame};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use efir_ws::{Agreement, Decoder, DecoderLimits, Opcode, Role, deflate, frame, negotiation};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::ext::Protocol;
@@ -30,11 +33,16 @@ const NORMAL: u16 = 1000;
 /// The close code of a peer that gave none.
 const NO_CODE: u16 = 1005;
 
+/// The least message that is compressed when that was agreed.
+const DEFLATE_BYTES_MIN: usize = 300;
+
 /// An open WebSocket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     io: TokioIo<Upgraded>,
     decoder: Decoder,
+    /// Compression was agreed.
+    is_deflating: bool,
     /// What has been received and not yet decoded.
     input: BytesMut,
     /// Frames that are to be sent; kept here so that a cancelled call loses none.
@@ -55,6 +63,10 @@ pub(crate) async fn connect(
     client.address(&mut request, path)?;
     request.headers_mut().extend(client.headers().clone());
     request.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+    if client.has_websocket_deflate() {
+        let offer = HeaderValue::from_static(negotiation::OFFER);
+        request.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, offer);
+    }
     let (opened, wanted) = match client.version() {
         HttpVersion::Http1 => {
             let key = client_key(random()?);
@@ -78,8 +90,22 @@ pub(crate) async fn connect(
     }
     let Opened { mut response, lease } = opened;
     let head = Head { status: response.status(), headers: response.headers().clone() };
+    let agreement = agreement(client, &head.headers)?;
     let upgraded = hyper::upgrade::on(&mut response).await?;
-    Ok((head, WebSocket::new(upgraded, lease)))
+    Ok((head, WebSocket::new(upgraded, lease, agreement)))
+}
+
+/// What the server agreed to; anything that was not offered fails the connection (RFC 6455 §4.1).
+fn agreement(client: &Client, headers: &HeaderMap) -> Result<Option<Agreement>, ClientError> {
+    let lines: Vec<_> = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes).collect();
+    let answer = String::from_utf8_lossy(&lines.join(&b',')).into_owned();
+    let agreed = Agreement::from_answer(&answer).map_err(|error| ClientError::Protocol(error.to_string()))?;
+    match agreed {
+        Some(_) if !client.has_websocket_deflate() => {
+            Err(ClientError::Protocol(negotiation::AnswerInvalid.to_string()))
+        }
+        agreed => Ok(agreed),
+    }
 }
 
 /// A 101 must prove that the server understood the handshake (RFC 6455 §4.1).
@@ -98,15 +124,17 @@ fn expect_accept(opened: Opened, key: &str) -> Result<Opened, ClientError> {
 }
 
 impl WebSocket {
-    fn new(upgraded: Upgraded, lease: Lease) -> Self {
+    fn new(upgraded: Upgraded, lease: Lease, agreement: Option<Agreement>) -> Self {
         let limits = DecoderLimits {
             message_bytes_max: OBJECT_BYTES_MAX,
             frame_bytes_max: OBJECT_BYTES_MAX,
             fragments_max: 1024,
         };
+        let decoder = Decoder::new(Role::Client, limits);
         Self {
             io: TokioIo::new(upgraded),
-            decoder: Decoder::new(Role::Client, limits),
+            decoder: if agreement.is_some() { decoder.with_deflate() } else { decoder },
+            is_deflating: agreement.is_some(),
             input: BytesMut::new(),
             output: BytesMut::new(),
             is_close_sent: false,
@@ -174,7 +202,12 @@ impl WebSocket {
 
     /// Sends a message as one frame.
     pub(crate) async fn send(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), ClientError> {
-        self.output.extend_from_slice(&frame::encode_masked(opcode, payload, random()?));
+        let frame = if self.is_deflating && payload.len() >= DEFLATE_BYTES_MIN {
+            deflate::masked_frame(opcode, payload, random()?)
+        } else {
+            frame::encode_masked(opcode, payload, random()?)
+        };
+        self.output.extend_from_slice(&frame);
         self.flush().await
     }
 

@@ -74,6 +74,11 @@ async fn lines_come_as_events_until_the_end() {
 
 /// Accepts one WebSocket and gives its stream.
 async fn accept_websocket(listener: &TcpListener, is_accept_right: bool) -> TcpStream {
+    accept_extended(listener, is_accept_right, "").await.0
+}
+
+/// As [`accept_websocket`], with further header lines of the answer; gives the head of the request, too.
+async fn accept_extended(listener: &TcpListener, is_accept_right: bool, more: &str) -> (TcpStream, String) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -84,10 +89,63 @@ async fn accept_websocket(listener: &TcpListener, is_accept_right: bool) -> TcpS
     let accept = efir_ws::handshake::accept_key(key).unwrap();
     let accept = if is_accept_right { accept } else { "wrong".to_owned() };
     let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\n{more}\r\n"
     );
     stream.write_all(answer.as_bytes()).await.unwrap();
-    stream
+    (stream, head)
+}
+
+#[tokio::test]
+async fn compression_is_used_where_it_was_agreed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let client = client.with_websocket_deflate();
+    let offer = efir_ws::negotiation::OFFER;
+    let (long, text) = ("Привет ".repeat(100), message("a", "e-1"));
+    let server = tokio::spawn(async move {
+        let agreed = format!("sec-websocket-extensions: {offer}\r\n");
+        let (mut stream, head) = accept_extended(&listener, true, &agreed).await;
+        let frame = efir_ws::deflate::shared_frame(Opcode::Text, text.as_bytes());
+        stream.write_all(&frame).await.unwrap();
+        let limits = DecoderLimits { message_bytes_max: 2000, frame_bytes_max: 2000, fragments_max: 1 };
+        let mut decoder = Decoder::new(Role::Server, limits).with_deflate();
+        let (mut input, mut seen, mut bytes) = (BytesMut::new(), Vec::new(), 0);
+        while seen.len() < 2 {
+            bytes += stream.read_buf(&mut input).await.unwrap();
+            while let Some(event) = decoder.decode(&mut input).unwrap() {
+                seen.push(event);
+            }
+        }
+        (head, seen, bytes)
+    });
+    let mut socket = client.open(&Read::channel(Transport::WebSocket, "a")).await.unwrap();
+    assert!(matches!(socket.next().await, Ok(Some(Event::Message(_)))));
+    socket.send_text("short").await.unwrap();
+    socket.send_text(&long).await.unwrap();
+    let (head, seen, bytes) = server.await.unwrap();
+    assert!(head.contains(&format!("sec-websocket-extensions: {offer}\r\n")), "{head}");
+    assert_eq!(seen, [efir_ws::Event::Text("short".into()), efir_ws::Event::Text(long.clone().into())]);
+    assert!(bytes < long.len() / 2, "{bytes} bytes for two messages");
+}
+
+#[tokio::test]
+async fn extensions_that_were_not_offered_are_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let deflating = plain.with_websocket_deflate();
+    let agreed = format!("sec-websocket-extensions: {}\r\n", efir_ws::negotiation::OFFER);
+    let kept = "sec-websocket-extensions: permessage-deflate\r\n".to_owned();
+    let server = tokio::spawn(async move {
+        for more in [agreed, kept] {
+            accept_extended(&listener, true, &more).await;
+        }
+    });
+    // Not offered at all; and a server that keeps its context although the offer forbids it.
+    for client in [plain, deflating] {
+        let error = client.open(&Read::channel(Transport::WebSocket, "a")).await.unwrap_err();
+        assert!(error.to_string().contains("not offered"), "{error}");
+    }
+    server.await.unwrap();
 }
 
 #[tokio::test]
