@@ -5,8 +5,11 @@
 //! a *new* epoch for whatever begins from then on: else the forgotten channel could begin again at offset 1 under an epoch in
 //! which offset 1 was already another message, and an old cursor would be served silently wrong.
 
+mod least_recent;
+mod table;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -14,12 +17,16 @@ use std::{
 };
 
 use efir_core::{
-    Append, AppendError, ChannelName, Cursor, Durability, Epoch, Limits, Log, Position, Read, ReadMost,
-    Receipt, Retention, Start,
+    Append, AppendError, Appended, ChannelName, Cursor, Durability, Epoch, Limits, Log, Position, Read,
+    ReadMost, Receipt, Retention, Start,
 };
-use hashbrown::HashMap;
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 
+use self::{
+    least_recent::LeastRecent,
+    table::{Hashed, Shard},
+};
 use crate::{
     broker::{Broker, PublishError},
     channel::{self, Channel, Watch},
@@ -31,21 +38,17 @@ use crate::{
 const SHARDS: usize = 64;
 /// Shards that one sweep visits; eight sweeps see every channel.
 const SHARDS_PER_SWEEP: usize = SHARDS / 8;
-
-#[derive(Debug)]
-enum Entry {
-    Live(Arc<Channel>),
-    Stub(Position),
-}
-
-type Shard = HashMap<ChannelName, Entry, foldhash::quality::RandomState>;
+/// A shard is looked through at most so often within the time that messages or keys are kept, so that channels at rest cost nothing.
+const LOOKS_PER_LIFE: u64 = 64;
+/// When a channel without messages that somebody watches is looked at again, in ms: nobody tells when the last watcher leaves.
+const UNWATCHED_MS: u64 = 30_000;
 
 /// All channels of a node that keeps them in memory.
 #[derive(Debug)]
 pub(crate) struct Memory {
     limits: Limits,
     retention: Retention,
-    hasher: foldhash::quality::RandomState,
+    hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
     /// What channels that nobody knows stand under; changes when a stub is forgotten.
     epoch: AtomicU64,
@@ -55,9 +58,8 @@ pub(crate) struct Memory {
     channels: AtomicUsize,
     /// Idempotency keys that all channels remember. They cannot be trimmed, so they are bounded on their own.
     keys: AtomicUsize,
-    /// Channels by the time of a publish, which may not be their last: whoever comes first is looked at again before it is trimmed.
-    least_recent: Mutex<BTreeMap<(u64, u64), Arc<Channel>>>,
-    next_entry: AtomicU64,
+    /// Whom to trim first; empty while there is room.
+    least_recent: Mutex<LeastRecent>,
     /// Names of stubs, oldest first.
     stubs: Mutex<VecDeque<ChannelName>>,
     next_sweep: AtomicUsize,
@@ -65,18 +67,18 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(limits: Limits) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
+        let hasher = RandomState::default();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
         Self {
             retention: limits.retention(),
             limits,
-            hasher: foldhash::quality::RandomState::default(),
+            hasher,
             shards,
             epoch: AtomicU64::new(random_seed()),
             weight: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
             keys: AtomicUsize::new(0),
             least_recent: Mutex::default(),
-            next_entry: AtomicU64::new(0),
             stubs: Mutex::default(),
             next_sweep: AtomicUsize::new(0),
         }
@@ -86,32 +88,36 @@ impl Memory {
         Epoch::from_seed(self.epoch.load(Ordering::Acquire))
     }
 
-    fn shard(&self, name: &ChannelName) -> &Mutex<Shard> {
-        use std::hash::BuildHasher;
-        let index = self.hasher.hash_one(name) as usize % SHARDS;
+    fn shard(&self, key: Hashed<'_>) -> &Mutex<Shard> {
         // The remainder is below the number of shards, which never changes.
-        self.shards.get(index).unwrap_or_else(|| unreachable!("{SHARDS} shards"))
+        self.shards.get(key.shard(SHARDS)).unwrap_or_else(|| unreachable!("{SHARDS} shards"))
     }
 
     /// The channel if it is live, and otherwise where it stands.
     fn find(&self, name: &ChannelName) -> Result<Arc<Channel>, Position> {
-        match self.shard(name).lock().get(name) {
-            Some(Entry::Live(channel)) => Ok(Arc::clone(channel)),
-            Some(Entry::Stub(position)) => Err(*position),
-            None => Err(Position { epoch: self.node_epoch(), offset: 0 }),
+        let key = Hashed::new(&self.hasher, name);
+        let shard = self.shard(key).lock();
+        match shard.find(key) {
+            Some(channel) => Ok(Arc::clone(channel)),
+            None => Err(self.position_of_absent(&shard, key)),
         }
     }
 
-    /// The channel, made if it is not live.
-    fn live(&self, name: &ChannelName) -> Arc<Channel> {
-        let mut shard = self.shard(name).lock();
-        let log = match shard.get(name) {
-            Some(Entry::Live(channel)) => return Arc::clone(channel),
-            Some(Entry::Stub(position)) => Log::with_head(position.epoch, position.offset),
-            None => Log::new(self.node_epoch()),
-        };
-        let channel = Channel::new(name.clone(), log);
-        shard.insert(name.clone(), Entry::Live(Arc::clone(&channel)));
+    fn position_of_absent(&self, shard: &Shard, key: Hashed<'_>) -> Position {
+        shard.stub(key).unwrap_or_else(|| Position { epoch: self.node_epoch(), offset: 0 })
+    }
+
+    /// The channel, made if it is not live. A sweep will look at it when `due_ms` has come.
+    fn live(&self, name: &ChannelName, due_ms: u64) -> Arc<Channel> {
+        let key = Hashed::new(&self.hasher, name);
+        let mut shard = self.shard(key).lock();
+        shard.due_ms = shard.due_ms.min(due_ms);
+        if let Some(channel) = shard.find(key) {
+            return Arc::clone(channel);
+        }
+        let position = self.position_of_absent(&shard, key);
+        let channel = Channel::new(name.clone(), Log::with_head(position.epoch, position.offset));
+        shard.insert(key, Arc::clone(&channel));
         channel
     }
 
@@ -134,40 +140,24 @@ impl Memory {
         }
         // A little more than needed, so that the next publish does not trim again.
         let goal = weight_max - weight_max / 64;
-        let mut queue = self.least_recent.lock();
-        let mut turns = queue.len() * 2 + 1;
-        while self.weight.load(Ordering::Relaxed) > goal && turns > 0 {
-            turns -= 1;
-            let Some(((seen_ms, entry), channel)) = queue.pop_first() else { return };
-            let published_ms = channel.published_ms.load(Ordering::Relaxed);
-            if published_ms != seen_ms {
-                queue.insert((published_ms, entry), channel);
-                continue;
-            }
-            let is_empty = channel.with(|state| {
+        let mut least_recent = self.least_recent.lock();
+        while self.weight.load(Ordering::Relaxed) > goal {
+            let list = |shard| {
+                let shard: Option<&Mutex<Shard>> = self.shards.get(shard);
+                shard.map(|shard| least_recent::list(shard.lock().channels())).unwrap_or_default()
+            };
+            let Some(channel) = least_recent.next(SHARDS, list) else { return };
+            channel.with(|state| {
                 let before = Footprint::of(&state.log);
                 while self.weight_after(before, &state.log) > goal && state.log.trim_oldest() > 0 {}
-                let after = Footprint::of(&state.log);
-                self.book(before, after);
-                after.is_empty
+                self.book(before, Footprint::of(&state.log));
             });
-            match is_empty {
-                true => channel.is_queued.store(false, Ordering::Relaxed),
-                false => _ = queue.insert((published_ms, entry), channel),
-            }
         }
     }
 
     fn weight_after(&self, before: Footprint, log: &Log) -> usize {
         let change = Footprint::of(log).weight.wrapping_sub(before.weight);
         self.weight.load(Ordering::Relaxed).wrapping_add(change)
-    }
-
-    fn queue(&self, channel: &Arc<Channel>, now_ms: u64) {
-        if !channel.is_queued.swap(true, Ordering::Relaxed) {
-            let entry = self.next_entry.fetch_add(1, Ordering::Relaxed);
-            self.least_recent.lock().insert((now_ms, entry), Arc::clone(channel));
-        }
     }
 
     /// Removes what has expired from a log before it is read or grown.
@@ -180,29 +170,36 @@ impl Memory {
         self.book(before, Footprint::of(log));
     }
 
+    /// Frees what has expired in a shard and puts away the channels that nobody needs, unless none can be due yet.
     fn sweep_shard(&self, shard: &Mutex<Shard>, now_ms: u64) {
-        let mut gone = Vec::new();
         let mut shard = shard.lock();
-        shard.retain(|name, entry| {
-            let Entry::Live(channel) = entry else { return true };
-            let position = channel.with(|state| {
+        if shard.due_ms > now_ms {
+            return;
+        }
+        let age_ms_max = self.limits.retention_ms_max;
+        let mut next_ms = u64::MAX;
+        let mut gone = Vec::new();
+        shard.retain(|channel| {
+            !channel.retire_if(|state| {
                 self.expire(&mut state.log, now_ms);
-                let is_idle = state.log.is_reapable() && !state.is_watched();
-                state.is_gone = is_idle;
-                is_idle.then(|| state.log.position())
-            });
-            match position {
-                None => true,
-                Some(position) if position.offset == 0 => false,
-                Some(position) => {
-                    gone.push(name.clone());
-                    *entry = Entry::Stub(position);
-                    true
+                let due_ms = state.log.next_expiry_ms(age_ms_max);
+                if due_ms.is_none() && !state.is_watched() {
+                    gone.push((channel.name().clone(), state.log.position()));
+                    return true;
                 }
-            }
+                next_ms = next_ms.min(due_ms.unwrap_or(now_ms.saturating_add(UNWATCHED_MS)));
+                false
+            })
         });
+        let rest_ms = age_ms_max.min(self.limits.key_window_ms) / LOOKS_PER_LIFE;
+        shard.due_ms = next_ms.max(now_ms.saturating_add(rest_ms));
+        // What was never published to leaves nothing.
+        gone.retain(|(_, position)| position.offset > 0);
+        for (name, position) in &gone {
+            shard.insert_stub(name.clone(), *position);
+        }
         drop(shard);
-        self.stubs.lock().extend(gone);
+        self.stubs.lock().extend(gone.into_iter().map(|(name, _)| name));
     }
 
     /// Forgets the oldest stubs beyond the limit.
@@ -210,10 +207,9 @@ impl Memory {
         let mut stubs = self.stubs.lock();
         while stubs.len() > self.limits.stubs_max {
             let Some(name) = stubs.pop_front() else { return };
-            let mut shard = self.shard(&name).lock();
+            let key = Hashed::new(&self.hasher, &name);
             // A name stands here twice when its channel lived and was reaped again; only a stub is forgotten.
-            if let Some(Entry::Stub(_)) = shard.get(&name) {
-                shard.remove(&name);
+            if self.shard(key).lock().remove_stub(key) {
                 self.epoch.store(random_seed(), Ordering::Release);
             }
         }
@@ -226,32 +222,17 @@ impl Broker for Memory {
     }
 
     fn publish(&self, publish: &Publish<'_>, now_ms: u64) -> Result<Receipt, PublishError> {
+        let life_ms = match publish.key {
+            Some(_) => self.limits.retention_ms_max.min(self.limits.key_window_ms),
+            None => self.limits.retention_ms_max,
+        };
         loop {
-            let channel = self.live(publish.channel);
-            let appended = channel.with(|state| {
-                if state.is_gone {
-                    return None;
-                }
-                self.expire(&mut state.log, now_ms);
-                let before = Footprint::of(&state.log);
-                let append = Append {
-                    channel: publish.channel,
-                    time_ms: now_ms,
-                    from: publish.from,
-                    payload: publish.payload,
-                    key: publish.key,
-                };
-                if let (None, Some(refusal)) = (state.log.recall(&append), self.is_full(before, &append)) {
-                    return Some(Err(refusal));
-                }
-                let appended = state.log.append(&append, &self.retention).map_err(|error| self.refuse(error));
-                self.book(before, Footprint::of(&state.log));
-                Some(appended.map(|appended| (appended, state.due_watches())))
+            let channel = self.live(publish.channel, now_ms.saturating_add(life_ms));
+            let appended = channel.with_live(|state| {
+                self.append(&mut state.log, publish, now_ms).map(|appended| (appended, state.due_watches()))
             });
             let Some(appended) = appended else { continue };
             let (appended, watches) = appended?;
-            channel.published_ms.store(now_ms, Ordering::Relaxed);
-            self.queue(&channel, now_ms);
             // Before they are told: a held poll that is answered on another core is a subscriber no more.
             let subscribers = channel.subscribers();
             channel::tell(&watches);
@@ -298,15 +279,10 @@ impl Broker for Memory {
     }
 
     fn watch(&self, name: &ChannelName, watch: Arc<Watch>) -> Arc<Channel> {
+        let due_ms = clock::now_ms().saturating_add(UNWATCHED_MS);
         loop {
-            let channel = self.live(name);
-            let is_watched = channel.with(|state| {
-                if !state.is_gone {
-                    state.watch(Arc::clone(&watch));
-                }
-                !state.is_gone
-            });
-            if is_watched {
+            let channel = self.live(name, due_ms);
+            if channel.with_live(|state| state.watch(Arc::clone(&watch))).is_some() {
                 return channel;
             }
         }
@@ -318,20 +294,29 @@ impl Broker for Memory {
             self.sweep_shard(shard, now_ms);
         }
         self.cap_stubs();
-        let mut queue = self.least_recent.lock();
-        if queue.len() > 2 * self.channels.load(Ordering::Relaxed) + 1024 {
-            queue.retain(|_, channel| {
-                let is_empty = channel.with(|state| state.log.is_empty());
-                if is_empty {
-                    channel.is_queued.store(false, Ordering::Relaxed);
-                }
-                !is_empty
-            });
+        if self.weight.load(Ordering::Relaxed) < self.limits.log_bytes_max / 4 * 3 {
+            self.least_recent.lock().forget();
         }
     }
 }
 
 impl Memory {
+    /// Appends to a channel's log and keeps the books.
+    fn append(&self, log: &mut Log, publish: &Publish<'_>, now_ms: u64) -> Result<Appended, PublishError> {
+        self.expire(log, now_ms);
+        let before = Footprint::of(log);
+        let Publish { channel, payload, key, from } = *publish;
+        let append = Append { channel, time_ms: now_ms, from, payload, key };
+        if let Some(refusal) = self.is_full(before, &append)
+            && log.recall(&append).is_none()
+        {
+            return Err(refusal);
+        }
+        let appended = log.append(&append, &self.retention).map_err(|error| self.refuse(error));
+        self.book(before, Footprint::of(log));
+        appended
+    }
+
     /// Why the node has no room for a message that is new.
     fn is_full(&self, before: Footprint, append: &Append<'_>) -> Option<PublishError> {
         let Limits { channels_max, node_keys_max, .. } = self.limits;

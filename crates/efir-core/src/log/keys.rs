@@ -16,8 +16,12 @@ pub(super) struct Known {
     pub(super) digest: u128,
 }
 
+/// Unallocated while no key is remembered.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct Keys(Option<Box<Window>>);
+
+#[derive(Debug, Default)]
+struct Window {
     /// An ordered map, because keys come from clients, and a hasher would need a secret.
     known: BTreeMap<Arc<[u8]>, Known>,
     /// When each is forgotten, in the order in which they came.
@@ -27,22 +31,42 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn find(&self, from: Option<&str>, key: &str) -> Option<Known> {
-        if self.known.is_empty() {
-            return None;
-        }
-        self.known.get(identity(from, key).as_slice()).copied()
+        self.0.as_ref()?.known.get(identity(from, key).as_slice()).copied()
     }
 
     /// Only for a key that is not known.
     pub(super) fn remember(&mut self, (from, key): (Option<&str>, &str), known: Known, forget_ms: u64) {
         let id: Arc<[u8]> = identity(from, key).as_slice().into();
-        self.weight += id.len() + KEY_OVERHEAD;
-        self.order.push_back((forget_ms, Arc::clone(&id)));
-        self.known.insert(id, known);
+        let window = self.0.get_or_insert_default();
+        window.weight += id.len() + KEY_OVERHEAD;
+        window.order.push_back((forget_ms, Arc::clone(&id)));
+        window.known.insert(id, known);
     }
 
     /// Forgets the keys whose window is over. Where the clock was set back, a key may be remembered longer, never less.
     pub(super) fn expire(&mut self, now_ms: u64) {
+        let Some(window) = &mut self.0 else { return };
+        window.expire(now_ms);
+        if window.known.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    pub(super) fn next_expiry_ms(&self) -> Option<u64> {
+        self.0.as_ref()?.order.front().map(|(forget_ms, _)| *forget_ms)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |window| window.known.len())
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.0.as_ref().map_or(0, |window| window.weight)
+    }
+}
+
+impl Window {
+    fn expire(&mut self, now_ms: u64) {
         while let Some((forget_ms, id)) = self.order.front() {
             if *forget_ms > now_ms {
                 break;
@@ -54,18 +78,6 @@ impl Keys {
         if self.order.capacity() > 64 && self.order.len() < self.order.capacity() / 4 {
             self.order.shrink_to(self.order.len() * 2);
         }
-    }
-
-    pub(super) fn next_expiry_ms(&self) -> Option<u64> {
-        self.order.front().map(|(forget_ms, _)| *forget_ms)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    pub(super) fn weight(&self) -> usize {
-        self.weight
     }
 }
 

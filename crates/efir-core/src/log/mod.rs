@@ -1,7 +1,9 @@
 //! One channel's log: what it keeps, what it forgets, and what a cursor is owed. Knows no subscribers, no lock and no
-//! clock. Reading is in `read`, idempotency keys in `keys`, the reasons of removals in `removals`.
+//! clock. Reading is in `read`, idempotency keys in `keys`, the reasons of removals in `removals`, what only logs of more
+//! than one message have in `past`.
 
 mod keys;
+mod past;
 mod read;
 mod removals;
 
@@ -15,9 +17,8 @@ use crate::gap::GapReason;
 use crate::message::{Message, Payload};
 use crate::position::{Epoch, OFFSET_MAX, Position};
 
-use keys::Keys;
+use past::Past;
 pub use read::{Missed, Read, ReadAfter, ReadMost};
-use removals::Removals;
 
 /// What a log keeps and remembers; all finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,12 +113,10 @@ pub struct Log {
     epoch: Epoch,
     /// The offset of the newest message ever appended; 0 before the first.
     head: u64,
-    /// The newest `messages.len()` of them.
-    messages: VecDeque<Arc<Message>>,
-    messages_weight: usize,
-    /// Why those before the oldest are no longer there.
-    removals: Removals,
-    keys: Keys,
+    /// The message at `head`, unless it was removed. Most channels of a large node keep this one only.
+    newest: Option<Arc<Message>>,
+    /// Everything else. Unallocated where no other message is kept, none was removed and no key is remembered.
+    past: Option<Box<Past>>,
 }
 
 impl Log {
@@ -130,11 +129,11 @@ impl Log {
     /// An empty log whose messages up to `head` have expired (made again from a stub).
     #[must_use]
     pub fn with_head(epoch: Epoch, head: u64) -> Self {
-        let mut removals = Removals::default();
+        let mut log = Self { epoch, head, newest: None, past: None };
         if head > 0 {
-            removals.push(head, GapReason::Expired);
+            log.past_mut().removals.push(head, GapReason::Expired);
         }
-        Self { epoch, head, messages: VecDeque::new(), messages_weight: 0, removals, keys: Keys::default() }
+        log
     }
 
     /// Appends a message, unless its key says that it was appended before; then removes what the retention does not
@@ -143,12 +142,14 @@ impl Log {
     /// # Errors
     /// Nothing was appended.
     pub fn append(&mut self, append: &Append<'_>, retention: &Retention) -> Result<Appended, AppendError> {
-        self.keys.expire(append.time_ms);
+        if let Some(past) = &mut self.past {
+            past.keys.expire(append.time_ms);
+        }
         if let Some(recalled) = self.recall(append) {
             return recalled;
         }
         let digest = match append.key {
-            Some(_) if self.keys.len() >= retention.keys_max => return Err(AppendError::KeyWindowFull),
+            Some(_) if self.keys() >= retention.keys_max => return Err(AppendError::KeyWindowFull),
             Some(key) => Some((key, append.payload.digest())),
             None => None,
         };
@@ -158,7 +159,8 @@ impl Log {
         self.head += 1;
         if let Some((key, digest)) = digest {
             let forget_ms = append.time_ms.saturating_add(retention.key_window_ms);
-            self.keys.remember((append.from, key), keys::Known { offset: self.head, digest }, forget_ms);
+            let known = keys::Known { offset: self.head, digest };
+            self.past_mut().keys.remember((append.from, key), known, forget_ms);
         }
         let message = self.push(append);
         self.retain(append.time_ms, retention);
@@ -168,7 +170,7 @@ impl Log {
     /// What the key alone decides: `None` for a message that is new. A node that is full asks this before it refuses, because a
     /// retry needs no room.
     pub fn recall(&self, append: &Append<'_>) -> Option<Result<Appended, AppendError>> {
-        let known = self.keys.find(append.from, append.key?)?;
+        let known = self.past.as_ref()?.keys.find(append.from, append.key?)?;
         if known.digest != append.payload.digest() {
             return Some(Err(AppendError::KeyConflict));
         }
@@ -179,19 +181,20 @@ impl Log {
         let position = Position::new(self.epoch, self.head);
         let Append { channel, time_ms, from, payload, .. } = *append;
         let message = Arc::new(Message::new(channel, position, time_ms, from, payload));
-        self.messages_weight += message.weight();
-        self.messages.push_back(Arc::clone(&message));
+        if let Some(before) = self.newest.replace(Arc::clone(&message)) {
+            self.past_mut().push(before);
+        }
         message
     }
 
     /// Applies number, bytes and age; the newest message always stays.
     fn retain(&mut self, now_ms: u64, retention: &Retention) {
-        while self.messages.len() > 1
-            && (self.messages.len() > retention.messages_max || self.messages_weight > retention.bytes_max)
+        while self.len() > 1
+            && (self.len() > retention.messages_max || self.messages_weight() > retention.bytes_max)
         {
             self.remove_oldest(GapReason::Trimmed);
         }
-        while self.messages.len() > 1 && self.is_oldest_expired(now_ms, retention.age_ms_max) {
+        while self.len() > 1 && self.is_oldest_expired(now_ms, retention.age_ms_max) {
             self.remove_oldest(GapReason::Expired);
         }
     }
@@ -203,7 +206,9 @@ impl Log {
         while self.is_oldest_expired(now_ms, age_ms_max) {
             self.remove_oldest(GapReason::Expired);
         }
-        self.keys.expire(now_ms);
+        if let Some(past) = &mut self.past {
+            past.keys.expire(now_ms);
+        }
         self.shrink();
         before - self.weight()
     }
@@ -211,15 +216,16 @@ impl Log {
     /// When [`Log::expire`] will next find something, in ms since 1970 UTC.
     #[must_use]
     pub fn next_expiry_ms(&self, age_ms_max: u64) -> Option<u64> {
-        let message = self.messages.front().map(|message| message.time_ms().saturating_add(age_ms_max));
-        [message, self.keys.next_expiry_ms()].into_iter().flatten().min()
+        let message = self.front().map(|message| message.time_ms().saturating_add(age_ms_max));
+        let key = self.past.as_ref().and_then(|past| past.keys.next_expiry_ms());
+        message.into_iter().chain(key).min()
     }
 
     /// Removes the oldest messages until the log weighs at most `weight` or holds none; keys stay. Returns the weight
     /// that was freed.
     pub fn trim_to(&mut self, weight: usize) -> usize {
         let before = self.weight();
-        while self.weight() > weight && !self.messages.is_empty() {
+        while self.weight() > weight && !self.is_empty() {
             self.remove_oldest(GapReason::Trimmed);
         }
         self.shrink();
@@ -232,21 +238,36 @@ impl Log {
     }
 
     fn is_oldest_expired(&self, now_ms: u64, age_ms_max: u64) -> bool {
-        self.messages.front().is_some_and(|message| now_ms.saturating_sub(message.time_ms()) >= age_ms_max)
+        self.front().is_some_and(|message| now_ms.saturating_sub(message.time_ms()) >= age_ms_max)
     }
 
     fn remove_oldest(&mut self, reason: GapReason) -> usize {
-        let Some(message) = self.messages.pop_front() else { return 0 };
-        let weight = message.weight();
-        self.messages_weight -= weight;
-        self.removals.push(message.offset(), reason);
-        weight
+        let older = self.past.as_mut().and_then(|past| past.pop());
+        let Some(message) = older.or_else(|| self.newest.take()) else { return 0 };
+        self.past_mut().removals.push(message.offset(), reason);
+        message.weight()
     }
 
-    /// Gives memory back after a burst; at rest a log of n messages has room for at most 4 n.
+    fn front(&self) -> Option<&Arc<Message>> {
+        self.older().front().or(self.newest.as_ref())
+    }
+
+    /// The messages before the newest.
+    fn older(&self) -> &VecDeque<Arc<Message>> {
+        self.past.as_ref().map_or(&past::NO_MESSAGES, |past| past.older())
+    }
+
+    fn past_mut(&mut self) -> &mut Past {
+        self.past.get_or_insert_default()
+    }
+
+    /// Gives memory back after a burst.
     fn shrink(&mut self) {
-        if self.messages.capacity() > 16 && self.messages.len() < self.messages.capacity() / 4 {
-            self.messages.shrink_to(self.messages.len() * 2);
+        if let Some(past) = &mut self.past {
+            past.shrink();
+            if past.is_empty() {
+                self.past = None;
+            }
         }
     }
 
@@ -271,42 +292,60 @@ impl Log {
     /// How many messages are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.older().len() + usize::from(self.newest.is_some())
     }
 
     /// Whether no message is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.newest.is_none()
     }
 
     /// Whether neither a message nor a key is kept, so that epoch and head are all there is to remember.
     #[must_use]
     pub fn is_reapable(&self) -> bool {
-        self.messages.is_empty() && self.keys.len() == 0
+        self.is_empty() && self.keys() == 0
     }
 
     /// How many idempotency keys are remembered.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.keys.len()
+        self.past.as_ref().map_or(0, |past| past.keys.len())
     }
 
     /// What messages and keys weigh, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.messages_weight + self.keys.weight()
+        self.messages_weight() + self.past.as_ref().map_or(0, |past| past.keys.weight())
+    }
+
+    fn messages_weight(&self) -> usize {
+        let newest = self.newest.as_ref().map_or(0, |message| message.weight());
+        newest + self.past.as_ref().map_or(0, |past| past.older_weight())
     }
 
     /// The offset of the oldest message that is kept.
     #[must_use]
     pub fn oldest(&self) -> Option<u64> {
-        self.messages.front().map(|message| message.offset())
+        self.front().map(|message| message.offset())
+    }
+
+    /// When the newest message that is kept was accepted, in ms since 1970 UTC.
+    #[must_use]
+    pub fn newest_ms(&self) -> Option<u64> {
+        self.newest.as_ref().map(|message| message.time_ms())
     }
 
     /// The messages that are kept, oldest first.
-    pub fn messages(&self) -> impl DoubleEndedIterator<Item = &Arc<Message>> + ExactSizeIterator {
-        self.messages.iter()
+    pub fn messages(&self) -> impl DoubleEndedIterator<Item = &Arc<Message>> {
+        self.messages_from(0)
+    }
+
+    /// The messages that are kept but for the oldest `skipped`.
+    fn messages_from(&self, skipped: usize) -> impl DoubleEndedIterator<Item = &Arc<Message>> {
+        let older = self.older();
+        let newest = self.newest.as_ref().filter(|_| skipped <= older.len());
+        older.range(skipped.min(older.len())..).chain(newest)
     }
 }
 

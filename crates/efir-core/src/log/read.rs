@@ -87,7 +87,9 @@ impl Log {
         if offset > self.head {
             self.resume(GapReason::PositionAhead, most, messages)
         } else if offset < self.floor() {
-            self.resume(self.removals.reason(offset + 1), most, messages)
+            let reason =
+                self.past.as_ref().map_or(GapReason::Trimmed, |past| past.removals.reason(offset + 1));
+            self.resume(reason, most, messages)
         } else {
             self.take(offset, most, messages)
         }
@@ -98,12 +100,12 @@ impl Log {
     pub fn last(&self, messages: usize, most: ReadMost) -> Read {
         let wanted = messages.min(most.messages);
         let mut bytes = 0usize;
-        let fitting = self.messages.iter().rev().take(wanted).enumerate().take_while(|(n, message)| {
+        let fitting = self.messages().rev().take(wanted).enumerate().take_while(|(n, message)| {
             bytes = bytes.saturating_add(message.object().len());
             *n == 0 || bytes <= most.bytes
         });
         let count = fitting.count();
-        let messages = self.messages.iter().skip(self.messages.len() - count).cloned().collect();
+        let messages = self.messages_from(self.len() - count).cloned().collect();
         Read { gap: None, messages, cursor: self.position(), more: false }
     }
 
@@ -127,12 +129,12 @@ impl Log {
     /// The position just before the newest `messages` that are kept.
     #[must_use]
     pub fn before_last(&self, messages: usize) -> Position {
-        Position::new(self.epoch, self.head - messages.min(self.messages.len()) as u64)
+        Position::new(self.epoch, self.head - messages.min(self.len()) as u64)
     }
 
     /// The offset just before the oldest message that is kept.
     fn floor(&self) -> u64 {
-        self.head - self.messages.len() as u64
+        self.head - self.len() as u64
     }
 
     fn resume(&self, reason: GapReason, most: ReadMost, messages: &mut Vec<Arc<Message>>) -> ReadAfter {
@@ -145,7 +147,7 @@ impl Log {
         let skipped = (offset - self.floor()) as usize;
         let mut cursor = offset;
         let mut bytes = 0usize;
-        for message in self.messages.iter().skip(skipped).take(most.messages) {
+        for message in self.messages_from(skipped).take(most.messages) {
             bytes = bytes.saturating_add(message.object().len());
             if bytes > most.bytes && cursor > offset {
                 break;

@@ -23,6 +23,11 @@ impl Removals {
         }
     }
 
+    /// Whether nothing was ever removed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Why the message at `offset` is gone.
     pub(super) fn reason(&self, offset: u64) -> GapReason {
         let run = self.0.partition_point(|(through, _)| *through < offset);

@@ -1,6 +1,6 @@
 //! The rules of the log, by example; against a naive model in `tests/log_model.rs`.
 
-use super::removals::RUNS_MAX;
+use super::removals::{RUNS_MAX, Removals};
 use super::*;
 use crate::cursor::{Cursor, Start};
 use bytes::Bytes;
@@ -201,4 +201,18 @@ fn offsets_never_pass_what_json_can_hold() {
     assert_eq!(publish(&mut log, 0, None, "x").unwrap().position().offset, OFFSET_MAX);
     assert_eq!(publish(&mut log, 0, Some("k"), "x").unwrap_err(), AppendError::OffsetsUsedUp);
     assert_eq!(log.keys(), 0);
+}
+
+#[test]
+fn a_log_of_one_message_is_small() {
+    assert!(size_of::<Log>() <= 32, "{} bytes", size_of::<Log>());
+    let mut log = filled(1);
+    assert!(log.past.is_none());
+    publish(&mut log, 0, None, "2").unwrap();
+    assert!(log.past.is_some());
+    let mut keyed = Log::new(EPOCH);
+    publish(&mut keyed, 0, Some("k"), "x").unwrap();
+    assert!(keyed.expire(RETENTION.key_window_ms, 1000) > 0);
+    assert!(keyed.past.is_none(), "the key is forgotten, the message stays");
+    assert_eq!(keyed.len(), 1);
 }

@@ -83,10 +83,11 @@ fn a_watched_channel_is_not_reaped() {
     let memory = Memory::new(limits(|_| {}));
     let watch = Watch::new(Arc::new(Nobody), 0);
     let channel = memory.watch(&name("chat"), Arc::clone(&watch));
-    sweep_all(&memory, 10_000);
+    let later = clock::now_ms() + UNWATCHED_MS;
+    sweep_all(&memory, later);
     assert!(memory.find(&name("chat")).is_ok());
     channel.unwatch(&watch);
-    sweep_all(&memory, 10_000);
+    sweep_all(&memory, later + UNWATCHED_MS);
     assert!(memory.find(&name("chat")).is_err());
     assert!(memory.stubs.lock().is_empty(), "what was never published to leaves no stub");
 }
@@ -131,6 +132,40 @@ fn the_least_recently_used_channel_is_trimmed_first() {
     let lost = Position { epoch: head.epoch, offset: 0 };
     let read = memory.read(&name("old"), Start::After(lost.into()), MOST).read;
     assert_eq!(read.gap.map(|gap| gap.reason), Some(GapReason::Trimmed));
+}
+
+#[test]
+fn many_channels_are_trimmed_in_the_order_of_their_newest_messages() {
+    const CHANNELS: u64 = 6_000;
+    let memory = Memory::new(limits(|limits| {
+        limits.log_bytes_max = 1 << 20;
+        limits.retention_ms_max = 1 << 40;
+    }));
+    for channel in 0..CHANNELS {
+        publish(&memory, &channel.to_string(), "x", 1_000 + channel).unwrap();
+        // The very first is published to again and again, and never is the least recent one.
+        publish(&memory, "0", "y", 1_000 + channel).unwrap();
+    }
+    assert!(memory.weight.load(Ordering::Relaxed) <= 1 << 20);
+    let kept = |channel: &u64| memory.find(&name(&channel.to_string())).unwrap().newest_ms().is_some();
+    let first = (1..CHANNELS).find(kept).unwrap();
+    assert!(first > CHANNELS / 3, "{first}");
+    assert!((first..CHANNELS).all(|channel| kept(&channel)), "all that are newer than {first} are kept");
+    assert!(kept(&0));
+}
+
+#[test]
+fn channels_at_rest_are_not_looked_at() {
+    let memory = Memory::new(limits(|_| {}));
+    publish(&memory, "chat", "1", 1_000).unwrap();
+    let key = Hashed::new(&memory.hasher, &name("chat")).shard(SHARDS);
+    let due_ms = || memory.shards[key].lock().due_ms;
+    assert_eq!(due_ms(), 2_000);
+    sweep_all(&memory, 1_999);
+    assert_eq!(due_ms(), 2_000);
+    sweep_all(&memory, 2_000);
+    assert_eq!(memory.find(&name("chat")).unwrap_err().offset, 1);
+    assert_eq!(due_ms(), u64::MAX);
 }
 
 #[test]
