@@ -87,6 +87,11 @@ impl Outbox {
         self.pieces.is_empty()
     }
 
+    /// Pieces that wait to be written.
+    pub(crate) fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
     /// Bytes that wait to be written.
     pub fn len(&self) -> usize {
         self.bytes

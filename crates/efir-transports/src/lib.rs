@@ -20,6 +20,7 @@ mod publish;
 mod query;
 mod reply;
 pub mod request;
+mod shared_answer;
 mod short_poll;
 mod site;
 mod socket;

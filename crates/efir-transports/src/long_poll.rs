@@ -17,7 +17,7 @@ use crate::{
     problem::Refused,
     reply::{Asker, Held, Reply, TakeOver},
     request::ReadRequest,
-    short_poll,
+    shared_answer, short_poll,
     site::Site,
 };
 
@@ -92,9 +92,24 @@ impl LongPoll {
     }
 
     fn say(&mut self, mut found: Found, reader: &Reader, out: &mut Outbox) -> Turn {
+        let shared = match self.way {
+            Way::Wire(how) => Some(how),
+            Way::Slot(_) => None,
+        };
+        if let Some(how) = shared
+            && let Some(bytes) = shared_answer::find(&self.answer, &found, how)
+        {
+            return write(how, bytes, out);
+        }
         found.cursor = cursor(reader, self.answer.is_single());
-        let response = self.answer.response(&found, "no-store");
-        self.send(response, found.messages.is_empty(), out)
+        let mut response = self.answer.response(&found, "no-store");
+        let Some(how) = shared else { return self.send(response, found.messages.is_empty(), out) };
+        if found.messages.is_empty() {
+            out.mark_empty_answer();
+        }
+        let bytes = head::serialise_whole(how, &mut response);
+        shared_answer::keep(std::mem::take(&mut self.answer), &found, how, &bytes);
+        write(how, bytes, out)
     }
 
     fn send(&mut self, mut response: Response<Bytes>, is_empty: bool, out: &mut Outbox) -> Turn {
@@ -102,16 +117,19 @@ impl LongPoll {
             out.mark_empty_answer();
         }
         match &self.way {
-            Way::Wire(how) => {
-                out.push_raw(head::serialise_whole(*how, &mut response));
-                if how.keep_alive { Turn::Reuse } else { Turn::Close }
-            }
+            Way::Wire(how) => write(*how, head::serialise_whole(*how, &mut response), out),
             Way::Slot(slot) => {
                 *slot.lock() = Some(response);
                 Turn::Close
             }
         }
     }
+}
+
+/// Ends the response with an answer.
+fn write(how: TakeOver, answer: Bytes, out: &mut Outbox) -> Turn {
+    out.push_raw(answer);
+    if how.keep_alive { Turn::Reuse } else { Turn::Close }
 }
 
 /// Where a response stands: the cursor of its channel, or the token of its channels.

@@ -89,8 +89,9 @@ where
     B: http_body::Body<Data = Bytes>,
 {
     call.site.policy().check_host(parts)?;
-    let path = parts.uri.path().to_owned();
-    let place = place(&path).unwrap_or(Place::Nowhere);
+    let uri = parts.uri.clone();
+    let path = uri.path();
+    let place = place(path).unwrap_or(Place::Nowhere);
     if place == Place::Nowhere {
         let detail =
             format!("there is nothing under {path:?}; a channel is /channels/NAME, the name percent-encoded");
@@ -144,7 +145,8 @@ async fn read<B>(
 where
     B: http_body::Body<Data = Bytes>,
 {
-    let query = Query::parse(parts.uri.query());
+    let uri = parts.uri.clone();
+    let query = Query::parse(uri.query());
     let transport = request::negotiate(parts, &query)?;
     let upgrade = if transport.choice == crate::Choice::Upgrade {
         call.site.policy().check_origin(parts)?;

@@ -30,7 +30,7 @@ pub struct Policy {
 }
 
 /// What the answer tells a browser about cross-origin use.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cors {
     origin: Option<HeaderValue>,
     is_listed: bool,

@@ -27,7 +27,7 @@ pub(crate) struct Found {
 }
 
 /// How a poll's answer looks, whatever it finds.
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     channel: Option<ChannelName>,
     problems: Vec<Problem>,
@@ -48,8 +48,8 @@ impl Answer {
         Self {
             channel: asked.scope.only().cloned(),
             problems: asked.scope.take_bad(),
-            next: asked.next.clone(),
-            cors: asked.cors.clone(),
+            next: std::mem::take(&mut asked.next),
+            cors: std::mem::take(&mut asked.cors),
             applied: None,
         }
     }

@@ -3,19 +3,21 @@
 use std::borrow::Cow;
 
 use efir_core::{Code, Problem};
+use smallvec::SmallVec;
 
 /// Decoded name–value pairs in the order of the URL. A value may be any bytes, because a channel name that is not UTF-8 is a
 /// problem of that channel only.
 #[derive(Debug, Default)]
-pub(crate) struct Query(Vec<(String, Vec<u8>)>);
+pub(crate) struct Query<'a>(SmallVec<[Pair<'a>; 4]>);
 
-impl Query {
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+impl<'a> Query<'a> {
     /// Splits and decodes what stands behind the `?`.
-    pub(crate) fn parse(query: Option<&str>) -> Self {
+    pub(crate) fn parse(query: Option<&'a str>) -> Self {
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = String::from_utf8_lossy(&decode_form(name)).into_owned();
-            (name, decode_form(value))
+            (decode_form(name), decode_form(value))
         });
         Self(pairs.collect())
     }
@@ -25,7 +27,7 @@ impl Query {
     /// # Errors
     /// The parameter stands there twice with different values, or is not UTF-8.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
-        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_slice());
+        let mut values = self.all(name);
         let Some(first) = values.next() else { return Ok(None) };
         if values.any(|value| value != first) {
             let detail = format!("`{name}` is given twice with different values");
@@ -38,8 +40,8 @@ impl Query {
     }
 
     /// All values of a parameter.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_slice())
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(move |(known, _)| **known == *name.as_bytes()).map(|(_, value)| value.as_ref())
     }
 }
 
@@ -62,8 +64,11 @@ pub(crate) fn encode_into(text: &str, out: &mut String) {
     }
 }
 
-fn decode_form(text: &str) -> Vec<u8> {
-    decode(text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }))
+fn decode_form(text: &str) -> Cow<'_, [u8]> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    Cow::Owned(decode(text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte })))
 }
 
 fn decode(mut bytes: impl Iterator<Item = u8> + Clone) -> Vec<u8> {

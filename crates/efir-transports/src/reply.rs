@@ -56,7 +56,7 @@ enum Kind {
 }
 
 /// How the request of a taken-over connection came.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TakeOver {
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,

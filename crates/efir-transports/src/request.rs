@@ -4,6 +4,7 @@
 
 mod channels;
 
+use bytes::BytesMut;
 use efir_core::{Code, Problem, Times};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
@@ -59,10 +60,10 @@ pub(crate) struct Sent {
 }
 
 /// The URL that reads on, but for its cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Next {
-    path: Box<str>,
-    rest: Box<str>,
+    path: String,
+    rest: String,
 }
 
 impl ReadRequest {
@@ -116,14 +117,14 @@ impl Wait {
 
 impl Next {
     fn new(query: &Query, scope: &Scope, wait: Option<Wait>) -> Self {
-        let mut rest = String::new();
+        let mut rest = String::with_capacity(32);
         let mut keep = |name: &str, value: &str| {
             rest.push('&');
             rest.push_str(name);
             rest.push('=');
             query::encode_into(value, &mut rest);
         };
-        let mut path = String::new();
+        let mut path = String::with_capacity(64);
         match scope {
             Scope::One { channel, .. } => {
                 path.push_str("/channels/");
@@ -142,7 +143,7 @@ impl Next {
         if let Some(wait) = wait {
             keep("wait", &wait.seconds());
         }
-        Self { path: path.into(), rest: rest.into() }
+        Self { path, rest }
     }
 
     /// The `Link` header to the read after `cursor`; `None` where it would be too long to pass proxies.
@@ -151,7 +152,11 @@ impl Next {
         if length > LINK_BYTES_MAX {
             return None;
         }
-        HeaderValue::from_str(&format!("<{}?after={cursor}{}>; rel=\"next\"", self.path, self.rest)).ok()
+        let mut link = BytesMut::with_capacity(length);
+        for part in ["<", &self.path, "?after=", cursor, &self.rest, ">; rel=\"next\""] {
+            link.extend_from_slice(part.as_bytes());
+        }
+        HeaderValue::from_maybe_shared(link.freeze()).ok()
     }
 }
 
@@ -266,7 +271,7 @@ fn one_of(query: &Query, name: &str, allowed: &[&str]) -> Result<Option<usize>, 
     place.map(Some).ok_or_else(|| invalid(name, text, &format!("one of {}", allowed.join(", "))))
 }
 
-pub(crate) fn check_client(query: &Query) -> Result<Option<&str>, Problem> {
+pub(crate) fn check_client<'a>(query: &'a Query<'_>) -> Result<Option<&'a str>, Problem> {
     let Some(client) = query.one("client")? else { return Ok(None) };
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
     if client.is_empty() || client.len() > CLIENT_BYTES_MAX || !client.bytes().all(is_allowed) {

@@ -6,7 +6,7 @@
 
 use std::{io::IoSlice, sync::Arc, time::Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use efir_core::{Message, Position, ReadMost, wire::Form};
 
 use super::{Subscriber, Worker, connection::Phase};
@@ -38,8 +38,8 @@ struct Gathered {
     after: Position,
     until: Position,
     messages: Vec<Arc<Message>>,
-    frames: Vec<Bytes>,
-    bytes: usize,
+    /// All their frames, one behind the other.
+    bytes: Bytes,
     /// The log has more than one write takes.
     has_more: bool,
     /// The log no longer reaches back to `after`.
@@ -143,13 +143,8 @@ impl Worker {
             connection.reader.note(subscriber.subscription);
             return self.mark_dirty(subscriber.connection);
         }
-        let mut slices = [IoSlice::new(&[]); MESSAGES_MAX];
-        for (slice, frame) in slices.iter_mut().zip(&gathered.frames) {
-            *slice = IoSlice::new(frame);
-        }
-        let written = connection.write_shared(slices.get(..gathered.frames.len()).unwrap_or_default());
-        match written {
-            Ok(written) if written == gathered.bytes => {
+        match connection.write_shared(&[IoSlice::new(&gathered.bytes)]) {
+            Ok(written) if written == gathered.bytes.len() => {
                 connection.reader.skip_to(subscriber.subscription, gathered.until);
                 if gathered.has_more {
                     connection.reader.note(subscriber.subscription);
@@ -184,16 +179,25 @@ fn gather(channel: &crate::channel::Channel, form: Form, framing: Framing, after
     let mut messages = Vec::new();
     let most = ReadMost { messages: MESSAGES_MAX, bytes: BYTES_MAX };
     let in_step = channel.read_in_step(after, most, &mut messages);
-    let frames: Vec<Bytes> = messages.iter().map(|message| framing.strip(message.frame(form))).collect();
     Gathered {
         form,
         framing,
         after,
         until: messages.last().map_or(after, |message| message.position()),
-        bytes: frames.iter().map(Bytes::len).sum(),
+        bytes: joined(&messages, form, framing),
         has_more: in_step == Some(true),
-        needs_reader: in_step.is_none() || frames.is_empty(),
+        needs_reader: in_step.is_none() || messages.is_empty(),
         messages,
-        frames,
     }
+}
+
+/// One buffer for all subscribers in step: joining costs one copy a step, a vector of slices would cost each of their writes.
+fn joined(messages: &[Arc<Message>], form: Form, framing: Framing) -> Bytes {
+    if let [only] = messages {
+        return framing.apply(&only.frame(form));
+    }
+    let frames = messages.iter().map(|message| framing.apply(&message.frame(form)));
+    let mut bytes = BytesMut::new();
+    frames.for_each(|frame| bytes.extend_from_slice(&frame));
+    bytes.freeze()
 }
