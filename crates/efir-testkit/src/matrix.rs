@@ -35,6 +35,8 @@ const SINGLE: fn(Row) -> bool = |row| !row.is_several && row.kind != Kind::Socke
 const NO_TOKEN: fn(Row) -> bool = |row| !row.is_several;
 const SEVERAL: fn(Row) -> bool = |row| row.is_several;
 const SOCKETS: fn(Row) -> bool = |row| row.kind.is_websocket();
+const DEFLATED: fn(Row) -> bool = |row| row.is_deflated;
+const DEFLATED_SOCKET: fn(Row) -> bool = |row| row.is_deflated && row.kind == Kind::Socket;
 
 /// Every deliberate hole. A test refuses one that fits no cell.
 pub const HOLES: &[Hole] = &[
@@ -97,6 +99,24 @@ pub const HOLES: &[Hole] = &[
         rows: SEVERAL,
         carriers: &[Carrier::H2c, Carrier::Axum],
         reason: "the cell takes 10,000 messages; several channels on the slab suffice for the fan-out, and one channel for the polled carriers",
+    },
+    Hole {
+        scenario: "slow::",
+        rows: DEFLATED,
+        carriers: &[Carrier::H2c, Carrier::Axum],
+        reason: "the cell compresses 10,000 messages; the slab shows what compressed frames change, which are shared on polled carriers as there",
+    },
+    Hole {
+        scenario: "slow::",
+        rows: DEFLATED_SOCKET,
+        carriers: &[Carrier::H1],
+        reason: "a slow reader is served by its exchange on every WebSocket; one compressed row suffices",
+    },
+    Hole {
+        scenario: "switch::",
+        rows: DEFLATED,
+        carriers: &[Carrier::H2c, Carrier::Axum],
+        reason: "switching to a compressed socket is there on every carrier; switching away from it on one",
     },
     Hole {
         scenario: "slow::is_cut_without_progress",
@@ -199,6 +219,12 @@ pub const HOLES: &[Hole] = &[
         rows: ANY,
         carriers: &[Carrier::H2c],
         reason: "the raw client speaks HTTP/1.1; over HTTP/2 the same codec runs behind efir-client in the other topics",
+    },
+    Hole {
+        scenario: "deflate::",
+        rows: ANY,
+        carriers: &[Carrier::H2c],
+        reason: "the raw client speaks HTTP/1.1; over HTTP/2 the rows with -deflate compress in the other topics",
     },
     Hole {
         scenario: "errors::bad_channel_name_on_a_websocket",

@@ -29,6 +29,8 @@ pub struct Settings {
     pub allow_origins: Vec<String>,
     /// `--host`.
     pub hosts: Vec<String>,
+    /// `websocket_deflate`.
+    pub has_websocket_deflate: bool,
 }
 
 impl Settings {
@@ -42,7 +44,13 @@ impl Settings {
             drain_ms_max: 300,
             ..Times::default()
         };
-        Self { limits: Limits::default(), times, allow_origins: Vec::new(), hosts: Vec::new() }
+        Self {
+            limits: Limits::default(),
+            times,
+            allow_origins: Vec::new(),
+            hosts: Vec::new(),
+            has_websocket_deflate: true,
+        }
     }
 }
 
@@ -134,6 +142,7 @@ fn start_own(settings: &Settings) -> Result<(SocketAddr, Hub, Kind)> {
         times: settings.times.clone(),
         allow_origins: settings.allow_origins.clone(),
         hosts: settings.hosts.clone(),
+        has_websocket_deflate: settings.has_websocket_deflate,
         ..Resolved::default()
     };
     let running = Server::start(config)?;
@@ -149,8 +158,12 @@ async fn start_axum(settings: &Settings) -> Result<(SocketAddr, Hub, Kind)> {
         hosts: settings.hosts.clone(),
         is_loopback_bind: true,
     };
-    let router =
-        efir::router_with(hub.clone(), efir::RouterOptions { policy, ..efir::RouterOptions::default() });
+    let options = efir::RouterOptions {
+        policy,
+        has_websocket_deflate: settings.has_websocket_deflate,
+        ..efir::RouterOptions::default()
+    };
+    let router = efir::router_with(hub.clone(), options);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (stop, stopping) = oneshot::channel::<()>();
     let (end, ended) = oneshot::channel();

@@ -75,7 +75,7 @@ impl Room {
             node,
             cell: *cell,
             history: History::default(),
-            channel: "эфир:room".into(),
+            channel: channel(cell),
             client,
             ops: Arc::default(),
         };
@@ -208,6 +208,12 @@ impl Room {
         self.check()?;
         self.node.stop().await
     }
+}
+
+/// Where anything is compressed the name is long, so that every message is long enough for it.
+fn channel(cell: &Cell) -> String {
+    let is_deflated = [cell.row, cell.other].into_iter().flatten().any(|row| row.is_deflated);
+    if is_deflated { format!("эфир:room{}", "-and-room".repeat(26)) } else { "эфир:room".into() }
 }
 
 fn client(node: &Node) -> Result<Client> {

@@ -12,8 +12,10 @@ use tokio::{
 
 use crate::ask::{Answer, PATIENCE};
 
+mod deflated;
 mod frames;
 
+pub use deflated::{TEXT_COMPRESSED, deflated, inflated};
 pub use frames::{Frame, Opcode, frame_bytes, upgrade};
 
 /// A connection.

@@ -5,9 +5,10 @@
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
-use anyhow::{Result, bail};
-use efir_client::{Client, Event, Read, Start, Subscription, Transport};
+use anyhow::{Result, bail, ensure};
+use efir_client::{Client, Event, Head, Read, Start, Subscription, Transport};
 use efir_core::{ChannelName, Cursor, Token};
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
 
 use crate::node::Joins;
 
@@ -65,28 +66,46 @@ impl Kind {
     }
 }
 
-/// A row of the matrix: a transport, and whether it reads several channels in one response.
+/// A row of the matrix: a transport, whether it reads several channels in one response, and whether it is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Row {
     /// The transport.
     pub kind: Kind,
     /// Under `/subscribe` instead of `/channels/{channel}`.
     pub is_several: bool,
+    /// With permessage-deflate; WebSockets only.
+    pub is_deflated: bool,
+}
+
+impl Row {
+    const fn one(kind: Kind) -> Self {
+        Self { kind, is_several: false, is_deflated: false }
+    }
+
+    const fn several(kind: Kind) -> Self {
+        Self { is_several: true, ..Self::one(kind) }
+    }
+
+    const fn deflated(kind: Kind) -> Self {
+        Self { is_deflated: true, ..Self::one(kind) }
+    }
 }
 
 /// Every row. `/socket` has several channels by nature.
 pub const ROWS: &[Row] = &[
-    Row { kind: Kind::ShortPoll, is_several: false },
-    Row { kind: Kind::LongPoll, is_several: false },
-    Row { kind: Kind::Sse, is_several: false },
-    Row { kind: Kind::HttpStream, is_several: false },
-    Row { kind: Kind::WebSocket, is_several: false },
-    Row { kind: Kind::Socket, is_several: false },
-    Row { kind: Kind::ShortPoll, is_several: true },
-    Row { kind: Kind::LongPoll, is_several: true },
-    Row { kind: Kind::Sse, is_several: true },
-    Row { kind: Kind::HttpStream, is_several: true },
-    Row { kind: Kind::WebSocket, is_several: true },
+    Row::one(Kind::ShortPoll),
+    Row::one(Kind::LongPoll),
+    Row::one(Kind::Sse),
+    Row::one(Kind::HttpStream),
+    Row::one(Kind::WebSocket),
+    Row::one(Kind::Socket),
+    Row::several(Kind::ShortPoll),
+    Row::several(Kind::LongPoll),
+    Row::several(Kind::Sse),
+    Row::several(Kind::HttpStream),
+    Row::several(Kind::WebSocket),
+    Row::deflated(Kind::WebSocket),
+    Row::deflated(Kind::Socket),
 ];
 
 impl fmt::Display for Row {
@@ -94,7 +113,11 @@ impl fmt::Display for Row {
         if self.is_several {
             f.write_str("subscribe-")?;
         }
-        f.write_str(self.kind.name())
+        f.write_str(self.kind.name())?;
+        if self.is_deflated {
+            f.write_str("-deflate")?;
+        }
+        Ok(())
     }
 }
 
@@ -145,7 +168,10 @@ pub trait Reader: Send {
 }
 
 /// The reader of a row.
-pub fn reader(aim: Aim) -> Box<dyn Reader> {
+pub fn reader(mut aim: Aim) -> Box<dyn Reader> {
+    if aim.row.is_deflated {
+        aim.client = aim.client.with_websocket_deflate();
+    }
     match aim.row.kind {
         Kind::ShortPoll => Box::new(short_poll::ShortPoll::new(aim)),
         Kind::LongPoll => Box::new(long_poll::LongPoll::new(aim)),
@@ -157,6 +183,15 @@ pub fn reader(aim: Aim) -> Box<dyn Reader> {
 }
 
 impl Aim {
+    /// A row that is to be compressed must not pass by being plain.
+    fn check_deflate(&self, head: &Head) -> Result<()> {
+        ensure!(
+            head.headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) == self.row.is_deflated,
+            "compression was agreed or not, unlike what was offered: {head:?}"
+        );
+        Ok(())
+    }
+
     /// A read of these channels.
     fn read(&self, transport: Transport) -> Read {
         if self.row.is_several {
@@ -207,6 +242,7 @@ impl Stream {
 
     async fn open(&mut self, read: Read) -> Result<()> {
         let mut subscription = self.aim.client.open(&read).await?;
+        self.aim.check_deflate(subscription.head())?;
         loop {
             match subscription.next().await? {
                 Some(Event::Retry(_)) => {}

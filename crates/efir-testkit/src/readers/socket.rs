@@ -21,6 +21,7 @@ impl Socket {
 
     async fn subscribe(&mut self, begin: &Begin) -> Result<()> {
         let mut socket = self.aim.client.socket().await?;
+        self.aim.check_deflate(socket.head())?;
         match socket.next().await? {
             Some(Event::Hello(_)) => {}
             other => bail!("the first thing on /socket is hello, not {other:?}"),

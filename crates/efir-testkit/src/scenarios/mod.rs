@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::room::Cell;
 
 mod catch_up;
+mod deflate;
 mod errors;
 mod gap;
 mod http;
@@ -85,6 +86,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         errors::SCENARIOS,
         socket::SCENARIOS,
         websocket::SCENARIOS,
+        deflate::SCENARIOS,
     ]
     .into_iter()
     .flatten()

@@ -23,9 +23,12 @@ scenarios! { "slow";
 /// Between two messages that a server writes as far as it can.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Messages of a length: together more than the buffers of a reader that does not read take.
+/// Messages of a length: together more than the buffers of a reader that does not read take, even when they are compressed
+/// (to about two thirds).
 fn long_texts(range: RangeInclusive<u64>, bytes: usize) -> impl Iterator<Item = String> {
-    texts(range).map(move |text| format!("{text} {}", "x".repeat(bytes)))
+    let mut random = fastrand::Rng::with_seed(bytes as u64);
+    let noise: String = std::iter::repeat_with(|| random.alphanumeric()).take(bytes * 2 / 3).collect();
+    texts(range).map(move |text| format!("{text} {noise}{}", "x".repeat(bytes - noise.len())))
 }
 
 /// What a transport's request looks like to a client that never reads, or reads half of it.
@@ -42,6 +45,7 @@ fn request(room: &Room) -> Result<Ask> {
     Ok(match row.kind {
         Kind::Sse => ask.with("accept", "text/event-stream"),
         Kind::HttpStream => ask.with("accept", "application/x-ndjson"),
+        _ if row.is_deflated => upgrade(ask).with("Sec-WebSocket-Extensions", "permessage-deflate"),
         _ => upgrade(ask),
     })
 }

@@ -221,6 +221,7 @@ async fn refusals(cell: Cell) -> Result<()> {
         (json!({"id": 16, "subscribe": {}}), "invalid_command"),
         (json!({"id": 17, "subscribe": "c"}), "invalid_command"),
         (json!({"id": 18, "subscribe": {"channel": 7}}), "invalid_command"),
+        (json!({"id": 19, "subscribe": {"channel": "d", "limit": 5}}), "invalid_command"),
         (json!({"id": "text", "history": {"channel": "c", "limit": -1}}), "invalid_command"),
     ];
     for (command, code) in table {
