@@ -1,21 +1,31 @@
 //! The name of a channel and its rules (docs/protocol.md §1). What stands in a channel is in [`crate::log`].
 
-use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use thiserror::Error;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use crate::position::base62;
+use crate::position::{base62, known_text};
 
 /// The longest name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// Names of at most so many bytes stand where the name stands, and need no allocation.
+const SHORT_BYTES_MAX: usize = 22;
+
 /// A valid channel name: UTF-8 in NFC, 1–255 bytes, no control characters, no `/`, not `.` or `..`. A clone is cheap.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ChannelName(Arc<str>);
+#[derive(Clone)]
+pub struct ChannelName(Name);
+
+#[derive(Clone)]
+enum Name {
+    Short { len: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    Long(Arc<str>),
+}
 
 /// Why a text is not a channel name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -75,18 +85,13 @@ impl ChannelName {
         if name == "." || name == ".." {
             return Err(ChannelNameError::Dots);
         }
-        let bad = name.char_indices().try_for_each(|(at, character)| match character {
-            '/' => ControlFlow::Break(ChannelNameError::Slash { at }),
-            _ if character.is_control() => ControlFlow::Break(ChannelNameError::Control { character, at }),
-            _ => ControlFlow::Continue(()),
-        });
-        if let ControlFlow::Break(error) = bad {
-            return Err(error);
+        // Without an early end, so that the compiler looks at many bytes at once.
+        let is_plain =
+            name.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & (byte != b'/'));
+        if !is_plain {
+            check_characters(name)?;
         }
-        if !name.is_ascii() && !is_nfc(name) {
-            return Err(ChannelNameError::NotNfc { nfc: name.nfc().collect() });
-        }
-        Ok(Self(name.into()))
+        Ok(Self(Name::new(name)))
     }
 
     /// As [`ChannelName::parse`], from bytes that may not be UTF-8.
@@ -102,47 +107,112 @@ impl ChannelName {
     /// The name as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            // It was a text when it was put there.
+            Name::Short { .. } => known_text(self.as_bytes()),
+            Name::Long(name) => name,
+        }
+    }
+
+    /// Its bytes, which are UTF-8.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Name::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Name::Long(name) => name.as_bytes(),
+        }
     }
 
     /// 8 base62 characters that stand for this name in a [`crate::cursor::Token`]; the same in every version.
     #[must_use]
     pub fn token_hash(&self) -> [u8; 8] {
         // FNV-1a (64 bit), then folded, because base62 keeps only the low 47 bits.
-        let hash = self.0.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        let hash = self.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         base62::<8>(hash ^ (hash >> 32))
     }
 }
 
-impl Borrow<str> for ChannelName {
-    fn borrow(&self) -> &str {
-        &self.0
+impl Name {
+    fn new(name: &str) -> Self {
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        match bytes.get_mut(..name.len()) {
+            Some(place) => {
+                place.copy_from_slice(name.as_bytes());
+                Self::Short { len: name.len() as u8, bytes }
+            }
+            None => Self::Long(name.into()),
+        }
+    }
+}
+
+fn check_characters(name: &str) -> Result<(), ChannelNameError> {
+    let bad = name.char_indices().try_for_each(|(at, character)| match character {
+        '/' => ControlFlow::Break(ChannelNameError::Slash { at }),
+        _ if character.is_control() => ControlFlow::Break(ChannelNameError::Control { character, at }),
+        _ => ControlFlow::Continue(()),
+    });
+    if let ControlFlow::Break(error) = bad {
+        return Err(error);
+    }
+    if !name.is_ascii() && !is_nfc(name) {
+        return Err(ChannelNameError::NotNfc { nfc: name.nfc().collect() });
+    }
+    Ok(())
+}
+
+impl PartialEq for ChannelName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for ChannelName {}
+
+impl Hash for ChannelName {
+    /// In one piece: no name is the beginning of a pair, and channels are found by hash at each publish.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.as_bytes());
+    }
+}
+
+impl PartialOrd for ChannelName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ChannelName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 
 impl AsRef<str> for ChannelName {
     fn as_ref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl From<ChannelName> for Arc<str> {
     fn from(name: ChannelName) -> Self {
-        name.0
+        match name.0 {
+            Name::Short { .. } => name.as_str().into(),
+            Name::Long(name) => name,
+        }
     }
 }
 
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -157,6 +227,23 @@ mod tests {
         {
             assert_eq!(ChannelName::parse(name).unwrap().as_str(), name);
         }
+    }
+
+    #[test]
+    fn short_and_long_names_are_alike() {
+        assert!(size_of::<ChannelName>() <= 24);
+        let mut names: Vec<_> = (1..40).map(|len| ChannelName::parse(&"ж".repeat(len)).unwrap()).collect();
+        for (index, name) in names.iter().enumerate() {
+            assert_eq!(name.as_str(), "ж".repeat(index + 1));
+            assert_eq!(name, &name.clone());
+            assert_eq!(Arc::<str>::from(name.clone()).as_ref(), name.as_str());
+        }
+        let sorted = names.clone();
+        names.reverse();
+        names.sort();
+        assert_eq!(names, sorted);
+        names.dedup();
+        assert_eq!(names.len(), 39);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::channel::ChannelName;
-use crate::position::{Position, ascii, parse_offset};
+use crate::position::{Position, known_text, parse_offset};
 
 /// The longest cursor, in bytes.
 pub const CURSOR_BYTES_MAX: usize = 128;
@@ -215,7 +215,7 @@ impl Token {
 fn parse_entry(part: &str) -> Option<([u8; 8], Cursor)> {
     let (hash, cursor) = part.split_once('.')?;
     let hash: [u8; 8] = hash.as_bytes().try_into().ok()?;
-    if !ascii(&hash).bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if !known_text(&hash).bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return None;
     }
     Some((hash, Cursor::parse(cursor).ok()?))

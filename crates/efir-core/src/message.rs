@@ -14,9 +14,9 @@ use crate::codes::Code;
 use crate::position::Position;
 use crate::wire::{Form, Frame, http_stream, json_check, object, sse, websocket};
 
-/// What a message weighs besides its object: its own fields, the counters of its two allocations (16 and 32 bytes), its place
-/// in the log, and what an allocator adds by rounding.
-pub const MESSAGE_OVERHEAD: usize = size_of::<Message>() + 80;
+/// What a message weighs besides its object: its own fields, the counters of its allocation (16 bytes), its place in the
+/// log, and what an allocator adds by rounding.
+pub const MESSAGE_OVERHEAD: usize = size_of::<Message>() + 64;
 
 /// What was published. Made by its constructors, so that each kind holds what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ pub struct Message {
     position: Position,
     time_ms: u64,
     /// The WebSocket frame. Behind its head stands the object.
-    websocket: Bytes,
+    websocket: Box<[u8]>,
     /// The other forms that somebody asked for, each one linked from the one before it; freed with the message.
     derived: OnceBox<Derived>,
 }
@@ -160,6 +160,15 @@ struct Derived {
     next: OnceBox<Derived>,
 }
 
+/// A message whose own bytes are on their way out.
+struct Lent(Arc<Message>);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.websocket
+    }
+}
+
 impl Message {
     /// Encodes a message. `time_ms` is ms since 1970 UTC; `from` is a sender that is proven.
     #[must_use]
@@ -169,21 +178,9 @@ impl Message {
         time_ms: u64,
         from: Option<&str>,
         payload: &Payload,
-    ) -> Self {
-        let websocket = object::encode(&object::Parts { channel, position, time_ms, from, payload });
-        Self { position, time_ms, websocket, derived: OnceBox::new() }
-    }
-
-    /// As [`Message::new`], to be shared.
-    #[must_use]
-    pub fn shared(
-        channel: &ChannelName,
-        position: Position,
-        time_ms: u64,
-        from: Option<&str>,
-        payload: &Payload,
     ) -> Arc<Self> {
-        Arc::new(Self::new(channel, position, time_ms, from, payload))
+        let websocket = object::encode(&object::Parts { channel, position, time_ms, from, payload });
+        Arc::new(Self { position, time_ms, websocket, derived: OnceBox::new() })
     }
 
     /// The JSON object, the same bytes on every transport.
@@ -212,18 +209,21 @@ impl Message {
 
     /// Its bytes in a wire form: made by the first who asks, shared by all.
     #[must_use]
-    pub fn frame(&self, form: Form) -> Frame {
-        let head = websocket::head_len(&self.websocket);
+    pub fn frame(self: &Arc<Self>, form: Form) -> Frame {
         match form {
-            Form::WebSocket => Frame { bytes: self.websocket.clone(), head: head as u8, tail: 0 },
-            Form::Batch => {
-                Frame { bytes: self.websocket.slice(head.min(self.websocket.len())..), head: 0, tail: 0 }
-            }
+            Form::WebSocket => self.whole(),
+            Form::Batch => Frame { bytes: self.whole().plain(), head: 0, tail: 0 },
             Form::Sse => self.derived(form, || sse::message(Some(self.position), self.object())),
             Form::SseShared => self.derived(form, || sse::message(None, self.object())),
             Form::HttpStream => self.derived(form, || http_stream::line(self.object())),
             Form::WebSocketDeflate { window_bits } => self.compressed(window_bits),
         }
+    }
+
+    /// Its own bytes. They keep the message alive, so that none of its derived forms may hold them.
+    fn whole(self: &Arc<Self>) -> Frame {
+        let bytes = Bytes::from_owner(Lent(Arc::clone(self)));
+        Frame { bytes, head: websocket::head_len(&self.websocket) as u8, tail: 0 }
     }
 
     /// A further form. Two who ask at the same moment may both make it; one of the two is kept.
@@ -239,14 +239,16 @@ impl Message {
     }
 
     /// One compressed frame for all windows; the plain one where compression is not worth it or not allowed.
-    fn compressed(&self, window_bits: u8) -> Frame {
+    fn compressed(self: &Arc<Self>, window_bits: u8) -> Frame {
         let object = self.object();
         if !websocket::is_compressible(object) || !websocket::fits_window(object, window_bits) {
-            return self.frame(Form::WebSocket);
+            return self.whole();
         }
-        self.derived(Form::WebSocketDeflate { window_bits: 15 }, || {
-            websocket::compressed(object).unwrap_or_else(|| self.frame(Form::WebSocket))
-        })
+        let nothing = || Frame { bytes: Bytes::new(), head: 0, tail: 0 };
+        let compressed = self.derived(Form::WebSocketDeflate { window_bits: 15 }, || {
+            websocket::compressed(object).unwrap_or_else(nothing)
+        });
+        if compressed.bytes.is_empty() { self.whole() } else { compressed }
     }
 
     /// The bytes that count against the limits of the log: the object and [`MESSAGE_OVERHEAD`]. Frames of other forms,
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_message_is_small() {
-        assert!(size_of::<Message>() <= 64, "{} bytes", size_of::<Message>());
+        assert!(size_of::<Message>() <= 48, "{} bytes", size_of::<Message>());
     }
 
     #[test]

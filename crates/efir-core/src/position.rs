@@ -46,7 +46,7 @@ impl Epoch {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ascii(&base62::<EPOCH_LEN>(self.0)))
+        f.write_str(known_text(&base62::<EPOCH_LEN>(self.0)))
     }
 }
 
@@ -129,8 +129,8 @@ pub(crate) fn decimal_len(value: u64) -> usize {
     value.checked_ilog10().map_or(1, |tens| tens as usize + 1)
 }
 
-/// ASCII bytes that we made ourselves, as a string.
-pub(crate) fn ascii(bytes: &[u8]) -> &str {
+/// Bytes that we know to be text, as a string.
+pub(crate) fn known_text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 

@@ -22,7 +22,7 @@ fn chat() -> ChannelName {
     ChannelName::parse("chat").unwrap()
 }
 
-fn message(payload: &Payload) -> Message {
+fn message(payload: &Payload) -> Arc<Message> {
     Message::new(&chat(), AT, 1_795_233_744_123, None, payload)
 }
 
@@ -167,7 +167,7 @@ fn a_compressed_frame_respects_the_window_of_its_reader() {
 
 #[test]
 fn a_frame_is_made_once_and_shared() {
-    let message = Arc::new(message(&text(&"x".repeat(400))));
+    let message = message(&text(&"x".repeat(400)));
     let other = Arc::clone(&message);
     for form in Form::ALL {
         assert_eq!(message.frame(form).bytes.as_ptr(), other.frame(form).bytes.as_ptr());
@@ -332,7 +332,7 @@ fn control_events_move_the_last_event_id_where_they_may() {
 #[test]
 fn batches_are_the_documented_ones() {
     let (chat, gap, problem) = (chat(), gap(), problem());
-    let messages = [Arc::new(message(&json("1"))), Arc::new(message(&json("2")))];
+    let messages = [message(&json("1")), message(&json("2"))];
     let [one, two] = messages.each_ref().map(|message| string(message.object()).to_owned());
     let plain = Batch {
         channel: Some(&chat),

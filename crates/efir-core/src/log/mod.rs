@@ -180,7 +180,7 @@ impl Log {
     fn push(&mut self, append: &Append<'_>) -> Arc<Message> {
         let position = Position::new(self.epoch, self.head);
         let Append { channel, time_ms, from, payload, .. } = *append;
-        let message = Arc::new(Message::new(channel, position, time_ms, from, payload));
+        let message = Message::new(channel, position, time_ms, from, payload);
         if let Some(before) = self.newest.replace(Arc::clone(&message)) {
             self.past_mut().push(before);
         }

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 
 use super::json::{Fields, string_len, write_string};
 use super::websocket;
@@ -20,7 +19,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// The WebSocket frame around the object; behind its head it is the object. No byte of its allocation is spare.
-pub(crate) fn encode(parts: &Parts<'_>) -> Bytes {
+pub(crate) fn encode(parts: &Parts<'_>) -> Box<[u8]> {
     websocket::text_of(len(parts), |out| write(parts, out))
 }
 
@@ -34,7 +33,7 @@ pub(crate) fn len(parts: &Parts<'_>) -> usize {
         Payload::Text(raw) | Payload::Bytes(raw) => r#""bytes":"""#.len() + raw.len().div_ceil(3) * 4,
     };
     let numbers = decimal_len(parts.position.offset) + decimal_len(parts.time_ms);
-    NAMES + string_len(parts.channel.as_str().as_bytes()) + numbers + from + data
+    NAMES + string_len(parts.channel.as_bytes()) + numbers + from + data
 }
 
 pub(crate) fn write(parts: &Parts<'_>, out: &mut Vec<u8>) {

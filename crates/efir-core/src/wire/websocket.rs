@@ -1,7 +1,6 @@
 //! The outbound half of RFC 6455 §5.2: unmasked, unfragmented text frames, compressed ones (RFC 7692) among them. The
 //! inbound half and the compression itself are in the crate `efir-ws`.
 
-use bytes::Bytes;
 use efir_ws::{Opcode, deflate};
 
 use super::{Frame, RESERVE, framed};
@@ -24,7 +23,7 @@ pub(crate) fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
 }
 
 /// A text frame of exactly `len` bytes of UTF-8, which `write` writes, in an allocation of its own size.
-pub(crate) fn text_of(len: usize, write: impl Fn(&mut Vec<u8>)) -> Bytes {
+pub(crate) fn text_of(len: usize, write: impl Fn(&mut Vec<u8>)) -> Box<[u8]> {
     let mut room = [0; RESERVE];
     let head = header(len, &mut room);
     let mut out = Vec::with_capacity(head + len);
@@ -32,7 +31,7 @@ pub(crate) fn text_of(len: usize, write: impl Fn(&mut Vec<u8>)) -> Bytes {
     write(&mut out);
     debug_assert_eq!(out.len(), head + len, "the length was counted wrongly");
     // A frame must never lie about its length, whatever was counted.
-    if out.len() == head + len { out.into() } else { text(len, write).bytes }
+    if out.len() == head + len { out.into() } else { Vec::from(text(len, write).bytes).into() }
 }
 
 /// How many bytes stand before the content of a frame of ours.
