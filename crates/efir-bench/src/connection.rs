@@ -1,287 +1,195 @@
-//! One subscriber's connection: its request, and the reading of what comes, by transport.
+//! One subscriber's connection: its socket, its seat, what it has seen, and what is cut.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::mark;
-use super::sequence::Sequence;
-
-/// How a connection reads; the names are those of the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    ShortPoll,
-    LongPoll,
-    Sse,
-    HttpStream,
-    Websocket,
-    /// No server at all: bare bytes from the floor's send loop.
-    Raw,
-}
-
-impl Transport {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ShortPoll => "short-poll",
-            Self::LongPoll => "long-poll",
-            Self::Sse => "sse",
-            Self::HttpStream => "http-stream",
-            Self::Websocket => "websocket",
-            Self::Raw => "raw",
-        }
-    }
-
-    /// The request that opens it; a long poll goes on from `cursor`.
-    fn request(self, target: &Target, cursor: &str) -> String {
-        let Target { host, channel } = target;
-        let head = |query: &str, more: &str| {
-            format!("GET /channels/{channel}{query} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")
-        };
-        match self {
-            Self::ShortPoll => head("", ""),
-            Self::LongPoll => head(&format!("?wait=110&after={cursor}"), ""),
-            Self::Sse => head("", "Accept: text/event-stream\r\n"),
-            Self::HttpStream => head("", "Accept: application/x-ndjson\r\n"),
-            Self::Websocket => head(
-                "",
-                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-            ),
-            Self::Raw => String::new(),
-        }
-    }
-}
-
-/// Where to read.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// The `Host` header.
-    pub host: String,
-    pub channel: String,
-}
+use crate::dialect::{Heard, Seat, Subscribe};
+use crate::sequence::{Faults, Sequence};
 
 /// An open connection. It holds no buffer while nothing is cut.
 #[derive(Debug)]
 pub struct Connection {
+    /// Not blocking.
     pub socket: TcpStream,
-    pub transport: Transport,
-    pub sequence: Sequence,
-    /// Something of the answer has come: the server knows this subscriber.
-    pub is_answered: bool,
-    /// The head of the answer is read (streams and WebSocket).
-    is_past_head: bool,
-    /// What has come but is cut: part of a head, frame, batch or mark.
+    /// What it is and remembers.
+    pub seat: Seat,
+    dialect: Arc<dyn Subscribe>,
+    /// One a lane.
+    sequences: Box<[Sequence]>,
+    /// The server has taken the connection, and the opening is sent.
+    pub(crate) is_open: bool,
+    /// The server knows this subscriber.
+    pub(crate) is_joined: bool,
+    /// What has come but is cut: part of a head, frame or mark.
     cut: Vec<u8>,
+    /// What the socket has not taken yet.
+    unsent: Vec<u8>,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) bytes: usize,
+    pub(crate) sent: usize,
+    pub(crate) has_joined: bool,
 }
 
 impl Connection {
-    /// Sends the request. `first` is the number of the first message that is owed.
-    pub fn open(socket: TcpStream, transport: Transport, target: &Target, owed: (u64, &str)) -> Result<Self> {
-        let (first, cursor) = owed;
-        (&socket).write_all(transport.request(target, cursor).as_bytes())?;
-        socket.set_nodelay(true)?;
-        let sequence = Sequence::starting_at(first);
-        let is_past_head = transport == Transport::Raw;
-        Ok(Self { socket, transport, sequence, is_answered: false, is_past_head, cut: Vec::new() })
-    }
-
-    /// Takes bytes that came; `found` gets the time (µs) at which each message was due.
+    /// On a socket that is connected or connecting. `first` is the number of the first message that is owed.
     ///
     /// # Errors
-    /// When the answer is not what this transport answers with.
-    pub fn receive(&mut self, bytes: &[u8], target: &Target, mut found: impl FnMut(u64)) -> Result<()> {
-        self.is_answered = true;
+    /// When the socket cannot be used without blocking.
+    pub fn new(socket: TcpStream, dialect: Arc<dyn Subscribe>, seat: Seat, first: u64) -> Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        let sequences = (0..seat.lanes_len()).map(|_| Sequence::starting_at(first)).collect();
+        let (cut, unsent) = (Vec::new(), Vec::new());
+        Ok(Self { socket, seat, dialect, sequences, is_open: false, is_joined: false, cut, unsent })
+    }
+
+    /// How it speaks.
+    #[must_use]
+    pub fn dialect(&self) -> &dyn Subscribe {
+        &*self.dialect
+    }
+
+    /// Sends the opening, once the socket is connected; returns how many bytes that was.
+    ///
+    /// # Errors
+    /// When the socket could not be connected.
+    pub(crate) fn open(&mut self) -> Result<usize> {
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error.into());
+        }
+        self.is_open = true;
+        let mut opening = Vec::new();
+        self.dialect.open(&mut self.seat, &mut opening);
+        self.send(&opening)?;
+        self.is_joined = self.dialect.joins_at_once(&self.seat);
+        Ok(opening.len())
+    }
+
+    /// Reads once and tells `heard`, which is cleared before.
+    ///
+    /// # Errors
+    /// When the connection has ended, or what came is not what the dialect expects.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], heard: &mut Heard) -> Result<Received> {
+        heard.clear();
+        let bytes = match (&self.socket).read(buffer) {
+            Ok(0) => bail!("the server ended a connection ({})", self.dialect.name()),
+            Ok(len) => len,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(Received::default());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let came = &buffer[..bytes];
         if self.cut.is_empty() {
-            let done = self.read(bytes, target, &mut found)?;
-            self.cut.extend_from_slice(&bytes[done..]);
+            let done = self.dialect.receive(&mut self.seat, came, heard)?;
+            self.cut.extend_from_slice(&came[done..]);
         } else {
             let mut joined = std::mem::take(&mut self.cut);
-            joined.extend_from_slice(bytes);
-            let done = self.read(&joined, target, &mut found)?;
+            joined.extend_from_slice(came);
+            let done = self.dialect.receive(&mut self.seat, &joined, heard)?;
             joined.drain(..done);
             // An empty buffer is let go: ten thousand connections are mostly idle.
             self.cut = if joined.is_empty() { Vec::new() } else { joined };
         }
+        for mark in &heard.found {
+            let place = self.seat.place(mark.lane).and_then(|place| self.sequences.get_mut(place as usize));
+            let Some(sequence) = place else { bail!("a message of somebody else's channel came") };
+            sequence.receive(mark.number);
+        }
+        let has_joined = heard.is_joined && !self.is_joined;
+        self.is_joined |= heard.is_joined;
+        Ok(Received { bytes, sent: self.reply(heard)?, has_joined })
+    }
+
+    /// Does what was asked for a while ago; returns how many bytes were sent.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub(crate) fn wake(&mut self, heard: &mut Heard) -> Result<usize> {
+        heard.clear();
+        self.dialect.wake(&mut self.seat, heard);
+        self.reply(heard)
+    }
+
+    fn reply(&mut self, heard: &Heard) -> Result<usize> {
+        if !heard.reply.is_empty() {
+            self.send(&heard.reply)?;
+        }
+        Ok(heard.reply.len())
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.is_waiting_to_send() {
+            self.unsent.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let sent = sent_now(&self.socket, bytes)?;
+        self.unsent.extend_from_slice(&bytes[sent..]);
         Ok(())
     }
 
-    /// Reads what is whole; returns how many bytes that was.
-    fn read(&mut self, bytes: &[u8], target: &Target, found: &mut impl FnMut(u64)) -> Result<usize> {
-        let mut done = 0;
-        if matches!(self.transport, Transport::LongPoll | Transport::ShortPoll) {
-            while let Some((head, body)) = whole_answer(&bytes[done..])? {
-                self.answer(
-                    &bytes[done..done + head],
-                    &bytes[done + head..done + head + body],
-                    target,
-                    found,
-                )?;
-                done += head + body;
-            }
-            return Ok(done);
-        }
-        if !self.is_past_head {
-            let Some(head) = head_end(bytes) else { return Ok(0) };
-            check_status(&bytes[..head])?;
-            self.is_past_head = true;
-            done = head;
-        }
-        if self.transport == Transport::Websocket {
-            return Ok(done + self.frames(&bytes[done..], found)?);
-        }
-        Ok(done + marks(&mut self.sequence, &bytes[done..], found))
+    /// The socket has not taken everything; it is to be watched for room.
+    pub(crate) fn is_waiting_to_send(&self) -> bool {
+        !self.unsent.is_empty()
     }
 
-    /// A poll's answer; a long poll asks again at once.
-    fn answer(
-        &mut self,
-        head: &[u8],
-        body: &[u8],
-        target: &Target,
-        found: &mut impl FnMut(u64),
-    ) -> Result<()> {
-        check_status(head)?;
-        marks(&mut self.sequence, body, found);
-        if self.transport == Transport::LongPoll {
-            let cursor =
-                header(head, "efir-cursor").context("a poll was answered without a cursor")?.to_owned();
-            (&self.socket).write_all(self.transport.request(target, &cursor).as_bytes())?;
+    /// There is room again.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        let sent = sent_now(&self.socket, &self.unsent)?;
+        self.unsent.drain(..sent);
+        if self.unsent.is_empty() {
+            self.unsent = Vec::new();
         }
         Ok(())
     }
 
-    /// Whole WebSocket frames (RFC 6455 §5.2; a server does not mask). Pings are answered.
-    fn frames(&mut self, bytes: &[u8], found: &mut impl FnMut(u64)) -> Result<usize> {
-        let mut done = 0;
-        while let Some((kind, head, len)) = frame_head(&bytes[done..]) {
-            let Some(payload) = bytes.get(done + head..done + head + len) else { break };
-            match kind {
-                1 | 2 => {
-                    marks(&mut self.sequence, payload, found);
-                }
-                8 => bail!("the server closed the socket: {}", String::from_utf8_lossy(payload)),
-                9 if len < 126 => {
-                    // A mask of zeros leaves the payload as it is.
-                    let pong = [&[0x8A, 0x80 | len as u8, 0, 0, 0, 0], payload].concat();
-                    (&self.socket).write_all(&pong)?;
-                }
-                _ => {}
-            }
-            done += head + len;
-        }
-        Ok(done)
+    /// The number that is expected next, of the lane that has the least.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.sequences.iter().map(Sequence::next).min().unwrap_or(0)
+    }
+
+    /// Whether it has everything below what `ends` says of each lane.
+    pub(crate) fn has_all(&self, ends: &[u64]) -> bool {
+        self.owed(ends).all(|(sequence, end)| sequence.next() >= end)
+    }
+
+    /// What went wrong if every number below `ends` (one a lane of the run) was published.
+    #[must_use]
+    pub fn faults(&self, ends: &[u64]) -> Faults {
+        let mut sum = Faults::default();
+        self.owed(ends).for_each(|(sequence, end)| sum += sequence.faults(end));
+        sum
+    }
+
+    fn owed(&self, ends: &[u64]) -> impl Iterator<Item = (&Sequence, u64)> {
+        self.sequences.iter().enumerate().map(|(place, sequence)| {
+            let lane = self.seat.lane(place as u32) as usize;
+            (sequence, ends.get(lane).copied().unwrap_or(0))
+        })
     }
 }
 
-fn marks(sequence: &mut Sequence, bytes: &[u8], found: &mut impl FnMut(u64)) -> usize {
-    mark::search(bytes, |number, due| {
-        sequence.receive(number);
-        found(due);
-    })
-}
-
-/// Opcode, length of the head, length of the payload; `None` while the head is cut.
-fn frame_head(bytes: &[u8]) -> Option<(u8, usize, usize)> {
-    let kind = bytes.first()? & 0x0F;
-    match bytes.get(1)? & 0x7F {
-        126 => Some((kind, 4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)))),
-        127 => Some((kind, 10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize)),
-        short => Some((kind, 2, usize::from(short))),
-    }
-}
-
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
-}
-
-/// Lengths of head and body of the first answer, if all of it is there.
-fn whole_answer(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
-    let Some(head) = head_end(bytes) else { return Ok(None) };
-    let length = header(&bytes[..head], "content-length").context("a poll was answered without a length")?;
-    let body: usize = length.parse()?;
-    Ok((bytes.len() >= head + body).then_some((head, body)))
-}
-
-fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
-    let head = std::str::from_utf8(head).ok()?;
-    let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-}
-
-fn check_status(head: &[u8]) -> Result<()> {
-    if head.get(9..12).is_some_and(|status| status == b"200" || status == b"101") {
-        return Ok(());
-    }
-    bail!("refused: {}", String::from_utf8_lossy(head).lines().next().unwrap_or_default());
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::net::TcpListener;
-
-    use super::*;
-
-    /// A connection whose other end is ours, fed in pieces of every size.
-    fn seen(transport: Transport, answer: &[u8], piece: usize) -> (Vec<u64>, TcpStream) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut other, _) = listener.accept().unwrap();
-        let target = Target { host: "h".into(), channel: "c".into() };
-        let mut connection = Connection::open(socket, transport, &target, (1, "E-0")).unwrap();
-        let mut request = [0; 512];
-        let _ = other.read(&mut request).unwrap();
-        let mut seen = Vec::new();
-        for piece in answer.chunks(piece) {
-            connection.receive(piece, &target, |due| seen.push(due)).unwrap();
-        }
-        assert!(connection.sequence.faults(3).is_none(), "{:?}", connection.sequence);
-        (seen, other)
-    }
-
-    fn message(number: u64, due: u64) -> String {
-        mark::payload(number, due, 150)
-    }
-
-    #[test]
-    fn frames_are_read_however_they_are_cut_and_pings_answered() {
-        let mut answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02{}".to_vec();
-        for number in 1..3 {
-            answer.extend([0x81, 126, 0, 150]);
-            answer.extend(message(number, number * 10).bytes());
-        }
-        answer.extend(b"\x89\x02hi");
-        for piece in 1..answer.len() {
-            let (seen, mut other) = seen(Transport::Websocket, &answer, piece);
-            assert_eq!(seen, [10, 20]);
-            let mut pong = [0; 8];
-            other.read_exact(&mut pong).unwrap();
-            assert_eq!(&pong, b"\x8A\x82\0\0\0\0hi");
+/// Writes what the socket takes without blocking.
+pub(crate) fn sent_now(mut socket: &TcpStream, bytes: &[u8]) -> std::io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match socket.write(&bytes[sent..]) {
+            Ok(len) => sent += len,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
         }
     }
-
-    #[test]
-    fn streams_are_read_however_they_are_cut() {
-        let answer =
-            format!("HTTP/1.1 200 OK\r\n\r\n9\r\nid: E-1\n\n\r\n{}\r\n{}", message(1, 5), message(2, 6));
-        for piece in 1..answer.len() {
-            assert_eq!(seen(Transport::Sse, answer.as_bytes(), piece).0, [5, 6]);
-        }
-    }
-
-    #[test]
-    fn a_long_poll_asks_again_from_the_new_cursor() {
-        let body = format!("{{\"messages\":[{},{}]}}", message(1, 5), message(2, 6));
-        let answer =
-            format!("HTTP/1.1 200 OK\r\nEfir-Cursor: E-2\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        for piece in [1, 7, 4096] {
-            let (seen, mut other) = seen(Transport::LongPoll, answer.as_bytes(), piece);
-            assert_eq!(seen, [5, 6]);
-            let mut request = [0; 512];
-            let len = other.read(&mut request).unwrap();
-            let request = String::from_utf8_lossy(&request[..len]).into_owned();
-            assert!(request.starts_with("GET /channels/c?wait=110&after=E-2 HTTP/1.1\r\n"), "{request}");
-        }
-    }
+    Ok(sent)
 }

@@ -9,17 +9,34 @@ use super::system;
 /// CPU time of a process since it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu {
+    /// In its own code.
     pub user: Duration,
+    /// In the kernel, on its behalf.
     pub system: Duration,
 }
 
 impl Cpu {
+    /// Of one process; ticks of the system, usually 10 ms.
+    ///
     /// # Errors
     /// When there is no such process.
     pub fn of(process: u32) -> Result<Self> {
         parse_stat(&std::fs::read_to_string(format!("/proc/{process}/stat"))?, system::ticks_per_second())
     }
 
+    /// Of several processes together.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn of_all(processes: &[u32]) -> Result<Self> {
+        processes.iter().try_fold(Self::default(), |sum, process| {
+            let cpu = Self::of(*process)?;
+            Ok(Self { user: sum.user + cpu.user, system: sum.system + cpu.system })
+        })
+    }
+
+    /// What was used from `before` until now.
+    #[must_use]
     pub fn since(self, before: Self) -> Self {
         Self {
             user: self.user.saturating_sub(before.user),
@@ -27,6 +44,8 @@ impl Cpu {
         }
     }
 
+    /// Both.
+    #[must_use]
     pub fn total(self) -> Duration {
         self.user + self.system
     }
@@ -53,6 +72,39 @@ pub fn memory(process: u32) -> Result<u64> {
         status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon in status")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1024)
+}
+
+/// The processes that listen on a TCP port of this machine, as far as we may look into them.
+#[must_use]
+pub fn listening_on(port: u16) -> Vec<u32> {
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let sockets: Vec<String> = tables.iter().flat_map(|table| listeners(table, port)).collect();
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    processes.filter(|process| has_open(*process, &sockets)).collect()
+}
+
+/// Names of the sockets that listen on `port` (state 0A), as /proc/PID/fd shows them.
+fn listeners(table: &str, port: u16) -> Vec<String> {
+    let end = format!(":{port:04X}");
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let listening = rows.filter(|row| {
+        row.get(1).is_some_and(|local| local.ends_with(&end))
+            && row.get(3).is_some_and(|state| *state == "0A")
+    });
+    listening.filter_map(|row| row.get(9).map(|inode| format!("socket:[{inode}]"))).collect()
+}
+
+fn has_open(process: u32, sockets: &[String]) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let names = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    names
+        .into_iter()
+        .any(|name| name.to_str().is_some_and(|name| sockets.iter().any(|socket| socket == name)))
 }
 
 /// How many files and sockets the process has open.
@@ -87,6 +139,15 @@ mod tests {
         let stat = "7 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
         let cpu = parse_stat(stat, 100).unwrap();
         assert_eq!((cpu.user, cpu.system), (Duration::from_millis(2500), Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn who_listens_is_found() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(listening_on(port), [std::process::id()]);
+        drop(listener);
+        assert!(listening_on(port).is_empty());
     }
 
     #[test]

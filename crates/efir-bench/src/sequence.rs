@@ -1,16 +1,29 @@
-//! One connection's numbers: what was missed, what came twice, what came late.
+//! The numbers that one connection has seen in one lane: what was missed, what came twice, what came late.
 
 /// Counts over all connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
+    /// Never came.
     pub lost: u64,
+    /// Came again.
     pub duplicated: u64,
+    /// Came after a later one.
     pub reordered: u64,
 }
 
 impl Faults {
+    /// Whether nothing went wrong.
+    #[must_use]
     pub fn is_none(self) -> bool {
         self == Self::default()
+    }
+}
+
+impl std::ops::AddAssign for Faults {
+    fn add_assign(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
     }
 }
 
@@ -20,46 +33,75 @@ impl std::fmt::Display for Faults {
     }
 }
 
-/// What one connection has seen. Numbers begin at `first` and go up by one.
+/// What one connection has seen of one lane. Numbers go up by one. Small: there may be ten thousand on a connection.
 #[derive(Debug)]
 pub struct Sequence {
-    next: u64,
-    /// Numbers below `next` that have not come; empty as long as all is well.
-    missing: Vec<u64>,
+    next: u32,
+    /// As long as all is well there is none.
+    trouble: Option<Box<Trouble>>,
+}
+
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Numbers below `next` that have not come: ranges, ascending.
+    missing: Vec<std::ops::Range<u32>>,
     duplicated: u64,
     reordered: u64,
 }
 
 impl Sequence {
+    /// Nothing was seen yet; `first` is the first number that is owed.
+    #[must_use]
     pub fn starting_at(first: u64) -> Self {
-        Self { next: first, missing: Vec::new(), duplicated: 0, reordered: 0 }
+        Self { next: first as u32, trouble: None }
     }
 
     /// A message came.
     pub fn receive(&mut self, number: u64) {
-        if number >= self.next {
-            self.missing.extend(self.next..number);
+        let number = number as u32;
+        if number == self.next {
+            self.next += 1;
+            return;
+        }
+        let trouble = self.trouble.get_or_insert_default();
+        if number > self.next {
+            trouble.missing.push(self.next..number);
             self.next = number + 1;
-        } else if let Some(at) = self.missing.iter().position(|missing| *missing == number) {
-            self.missing.swap_remove(at);
-            self.reordered += 1;
         } else {
-            self.duplicated += 1;
+            trouble.late(number);
         }
     }
 
     /// The number that is expected next.
+    #[must_use]
     pub fn next(&self) -> u64 {
-        self.next
+        u64::from(self.next)
     }
 
     /// What went wrong if every number below `end` was published.
+    #[must_use]
     pub fn faults(&self, end: u64) -> Faults {
-        Faults {
-            lost: self.missing.len() as u64 + end.saturating_sub(self.next),
-            duplicated: self.duplicated,
-            reordered: self.reordered,
+        let mut faults = Faults { lost: end.saturating_sub(self.next()), ..Faults::default() };
+        if let Some(trouble) = &self.trouble {
+            faults.lost += trouble.missing.iter().map(|range| range.len() as u64).sum::<u64>();
+            faults.duplicated = trouble.duplicated;
+            faults.reordered = trouble.reordered;
         }
+        faults
+    }
+}
+
+impl Trouble {
+    /// A number below `next`: late if it was missing, double otherwise.
+    fn late(&mut self, number: u32) {
+        let at = self.missing.partition_point(|range| range.end <= number);
+        let Some(range) = self.missing.get(at).filter(|range| range.contains(&number)).cloned() else {
+            self.duplicated += 1;
+            return;
+        };
+        self.reordered += 1;
+        let rest = [range.start..number, number + 1..range.end];
+        self.missing.splice(at..=at, rest.into_iter().filter(|range| !range.is_empty()));
     }
 }
 
@@ -79,5 +121,6 @@ mod tests {
         assert_eq!(faults(&[1, 3], 6), Faults { lost: 3, duplicated: 0, reordered: 0 });
         assert_eq!(faults(&[1, 2, 2, 1, 3], 4), Faults { lost: 0, duplicated: 2, reordered: 0 });
         assert_eq!(faults(&[2, 1, 3], 4), Faults { lost: 0, duplicated: 0, reordered: 1 });
+        assert_eq!(faults(&[9, 5, 5, 1, 8], 10), Faults { lost: 5, duplicated: 1, reordered: 3 });
     }
 }

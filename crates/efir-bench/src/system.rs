@@ -7,9 +7,11 @@
 use std::fs::File;
 use std::io::{Error, Result};
 use std::mem::size_of;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 fn checked(answer: libc::c_int) -> Result<libc::c_int> {
     if answer < 0 { Err(Error::last_os_error()) } else { Ok(answer) }
@@ -23,35 +25,126 @@ pub struct Poll {
 }
 
 impl Poll {
+    /// Watches nothing yet.
+    ///
+    /// # Errors
+    /// When the system gives no epoll.
     pub fn new() -> Result<Self> {
         // SAFETY: the descriptor is new and owned by nobody else.
         let epoll = unsafe { OwnedFd::from_raw_fd(checked(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
         Ok(Self { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 1024] })
     }
 
-    /// Reports the socket as `token` whenever it has something to read.
+    /// Reports the socket as `token` whenever there is something to read.
+    ///
+    /// # Errors
+    /// When the system refuses to watch it.
     pub fn add(&self, socket: &TcpStream, token: u64) -> Result<()> {
-        let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, u64: token };
+        self.add_for(socket, token, Interest::Read)
+    }
+
+    /// Reports it whenever there is something to read, or room to write.
+    ///
+    /// # Errors
+    /// As [`Poll::add`].
+    pub fn add_for(&self, socket: &TcpStream, token: u64, interest: Interest) -> Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, socket, token, interest)
+    }
+
+    /// From now on reports it for something else.
+    ///
+    /// # Errors
+    /// When it was not added.
+    pub fn change(&self, socket: &TcpStream, token: u64, interest: Interest) -> Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, socket, token, interest)
+    }
+
+    fn control(&self, what: libc::c_int, socket: &TcpStream, token: u64, interest: Interest) -> Result<()> {
+        let events = match interest {
+            Interest::Nothing => 0,
+            Interest::Read => libc::EPOLLIN | libc::EPOLLRDHUP,
+            Interest::Write => libc::EPOLLOUT,
+            Interest::Both => libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLOUT,
+        };
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: both descriptors are open and the event lives through the call.
         checked(unsafe {
-            libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
+            libc::epoll_ctl(self.epoll.as_raw_fd(), what, socket.as_raw_fd(), &raw mut event)
         })?;
         Ok(())
     }
 
-    /// The tokens that are ready; waits at most `most` for the first.
+    /// The tokens that are ready; waits at most `most` (whole milliseconds) for the first.
+    ///
+    /// # Errors
+    /// When the system's epoll fails.
     pub fn wait(&mut self, most: Duration, ready: &mut Vec<u64>) -> Result<()> {
+        let count = self.wait_count(most)?;
         ready.clear();
+        ready.extend(self.events.iter().take(count).map(|event| event.u64));
+        Ok(())
+    }
+
+    /// The same, and for what each is ready.
+    ///
+    /// # Errors
+    /// As [`Poll::wait`].
+    pub fn wait_for(&mut self, most: Duration, ready: &mut Vec<Ready>) -> Result<()> {
+        let count = self.wait_count(most)?;
+        let room = libc::EPOLLOUT as u32;
+        ready.clear();
+        ready.extend(self.events.iter().take(count).map(|event| {
+            let events = event.events;
+            Ready { token: event.u64, can_read: events & !room != 0, can_write: events & room != 0 }
+        }));
+        Ok(())
+    }
+
+    fn wait_count(&mut self, most: Duration) -> Result<usize> {
         let (room, ms) = (self.events.len() as libc::c_int, most.as_millis() as libc::c_int);
         // SAFETY: the buffer has as many events as we say.
         let answer = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), room, ms) };
         match checked(answer) {
-            Ok(count) => ready.extend(self.events.iter().take(count as usize).map(|event| event.u64)),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(count) => Ok(count as usize),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
+
+    /// Waits at most `most`, to the microsecond, until something is ready.
+    pub fn pause(&self, most: Duration) {
+        let mut watched = libc::pollfd { fd: self.epoll.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let time = libc::timespec {
+            tv_sec: most.as_secs() as libc::time_t,
+            tv_nsec: libc::c_long::from(most.subsec_nanos() as i32),
+        };
+        // SAFETY: descriptor and time live through the call. Whatever it answers, the caller looks itself.
+        unsafe { libc::ppoll(&raw mut watched, 1, &raw const time, std::ptr::null()) };
+    }
+}
+
+/// For what a socket is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Its end only.
+    Nothing,
+    /// Something to read.
+    Read,
+    /// Room to write.
+    Write,
+    /// Either.
+    Both,
+}
+
+/// A socket that is ready.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// What it was added as.
+    pub token: u64,
+    /// Something can be read, or it has ended.
+    pub can_read: bool,
+    /// There is room.
+    pub can_write: bool,
 }
 
 /// Keeps this thread, and every thread and process that it starts from now on, on one core.
@@ -66,31 +159,38 @@ pub fn pin(core: usize) -> Result<()> {
 }
 
 /// Connects from a source address of our choice, so that ports do not run out with one.
+///
+/// # Errors
+/// When there is no such source, or nobody listens.
 pub fn connect_from(source: Ipv4Addr, target: SocketAddrV4) -> Result<TcpStream> {
-    // SAFETY: the descriptor is new and owned by nobody else.
-    let socket = unsafe {
-        OwnedFd::from_raw_fd(checked(libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0))?)
-    };
-    let raw = socket.as_raw_fd();
-    // The port is chosen at connect, where only the pair of addresses has to be unique.
-    set(raw, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1_i32)?;
-    let (from, to) = (raw_address(SocketAddrV4::new(source, 0)), raw_address(target));
-    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    // SAFETY: both addresses live through the calls and have the size that we say.
-    unsafe {
-        checked(libc::bind(raw, (&raw const from).cast(), size))?;
-        checked(libc::connect(raw, (&raw const to).cast(), size))?;
-    }
-    Ok(TcpStream::from(socket))
+    let target = SocketAddr::from(target);
+    let socket = socket_from(Some(source), target)?;
+    socket.connect(&target.into())?;
+    Ok(socket.into())
 }
 
-fn raw_address(address: SocketAddrV4) -> libc::sockaddr_in {
-    libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
-        sin_zero: [0; 8],
+/// Begins to connect, from a source address where one is given. The socket does not block; it is connected when there
+/// is room to write.
+///
+/// # Errors
+/// When there is no socket or no such source.
+pub fn begin_connecting(source: Option<Ipv4Addr>, target: SocketAddr) -> Result<TcpStream> {
+    let socket = socket_from(source, target)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&target.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
     }
+}
+
+fn socket_from(source: Option<Ipv4Addr>, target: SocketAddr) -> Result<Socket> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    if let Some(source) = source {
+        // The port is chosen at connect, where only the pair of addresses has to be unique.
+        set(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1_i32)?;
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+    }
+    Ok(socket)
 }
 
 fn set<V>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: &V) -> Result<()> {
@@ -140,6 +240,9 @@ pub fn raise_files() -> Result<u64> {
 }
 
 /// Reads what there is without waiting; `None` when there is nothing.
+///
+/// # Errors
+/// When the connection has broken.
 pub fn receive_now(socket: &TcpStream, buffer: &mut [u8]) -> Result<Option<usize>> {
     // SAFETY: the buffer is writable for its whole length.
     let got = unsafe {
@@ -163,4 +266,13 @@ pub fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
 pub fn ticks_per_second() -> u64 {
     // SAFETY: this call touches no memory.
     unsafe { libc::sysconf(libc::_SC_CLK_TCK) as u64 }
+}
+
+/// CPU time of the thread that asks.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

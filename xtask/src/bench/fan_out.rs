@@ -1,17 +1,12 @@
 //! One channel, many subscribers: CPU a delivered message, latency, faults.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-
-use efir_bench::connection::Transport;
-use efir_bench::process::{self, Cpu};
-use efir_bench::publisher::{self, Pace, Publishing};
+use efir_bench::efir::HttpPublisher;
 use efir_bench::sequence::Faults;
-use efir_bench::subscribers::Subscribers;
+use efir_bench::{Efir, Figures, Pace, Target, Transport, run};
 
 /// What is put on the server.
 #[derive(Clone, Copy, Debug)]
@@ -37,92 +32,51 @@ pub(super) struct Measured {
     pub(super) faults: Faults,
 }
 
-/// What /proc and the subscribers show at one moment.
-pub(super) struct Moment {
-    cpu: Cpu,
-    softirq: Duration,
-    delivered: u64,
-    reads: u64,
-    at: Instant,
-}
-
-impl Moment {
-    pub(super) fn now(process: u32, subscribers: &Subscribers) -> Result<Self> {
-        Ok(Self {
-            cpu: Cpu::of(process)?,
-            softirq: process::ksoftirqd(),
-            delivered: subscribers.delivered.load(Ordering::Relaxed),
-            reads: subscribers.reads,
-            at: Instant::now(),
-        })
-    }
-
-    /// What happened from `self` until `end`.
-    pub(super) fn until(&self, end: &Self, subscribers: &Subscribers, faults: Faults) -> Result<Measured> {
-        let delivered = (end.delivered - self.delivered) as f64;
-        if delivered == 0.0 {
+impl Measured {
+    /// # Errors
+    /// When nothing was delivered.
+    pub(super) fn of(figures: &Figures) -> Result<Self> {
+        let Some((user_us, system_us)) = figures.cpu_us().filter(|_| figures.deliveries() > 0) else {
             bail!("nothing was delivered");
-        }
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / delivered;
-        let cpu = end.cpu.since(self.cpu);
-        Ok(Measured {
-            user_us: each(cpu.user),
-            system_us: each(cpu.system),
-            softirq_us: each(end.softirq.saturating_sub(self.softirq)),
-            deliveries_per_second: delivered / (end.at - self.at).as_secs_f64(),
-            per_read: delivered / (end.reads - self.reads) as f64,
-            p50_us: subscribers.latency.quantile(0.5),
-            p99_us: subscribers.latency.quantile(0.99),
-            faults,
+        };
+        Ok(Self {
+            user_us,
+            system_us,
+            softirq_us: figures.softirq.as_secs_f64() * 1e6 / figures.deliveries() as f64,
+            deliveries_per_second: figures.delivered_per_second(),
+            per_read: figures.messages_a_read(),
+            p50_us: figures.seen.latency.quantile(0.5),
+            p99_us: figures.seen.latency.quantile(0.99),
+            faults: figures.faults,
         })
     }
 }
 
-const CHANNEL: &str = "bench";
-const WARM_UP: Duration = Duration::from_secs(1);
-/// Messages that may be on their way when it goes as fast as it goes; far below what a channel keeps.
-const AHEAD_MAX: u64 = 500;
+const PAYLOAD_BYTES: usize = 100;
 
 /// A fresh server, its subscribers on one transport, a second to warm up, then the run.
 pub(super) fn measure(transport: Transport, load: Load) -> Result<Measured> {
     let server = super::pinned_server()?;
-    let (address, clock) = (server.address(), Instant::now());
-    let mut subscribers = Subscribers::new(address, CHANNEL, clock)?;
-    let cursor = publisher::cursor(address, CHANNEL)?;
-    subscribers.open(load.subscribers, transport, (1, &cursor))?;
-
-    let pace = match load.rate {
-        Some(rate) => Pace::PerSecond(rate),
-        None => Pace::Ahead {
-            ahead: AHEAD_MAX,
-            delivered: Arc::clone(&subscribers.delivered),
-            subscribers: load.subscribers as u64,
-        },
+    let host = server.address().to_string();
+    let target = Target {
+        address: server.address(),
+        subscribe: Arc::new(Efir::new(transport, &host)),
+        publish: Arc::new(HttpPublisher::new(&host, "")),
+        processes: vec![server.process()],
     };
-    let warm = publish(&mut subscribers, (address, clock), 1, (pace.clone(), WARM_UP))?;
-    subscribers.latency.clear();
-    let begin = Moment::now(server.process(), &subscribers)?;
-    let end = publish(&mut subscribers, (address, clock), warm, (pace, load.measured))?;
-    let done = Moment::now(server.process(), &subscribers)?;
-    if subscribers.ended > 0 {
-        let why = subscribers.why.as_deref().unwrap_or_default();
-        bail!("{} {} connections ended: {why}", subscribers.ended, transport.name());
+    let load = efir_bench::Load {
+        subscribers: load.subscribers,
+        measured: load.measured,
+        pace: load.rate.map_or(Pace::flat_out(PAYLOAD_BYTES), |rate| Pace::PerSecond(rate as f64)),
+        payload_bytes: PAYLOAD_BYTES,
+        ..efir_bench::Load::default()
+    };
+    let figures = run(&load, &target, &mut |_| ())?;
+    for warning in figures.warnings() {
+        println!("    {warning}");
     }
-    begin.until(&done, &subscribers, subscribers.faults(end))
-}
-
-/// Publishes and reads until all has arrived; returns the number after the last one.
-fn publish(
-    subscribers: &mut Subscribers,
-    (address, clock): (SocketAddr, Instant),
-    first: u64,
-    plan: (Pace, Duration),
-) -> Result<u64> {
-    let publishing = Publishing::start((address, CHANNEL), clock, first, plan)?;
-    while !publishing.is_finished() {
-        subscribers.turn(Duration::from_millis(5))?;
+    if figures.seen.ended > 0 {
+        bail!("{} {} connections ended", figures.seen.ended, transport.name());
     }
-    let end = publishing.finish()?;
-    subscribers.read_up_to(end, Duration::from_secs(10))?;
-    Ok(end)
+    Measured::of(&figures)
 }

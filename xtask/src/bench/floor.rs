@@ -6,15 +6,20 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::fan_out::{Load, Measured, Moment};
+use efir_bench::channels::Channels;
+use efir_bench::connection::Connection;
+use efir_bench::mark::{self, Mark};
+use efir_bench::process::{self, Cpu};
+use efir_bench::subscribers::{Seen, Subscribers};
+use efir_bench::{Figures, Heard, Seat, Subscribe};
+
+use super::fan_out::{Load, Measured};
 use crate::Verdict;
-use efir_bench::connection::Transport;
-use efir_bench::mark;
-use efir_bench::subscribers::Subscribers;
 
 /// About what a WebSocket frame of a 100-byte payload has: head, channel, position, time, payload.
 const FRAME_BYTES: usize = 190;
@@ -30,18 +35,39 @@ pub(super) fn send_forever(count: usize, rate: u64) -> Result<Verdict> {
         sockets.push(socket);
     }
     let clock = Instant::now();
+    let mut frame = mark::blank(FRAME_BYTES);
     for number in 1.. {
         let due = Duration::from_nanos(number * 1_000_000_000 / rate);
         std::thread::sleep(due.saturating_sub(clock.elapsed()));
         // Its clock is not the reader's; latency is not this row's business.
-        let frame = mark::payload(number, 0, FRAME_BYTES);
+        mark::stamp(&mut frame, &Mark { lane: 0, number, due_us: 0 });
         for mut socket in &sockets {
-            if socket.write_all(frame.as_bytes()).is_err() {
+            if socket.write_all(&frame).is_err() {
                 return Ok(Verdict::Held);
             }
         }
     }
     Ok(Verdict::Held)
+}
+
+/// No server at all: bare bytes from the loop.
+#[derive(Debug)]
+struct Bare;
+
+impl Subscribe for Bare {
+    fn name(&self) -> &str {
+        "bare"
+    }
+
+    fn open(&self, _: &mut Seat, _: &mut Vec<u8>) {}
+
+    fn receive(&self, _: &mut Seat, bytes: &[u8], heard: &mut Heard) -> Result<usize> {
+        Ok(heard.search(bytes))
+    }
+
+    fn joins_at_once(&self, _: &Seat) -> bool {
+        true
+    }
 }
 
 /// Ends the loop when the measure is over, however it is over.
@@ -65,18 +91,28 @@ pub(super) fn measure(tool: &Path, load: Load) -> Result<Measured> {
     BufReader::new(sender.0.stdout.take().context("no output")?).read_line(&mut line)?;
     let address: SocketAddr = line.trim().parse()?;
 
-    let mut subscribers = Subscribers::new(address, "", Instant::now())?;
-    subscribers.open(load.subscribers, Transport::Raw, (1, ""))?;
+    let (channels, bare): (_, Arc<dyn Subscribe>) = (Arc::new(Channels::new("", 1, 1)), Arc::new(Bare));
+    let mut subscribers = Subscribers::new(address, Instant::now())?;
+    for number in 0..load.subscribers as u32 {
+        subscribers.plan(&bare, Seat::new(Arc::clone(&channels), number, (0, 1)), 1);
+    }
+    subscribers.open(Duration::from_secs(20))?;
     // A second to warm up, as with the server.
-    subscribers.read_up_to(rate + 1, Duration::from_secs(10))?;
-    let begin = Moment::now(sender.0.id(), &subscribers)?;
-    let seconds = Instant::now() + load.measured;
-    while Instant::now() < seconds {
+    subscribers.read_up_to(&[rate + 1], Duration::from_secs(10))?;
+    subscribers.seen = Seen::default();
+    let (cpu, softirq, began) = (Cpu::of(sender.0.id())?, process::ksoftirqd(), Instant::now());
+    while began.elapsed() < load.measured {
         subscribers.turn(Duration::from_millis(5))?;
     }
-    let done = Moment::now(sender.0.id(), &subscribers)?;
-    let seen = subscribers.connections().map(|connection| connection.sequence.next()).min().unwrap_or(0);
-    let mut measured = begin.until(&done, &subscribers, subscribers.faults(seen))?;
+    let seen = subscribers.connections().map(Connection::next).min().unwrap_or(0);
+    let mut measured = Measured::of(&Figures {
+        cpu: Some(Cpu::of(sender.0.id())?.since(cpu)),
+        softirq: process::ksoftirqd().saturating_sub(softirq),
+        measured: began.elapsed(),
+        seen: subscribers.seen.clone(),
+        faults: subscribers.faults(&[seen]),
+        ..Figures::default()
+    })?;
     (measured.p50_us, measured.p99_us) = (0, 0);
     Ok(measured)
 }

@@ -18,7 +18,7 @@ use anyhow::{Result, bail};
 use crate::child::{self, cargo};
 use crate::server::{self, Server};
 use crate::{Verdict, root};
-use efir_bench::connection::Transport;
+use efir_bench::Transport;
 use efir_bench::system;
 
 /// How much is measured. `--quick` is for trying the tool, not for numbers.

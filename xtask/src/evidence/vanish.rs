@@ -1,9 +1,10 @@
 //! Connections open on every transport; half of them vanish: some by a reset, some in silence, as when a phone loses
 //! its network. The server has to give their memory back within a minute, and the others must notice nothing.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -13,12 +14,15 @@ use crate::machine;
 use crate::paper::{self, grouped};
 use crate::server::{self, Server};
 use crate::{Verdict, bench, root};
-use efir_bench::connection::{Connection, Transport};
+use efir_bench::channels::Channels;
+use efir_bench::connection::Connection;
+use efir_bench::efir::HttpPublisher;
 use efir_bench::process;
-use efir_bench::publisher::{self, Pace, Publishing};
+use efir_bench::publisher::{Arrivals, Outfit, Publishers, Publishing};
 use efir_bench::sequence::Faults;
 use efir_bench::subscribers::Subscribers;
 use efir_bench::system;
+use efir_bench::{Efir, Pace, Publish, Seat, Subscribe, Transport};
 
 /// How much, and how fast the server gives up on silence.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +60,7 @@ const QUICK: Plan = Plan {
 const MIXED: [Transport; 4] =
     [Transport::Websocket, Transport::Sse, Transport::HttpStream, Transport::LongPoll];
 const CHANNEL: &str = "vanish";
+const PAYLOAD_BYTES: usize = 100;
 /// Files that the server may have open for reasons of its own.
 const FILES_SLACK: usize = 8;
 
@@ -147,6 +152,7 @@ struct Run<'a> {
     namespaces: Option<&'a Namespaces>,
     server: Server,
     subscribers: Subscribers,
+    channels: Arc<Channels>,
     publishing: Publishing,
     memory_empty: u64,
     files_empty: usize,
@@ -162,8 +168,8 @@ impl<'a> Run<'a> {
         let others: &[Ipv4Addr] = if namespaces.is_some() { &[namespace::SERVER] } else { &[] };
         let server = Server::start_by(command, others, server::free_port()?)?;
         let (address, clock) = (server.address(), Instant::now());
-        let mut subscribers = Subscribers::new(address, CHANNEL, clock)?;
-        let cursor = publisher::cursor(address, CHANNEL)?;
+        let mut subscribers = Subscribers::new(address, clock)?;
+        let channels = Arc::new(Channels::new(CHANNEL, 1, 1));
         let (memory_empty, files_empty) =
             (process::memory(server.process())?, process::open_files(server.process())?);
 
@@ -171,18 +177,22 @@ impl<'a> Run<'a> {
         let mut silent = 0;
         if let Some(namespaces) = namespaces {
             let target = SocketAddrV4::new(namespace::SERVER, address.port());
-            silent = open_silent(namespaces, target, &mut subscribers, (each / 4, &cursor))?;
+            silent = open_silent(namespaces, target, &mut subscribers, (each / 4, &channels))?;
         }
         for transport in MIXED {
-            subscribers.open(each - silent / MIXED.len(), transport, (1, &cursor))?;
+            open(&mut subscribers, transport, &channels, (each - silent / MIXED.len(), 1))?;
         }
-        let plan_of_messages = (Pace::PerSecond(plan.messages_per_second), Duration::from_secs(600));
-        let publishing = Publishing::start((address, CHANNEL), clock, 1, plan_of_messages)?;
+        let publish: Arc<dyn Publish> = Arc::new(HttpPublisher::new(&address.to_string(), ""));
+        let outfit = Outfit { count: 1, pipeline: 64, payload_bytes: PAYLOAD_BYTES };
+        let publishers = Publishers::connect(address, &publish, &channels, clock, outfit)?;
+        let pace = Pace::PerSecond(plan.messages_per_second as f64);
+        let publishing = publishers.start(pace, Duration::from_secs(600), Arrivals::default());
         Ok(Self {
             plan,
             namespaces,
             server,
             subscribers,
+            channels,
             publishing,
             memory_empty,
             files_empty,
@@ -199,8 +209,9 @@ impl<'a> Run<'a> {
     }
 
     fn latency(&mut self) -> (u64, u64) {
-        let seen = (self.subscribers.latency.quantile(0.99), self.subscribers.latency.quantile(1.0));
-        self.subscribers.latency.clear();
+        let seen =
+            (self.subscribers.seen.latency.quantile(0.99), self.subscribers.seen.latency.quantile(1.0));
+        self.subscribers.seen.latency.clear();
         seen
     }
 
@@ -218,15 +229,16 @@ impl<'a> Run<'a> {
         self.watch(Duration::from_secs(3))?;
         let (latency_while, memory_after) = (self.latency(), self.memory()?);
 
-        let end = self.publishing.finish()?;
-        self.subscribers.read_up_to(end, Duration::from_secs(20))?;
-        let faults = self.subscribers.faults(end);
-        let (ended, why) = (self.subscribers.ended, self.subscribers.why.clone());
+        let (publishers, _) = self.publishing.finish()?;
+        let ends = publishers.ends();
+        self.subscribers.read_up_to(ends, Duration::from_secs(20))?;
+        let faults = self.subscribers.faults(ends);
+        let (ended, why) = (self.subscribers.seen.ended, self.subscribers.seen.why.clone());
         drop(silenced);
 
-        let cursor = publisher::cursor(self.server.address(), CHANNEL)?;
+        let next = publishers.published() + 1;
         for transport in MIXED {
-            self.subscribers.open(gone / MIXED.len(), transport, (end, &cursor))?;
+            open(&mut self.subscribers, transport, &self.channels, (gone / MIXED.len(), next))?;
         }
         let memory_refilled = process::memory(self.server.process())?;
         Ok(Seen {
@@ -240,7 +252,7 @@ impl<'a> Run<'a> {
             memory_refilled,
             latency_before,
             latency_while,
-            messages: end - 1,
+            messages: publishers.published(),
             ended,
             why,
             faults,
@@ -287,21 +299,37 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Opens so many more, which are owed every message from number `first` on.
+fn open(
+    subscribers: &mut Subscribers,
+    transport: Transport,
+    channels: &Arc<Channels>,
+    (count, first): (usize, u64),
+) -> Result<()> {
+    let host = subscribers.server().to_string();
+    let dialect: Arc<dyn Subscribe> = Arc::new(Efir::new(transport, &host));
+    let begin = subscribers.len() as u32;
+    for number in begin..begin + count as u32 {
+        subscribers.plan(&dialect, Seat::new(Arc::clone(channels), number, (0, 1)), first);
+    }
+    subscribers.open(Duration::from_secs(60))
+}
+
 /// Opens `each` connections of each transport from the clients' namespace; returns how many that were together.
 fn open_silent(
     namespaces: &Namespaces,
     server: SocketAddrV4,
     subscribers: &mut Subscribers,
-    (each, cursor): (usize, &str),
+    (each, channels): (usize, &Arc<Channels>),
 ) -> Result<usize> {
-    let mut target = subscribers.target().clone();
-    target.host = SocketAddr::V4(server).to_string();
     let opened = namespace::inside(&namespaces.clients, || {
         let mut opened = Vec::new();
         for transport in MIXED {
+            let dialect: Arc<dyn Subscribe> = Arc::new(Efir::new(transport, &server.to_string()));
             for _ in 0..each {
                 let socket = system::connect_from(Ipv4Addr::UNSPECIFIED, server)?;
-                opened.push(Connection::open(socket, transport, &target, (1, cursor))?);
+                let seat = Seat::new(Arc::clone(channels), opened.len() as u32, (0, 1));
+                opened.push(Connection::new(socket, Arc::clone(&dialect), seat, 1)?);
             }
         }
         Ok(opened)
@@ -310,6 +338,7 @@ fn open_silent(
     for connection in opened {
         subscribers.adopt(connection)?;
     }
+    subscribers.open(Duration::from_secs(60))?;
     Ok(count)
 }
 
