@@ -82,6 +82,10 @@ pub(crate) fn command_bytes_max(limits: &Limits) -> usize {
 }
 
 impl Desk<'_> {
+    fn has_id(&self) -> bool {
+        self.id != command::NO_ID
+    }
+
     fn reply(&mut self, reply: CommandReply<'_>) {
         self.out.push_control(&Control::Reply { id: self.id, reply }.encode(Form::WebSocket));
     }

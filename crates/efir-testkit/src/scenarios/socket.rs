@@ -14,6 +14,7 @@ scenarios! { "socket";
     Carriers reply_precedes_messages: "D7";
     Carriers unsubscribe_ends_messages: "wire";
     Carriers commands: "wire";
+    Carriers publish_without_id: "wire";
     Carriers history: "D4", "wire";
     Carriers refusals: "wire";
     Carriers malformed_commands: "wire";
@@ -165,6 +166,23 @@ async fn commands(cell: Cell) -> Result<()> {
     }
     let pong = call(&mut socket, &json!({"id": 100, "ping": {}})).await?;
     ensure!(pong["time"].is_u64(), "{pong}");
+    room.close().await
+}
+
+/// A publish that nobody waits for is answered only when it is refused.
+async fn publish_without_id(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let mut socket = open(&room).await?;
+    for command in [
+        json!({"publish": {"channel": "c", "data": 1}}),
+        json!({"id": null, "publish": {"channel": "c", "data": 2}}),
+    ] {
+        socket.send_raw(&command.to_string()).await?;
+    }
+    let refused = refused(&mut socket, &json!({"publish": {"channel": "a/b", "data": 1}}).to_string()).await?;
+    same("code", refused.code.as_str(), "invalid_channel")?;
+    let batch = call(&mut socket, &json!({"id": 1, "history": {"channel": "c", "after": "start"}})).await?;
+    same("messages", batch["messages"].as_array().map(Vec::len), Some(2))?;
     room.close().await
 }
 

@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::{place::channel_name, request};
 
+/// The id of a command that has none.
+pub(super) const NO_ID: &str = "null";
+
 /// Bytes of an id, which goes back as it came.
 const ID_BYTES_MAX: usize = 128;
 
@@ -61,10 +64,10 @@ pub(super) fn parse(text: &[u8]) -> Parsed<'_> {
         Ok(members) => members.0,
         Err(error) => {
             let code = if error.is_data() { Code::InvalidCommand } else { Code::InvalidJson };
-            return Parsed { id: "null", command: Err(Problem::new(code, format!("the command: {error}"))) };
+            return Parsed { id: NO_ID, command: Err(Problem::new(code, format!("the command: {error}"))) };
         }
     };
-    let mut id = "null";
+    let mut id = NO_ID;
     let mut command = None;
     let mut problem = None;
     for (name, value) in members {

@@ -48,7 +48,10 @@ pub(super) fn publish(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> 
     let publish = Publish { channel: &channel, payload: &payload, key: message.key.as_deref(), from: None };
     let receipt =
         desk.reader.hub().publish(&publish).map_err(|error| error.problem().with_channel(channel.clone()))?;
-    desk.reply(Reply::Published(&receipt));
+    // Without an id there is nobody to tell apart from others: a publisher that only wants to hear of refusals saves half of the frames.
+    if desk.has_id() {
+        desk.reply(Reply::Published(&receipt));
+    }
     Ok(())
 }
 
