@@ -27,6 +27,7 @@ const NEEDS: &[Need] = &[
     },
     Need { present: "curl", package: "curl", optional: false },
     Need { present: "python3", package: "python3", optional: false },
+    Need { present: "valgrind", package: "valgrind", optional: true },
     Need { present: "ip", package: "iproute2", optional: true },
     Need { present: "nft", package: "nftables", optional: true },
     Need { present: "php", package: "php-cli", optional: true },

@@ -8,6 +8,7 @@ mod bench;
 mod browsers;
 mod check;
 mod child;
+mod count;
 mod docs;
 mod evidence;
 mod install;
@@ -67,6 +68,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--quick] [ROW…]",
         about: "CPU a message and memory a connection, into docs/benchmarks.md",
         run: bench::run,
+    },
+    Command {
+        name: "count",
+        arguments: "[--accept]",
+        about: "instructions of the hot path and bytes at rest, against the baseline",
+        run: count::run,
     },
     Command {
         name: "evidence",

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
-use crate::{Verdict, backends, browsers, docs, evidence, install, tidy};
+use crate::{Verdict, backends, browsers, count, docs, evidence, install, tidy};
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
 struct Stage {
@@ -29,6 +29,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "units", run: units },
     Stage { name: "matrix", run: matrix },
     Stage { name: "reference", run: reference },
+    Stage { name: "count", run: counts },
     Stage { name: "examples", run: examples },
     Stage { name: "vanish", run: vanish },
     Stage { name: "browsers", run: e2e },
@@ -207,6 +208,13 @@ fn examples(report: &mut Report) -> Result<()> {
         report.one(browsers::npm("examples/react").args(["run", "build"]))?;
     }
     Ok(())
+}
+
+/// Needs a release build of the rows, about a minute on two cores.
+fn counts(report: &mut Report) -> Result<()> {
+    let (tally, notes) = count::report()?;
+    report.notes.extend(notes);
+    report.count(tally)
 }
 
 fn vanish(report: &mut Report) -> Result<()> {

@@ -1,0 +1,220 @@
+//! A worker with real connections on loopback, driven by hand: one poll of it is one turn of its event loop.
+//!
+//! Only instructions of this process count, so what the kernel does for a `send` is not in the rows.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicUsize},
+    task::{Context, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use efir_core::Form;
+use efir_engine::{
+    Exchange, Framing, Outbox, Reader, Response, Socket, Turn,
+    worker::{Adoption, Departure, Intake, Surroundings, Worker},
+};
+use efir_transports::Site;
+use efir_ws::{Opcode, frame::encode_masked};
+use tokio::runtime::Runtime;
+
+use crate::requests::{self, Answered, Way};
+
+/// The connections and both of their ends.
+pub(crate) struct Audience {
+    site: Site,
+    worker: Pin<Box<Worker>>,
+    intake: Arc<Intake>,
+    listener: TcpListener,
+    clients: Vec<TcpStream>,
+    runtime: Runtime,
+}
+
+impl Audience {
+    /// A worker without connections.
+    pub(crate) fn new() -> Self {
+        let (site, runtime, intake) = (requests::site(), requests::runtime(), Arc::<Intake>::default());
+        let entered = runtime.enter();
+        let surroundings = Rc::new(Requests(site.clone()));
+        let worker = Worker::new(
+            site.hub().clone(),
+            Arc::clone(&intake),
+            Arc::<AtomicUsize>::default(),
+            surroundings as _,
+        );
+        drop(entered);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        Self { site, worker: Box::pin(worker), intake, listener, clients: Vec::new(), runtime }
+    }
+
+    /// So many more clients ask in this way; they are served when this returns.
+    pub(crate) fn with(mut self, way: Way, count: usize) -> Self {
+        for _ in 0..count {
+            self.connect();
+            self.turn();
+        }
+        let first = self.clients.len() - count;
+        for client in &mut self.clients[first..] {
+            client.write_all(&way.bytes()).expect("room in the socket");
+        }
+        self.settle();
+        self.drain();
+        self
+    }
+
+    /// A fresh connection, on its way to the worker.
+    pub(crate) fn connect(&mut self) -> &mut TcpStream {
+        let client = TcpStream::connect(self.listener.local_addr().expect("an address")).expect("loopback");
+        let (stream, _) = self.listener.accept().expect("the client");
+        for end in [&client, &stream] {
+            end.set_nonblocking(true).expect("a socket");
+            end.set_nodelay(true).expect("a socket");
+        }
+        let _entered = self.runtime.enter();
+        let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
+        let response = Requests(self.site.clone()).between(0);
+        self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input: BytesMut::new(), response });
+        self.clients.push(client);
+        self.clients.last_mut().expect("it was pushed just now")
+    }
+
+    /// One turn of the worker.
+    pub(crate) fn turn(&mut self) {
+        let _entered = self.runtime.enter();
+        let _ = self.worker.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Lets the event loop see what became readable and writable; the worker has not acted yet.
+    pub(crate) fn hear(&self) {
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
+    }
+
+    /// The same, and the worker acts on it.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..3 {
+            self.hear();
+            self.turn();
+        }
+    }
+
+    /// Every client sends these bytes.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        for client in &mut self.clients {
+            client.write_all(bytes).expect("room in the socket");
+        }
+    }
+
+    /// Every client says this in a masked text frame.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.send(&encode_masked(Opcode::Text, text.as_bytes(), [0x37, 0xfa, 0x21, 0x3d]));
+    }
+
+    /// Takes what has come to the clients: for each, its bytes.
+    pub(crate) fn drain(&mut self) -> Vec<usize> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut taken = Vec::with_capacity(self.clients.len());
+        for client in &mut self.clients {
+            let mut bytes = 0;
+            while let Ok(read @ 1..) = client.read(&mut buffer) {
+                bytes += read;
+            }
+            taken.push(bytes);
+        }
+        taken
+    }
+
+    /// The same; each client must have got something.
+    pub(crate) fn expect_news(&mut self, row: &str) {
+        assert!(self.drain().iter().all(|bytes| *bytes > 0), "{row}: a client got nothing");
+    }
+
+    /// Nobody must have got anything.
+    pub(crate) fn expect_silence(&mut self, row: &str) {
+        assert!(self.drain().iter().all(|bytes| *bytes == 0), "{row}: a client got something");
+    }
+
+    /// Publishes 100 bytes of text.
+    pub(crate) fn publish(&self, channel: &str) {
+        const TEXT: &str = concat!(
+            "..................................................",
+            "..................................................",
+        );
+        self.site.hub().publish_text(channel, TEXT).expect("room for it");
+    }
+}
+
+/// What a connection does between two responses: it reads the next request, as the server's do, without the server's clocks and books.
+struct Requests(Site);
+
+impl Surroundings for Requests {
+    fn between(&self, _ahead: usize) -> Response {
+        let requests = Asking { site: self.0.clone(), successor: None };
+        Response {
+            head: Bytes::new(),
+            framing: Framing::Plain,
+            exchange: Box::new(requests),
+            reader: Reader::new(self.0.hub().clone()),
+            tally: None,
+        }
+    }
+
+    fn depart(self: Rc<Self>, _departure: Departure) {
+        unreachable!("there is no library to leave for");
+    }
+}
+
+struct Asking {
+    site: Site,
+    successor: Option<Box<Response>>,
+}
+
+impl Exchange for Asking {
+    fn form(&self) -> Form {
+        Form::Batch
+    }
+
+    fn is_plain_stream(&self) -> bool {
+        false
+    }
+
+    fn open(&mut self, _now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        Turn::Wait
+    }
+
+    fn ready(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        Turn::Wait
+    }
+
+    fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+        while let Some(answered) = requests::answer(&self.site, input) {
+            match answered {
+                Answered::Whole(bytes) => out.push_raw(bytes),
+                Answered::Held(response) => {
+                    self.successor = Some(response);
+                    return Turn::Succeed;
+                }
+            }
+        }
+        Turn::Wait
+    }
+
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn tick(&mut self, _now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        Turn::Wait
+    }
+
+    fn drain(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        Turn::Close
+    }
+
+    fn succeed(&mut self) -> Option<Response> {
+        self.successor.take().map(|successor| *successor)
+    }
+}

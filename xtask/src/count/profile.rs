@@ -1,0 +1,87 @@
+//! Builds the program with the rows, and runs it under callgrind: one profile a row, whose sum is divided by the units of the row.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::baseline::Row;
+use crate::child::{self, cargo};
+use crate::root;
+
+/// Builds it as a release is built; returns where it is.
+pub(super) fn build() -> Result<PathBuf> {
+    let arguments = ["build", "--release", "--package", "efir-transports", "--bench", "instructions"];
+    let mut command = cargo(&arguments);
+    let messages = child::read(command.arg("--message-format=json-render-diagnostics"))?;
+    let executable = messages.lines().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        (message["target"]["name"] == "instructions")
+            .then(|| message["executable"].as_str().map(PathBuf::from))?
+    });
+    executable.context("cargo did not say where it built the rows")
+}
+
+/// A folder of our own for what profilers write, empty.
+pub(super) fn folder() -> Result<PathBuf> {
+    let folder = root::target().join("count");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Instructions of one unit of each row.
+pub(super) fn instructions(program: &Path) -> Result<Vec<Row>> {
+    let profile = folder()?.join("profile");
+    // The two functions of `meter.rs`: what is collected, and where a row ends.
+    let mut command = Command::new("valgrind");
+    command.args(["--quiet", "--tool=callgrind", "--collect-atstart=no", "--combine-dumps=no"]);
+    command.args(["--toggle-collect=*counted_section*", "--dump-before=*row_ends*"]);
+    command.arg(format!("--callgrind-out-file={}", profile.display())).arg(program);
+    let names = child::read(&mut command)?;
+    let rows: Result<Vec<Row>> =
+        names.lines().enumerate().map(|(number, line)| row(&profile, number + 1, line)).collect();
+    rows.and_then(|rows| {
+        ensure!(!rows.is_empty(), "no row was counted");
+        Ok(rows)
+    })
+}
+
+fn row(profile: &Path, number: usize, line: &str) -> Result<Row> {
+    let (name, units) = line.split_once('\t').with_context(|| format!("no row: {line}"))?;
+    let profile = profile.with_extension(number.to_string());
+    let text = std::fs::read_to_string(&profile).with_context(|| format!("the profile of {name}"))?;
+    let sum = sum(&text).with_context(|| format!("the profile of {name} has no sum"))?;
+    Ok(Row { name: name.to_owned(), value: sum / units.parse::<f64>()? })
+}
+
+/// The instructions that a profile counted; none is a broken row, not a cheap one.
+fn sum(profile: &str) -> Option<f64> {
+    let line = profile.lines().find_map(|line| line.strip_prefix("totals: "))?;
+    line.trim().parse().ok().filter(|sum| *sum > 0.0)
+}
+
+/// Compiler and C library.
+pub(super) fn made_with() -> Result<String> {
+    let compiler = child::read(Command::new("rustc").arg("--version").current_dir(root::root()))?;
+    let compiler = compiler.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let library = child::read(Command::new("getconf").arg("GNU_LIBC_VERSION")).unwrap_or_default();
+    let library = library.trim();
+    Ok(format!("{compiler}, {}", if library.is_empty() { "another C library" } else { library }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_has_a_sum() {
+        let profile =
+            "# callgrind format\nevents: Ir\nsummary: 258308\n\nfn=(1) main\n16 400\n\ntotals: 258308\n";
+        assert_eq!(sum(profile), Some(258_308.0));
+        assert_eq!(sum("events: Ir\ntotals: 0\n"), None);
+        assert_eq!(sum("events: Ir\n"), None);
+    }
+}
