@@ -138,3 +138,106 @@ impl Plain {
         Some(request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (Parsed, usize) {
+        let mut input = BytesMut::from(text);
+        let parsed = parse(&mut input, &Limits::default());
+        (parsed, input.len())
+    }
+
+    #[test]
+    fn a_request_is_taken_whole_and_what_follows_stays() {
+        let text = "POST /channels/%D1%8D?client=a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nX:  y \r\n\r\nhelloGET /";
+        let (Parsed::Whole(plain), 5) = parsed(text) else { panic!("{:?}", parsed(text)) };
+        assert_eq!(plain.bytes, text.len() - 5);
+        assert!(plain.keep_alive && has_client(&plain.request));
+        assert_eq!(plain.request.method(), Method::POST);
+        assert_eq!(plain.request.uri(), "/channels/%D1%8D?client=a");
+        assert_eq!(
+            (&plain.request.headers()["host"], &plain.request.headers()["x"]),
+            (&"h".parse().unwrap(), &"y".parse().unwrap())
+        );
+        assert_eq!(plain.request.body(), "hello");
+    }
+
+    #[test]
+    fn a_request_may_come_in_any_pieces() {
+        let text = "PUT /channels/a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+        let head = text.len() - 3;
+        for cut in 1..text.len() {
+            let (parsed, left) = parsed(&text[..cut]);
+            assert_eq!(left, cut, "nothing is taken of a part");
+            match parsed {
+                Parsed::PartOfHead => assert!(cut < head, "{cut}"),
+                Parsed::PartOfBody => assert!(cut >= head, "{cut}"),
+                other => panic!("{cut}: {other:?}"),
+            }
+        }
+        assert!(matches!(parsed(text).0, Parsed::Whole(_)));
+    }
+
+    #[test]
+    fn who_may_go_on() {
+        for (head, keep_alive) in [
+            ("GET /info HTTP/1.1\r\n\r\n", true),
+            ("GET /info HTTP/1.0\r\n\r\n", false),
+            ("GET /info HTTP/1.1\r\nConnection: keep-alive, Close\r\n\r\n", false),
+            ("GET /info HTTP/1.1\r\nConnection: Upgrade\r\n\r\n", true),
+        ] {
+            let (Parsed::Whole(plain), 0) = parsed(head) else { panic!("{head}") };
+            assert_eq!(plain.keep_alive, keep_alive, "{head}");
+        }
+    }
+
+    /// Request smuggling lives on two readers that differ; here the second one never sees what is odd.
+    #[test]
+    fn what_is_odd_is_for_the_library() {
+        let long = format!("GET /info HTTP/1.1\r\nX: {}", "x".repeat(HEAD_BYTES_MAX));
+        let many = format!("GET /info HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(LINES_MAX + 1));
+        let large = format!("POST /channels/a HTTP/1.1\r\nContent-Length: {}\r\n\r\n", BODY_BYTES_MAX + 1);
+        for text in [
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET /assets/x.js HTTP/1.1\r\n\r\n",
+            "HEAD /info HTTP/1.1\r\n\r\n",
+            "OPTIONS /info HTTP/1.1\r\n\r\n",
+            "QUERY /subscribe HTTP/1.1\r\n\r\n",
+            "GET http://h/info HTTP/1.1\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\n\r\n",
+            "GET /info\r\n\r\n",
+            "GET /info HTTP/1.2\r\n\r\n",
+            "POST /channels/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "POST /channels/a HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0",
+            "POST /channels/a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+            "POST /channels/a HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\na",
+            "POST /channels/a HTTP/1.1\r\nContent-Length: +1\r\n\r\na",
+            "POST /channels/a HTTP/1.1\r\nContent-Length: \r\n\r\na",
+            "POST /channels/a HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\na",
+            "POST /channels/a HTTP/1.1\r\nContent-Length : 1\r\n\r\na",
+            "POST /channels/a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+            "GET /info HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
+            "GET /info HTTP/1.1\r\nX: a\0\r\n\r\n",
+            "\u{1}\u{2}",
+            &long,
+            &many,
+            &large,
+        ] {
+            let (parsed, left) = parsed(text);
+            assert!(matches!(parsed, Parsed::NotPlain), "{text:?}: {parsed:?}");
+            assert_eq!(left, text.len(), "the library gets all of it");
+        }
+    }
+
+    /// A header that an exchange keeps must not keep the worker's read buffer.
+    #[test]
+    fn a_request_has_bytes_of_its_own() {
+        let mut input = BytesMut::from("GET /info HTTP/1.1\r\nOrigin: http://o\r\n\r\n");
+        let place = input.as_ptr() as usize..input.as_ptr() as usize + input.len();
+        let Parsed::Whole(plain) = parse(&mut input, &Limits::default()) else { panic!("plain") };
+        assert!(!place.contains(&(plain.request.headers()["origin"].as_bytes().as_ptr() as usize)));
+    }
+}
