@@ -8,6 +8,7 @@
 mod connection;
 mod input;
 mod intake;
+mod subscriptions;
 mod timers;
 mod walk;
 mod watched;
@@ -41,7 +42,6 @@ use crate::{
     exchange::{Response, Turn},
     hub::Hub,
     outbox::Outbox,
-    reader::{Change, Reader},
     seam::Seam,
     socket::Socket,
 };
@@ -321,44 +321,6 @@ impl Worker {
         {
             connection.is_dirty = true;
             self.dirty.push_back(key);
-        }
-    }
-
-    /// Watches what the reader joined and lets go of what it left.
-    fn follow_changes(&mut self, key: u32) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        for change in connection.reader.take_changes() {
-            let Some(connection) = self.connections.get_mut(key as usize) else { return };
-            match change {
-                Change::Joined { subscription } => {
-                    let Some(name) = connection.reader.name(subscription).cloned() else { continue };
-                    let subscriber = Subscriber { connection: key, subscription };
-                    let (channel, slot, place) = self.watched.add(&self.hub, &self.intake, &name, subscriber);
-                    connection.reader.attach(subscription, channel, (slot, place));
-                    self.hub.seams().pass(Seam::Watched, &name);
-                }
-                Change::Left { slot, place } => self.unwatch(slot, place),
-            }
-        }
-    }
-
-    fn unwatch(&mut self, slot: u32, place: u32) {
-        let Some(moved) = self.watched.remove(slot, place) else { return };
-        if let Some(connection) = self.connections.get_mut(moved.connection as usize) {
-            connection.reader.set_place(moved.subscription, place);
-        }
-    }
-
-    fn leave_all(&mut self, key: u32) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let fresh = Reader::new(self.hub.clone());
-        let left = std::mem::replace(&mut connection.reader, fresh);
-        self.leave(left);
-    }
-
-    fn leave(&mut self, reader: Reader) {
-        for (slot, place) in reader.into_places() {
-            self.unwatch(slot, place);
         }
     }
 
