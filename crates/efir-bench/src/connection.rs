@@ -164,6 +164,11 @@ impl Connection {
         self.owed(ends).all(|(sequence, end)| sequence.next() >= end)
     }
 
+    /// How many messages there are for it below `ends`.
+    pub(crate) fn owed_count(&self, ends: &[u64]) -> u64 {
+        self.owed(ends).map(|(_, end)| end.saturating_sub(1)).sum()
+    }
+
     /// What went wrong if every number below `ends` (one a lane of the run) was published.
     #[must_use]
     pub fn faults(&self, ends: &[u64]) -> Faults {

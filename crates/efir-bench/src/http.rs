@@ -169,7 +169,15 @@ fn check_status(head: &[u8], rest: &[u8]) -> Result<()> {
 /// # Errors
 /// When there is no answer or another status.
 pub fn get(address: SocketAddr, path: &str) -> Result<String> {
-    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
+    get_from(address, &address.to_string(), path)
+}
+
+/// The same with a `Host` of its own.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_from(address: SocketAddr, host: &str, path: &str) -> Result<String> {
+    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n"))
 }
 
 /// One request as it stands, on a connection that the server closes (HTTP/1.0); the body of a 200.

@@ -16,12 +16,26 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Of one process; ticks of the system, usually 10 ms.
+    /// Of one process. The sum is exact (ns, where the kernel keeps schedstat); how it divides into user and system is
+    /// known in ticks of usually 10 ms.
     ///
     /// # Errors
     /// When there is no such process.
     pub fn of(process: u32) -> Result<Self> {
-        parse_stat(&std::fs::read_to_string(format!("/proc/{process}/stat"))?, system::ticks_per_second())
+        let ticks = system::ticks_per_second();
+        let cpu = parse_stat(&std::fs::read_to_string(format!("/proc/{process}/stat"))?, ticks)?;
+        Ok(cpu.scaled_to(scheduled(process), ticks))
+    }
+
+    /// The same parts of an exact sum. Threads that have ended are missing in that; then the ticks are better.
+    fn scaled_to(self, exact: Duration, ticks_per_second: u64) -> Self {
+        let rough = self.total();
+        let is_whole = exact + Duration::from_micros(3_000_000 / ticks_per_second) >= rough;
+        if !is_whole || rough.is_zero() {
+            return if is_whole { Self { user: Duration::ZERO, system: exact } } else { self };
+        }
+        let user = exact.mul_f64(self.user.as_secs_f64() / rough.as_secs_f64());
+        Self { user, system: exact.saturating_sub(user) }
     }
 
     /// Of several processes together.
@@ -49,6 +63,16 @@ impl Cpu {
     pub fn total(self) -> Duration {
         self.user + self.system
     }
+}
+
+/// What the scheduler has given to the threads of a process; zero where it does not tell.
+fn scheduled(process: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let spent = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(spent.sum())
 }
 
 /// Fields 14 and 15 (utime, stime); the name in field 2 may hold spaces and brackets.
@@ -115,6 +139,14 @@ pub fn open_files(process: u32) -> Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{process}/fd"))?.count())
 }
 
+/// How many it may have open; `None` where that cannot be seen or has no limit.
+#[must_use]
+pub fn open_files_max(process: u32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// CPU time of the kernel's own threads for network packets; time there belongs to nobody's process.
 pub fn ksoftirqd() -> Duration {
     let mut total = Duration::ZERO;
@@ -139,6 +171,16 @@ mod tests {
         let stat = "7 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
         let cpu = parse_stat(stat, 100).unwrap();
         assert_eq!((cpu.user, cpu.system), (Duration::from_millis(2500), Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn an_exact_sum_is_divided_as_the_ticks_are() {
+        let ms = Duration::from_millis;
+        let rough = Cpu { user: ms(30), system: ms(90) };
+        let exact = rough.scaled_to(ms(124), 100);
+        assert_eq!((exact.user, exact.total()), (ms(31), ms(124)));
+        assert_eq!(rough.scaled_to(ms(20), 100).total(), ms(120));
+        assert_eq!(Cpu::default().scaled_to(ms(4), 100).total(), ms(4));
     }
 
     #[test]

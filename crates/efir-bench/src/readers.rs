@@ -22,7 +22,8 @@ enum Command {
     Tell(Sender<Told>),
     /// Tell once everything below these numbers has come, or nothing more does.
     Await(Arc<[u64]>, Sender<()>),
-    Faults(Arc<[u64]>, Sender<Faults>),
+    /// Tell what went wrong below these numbers, and how many messages there are.
+    Judge(Arc<[u64]>, Sender<(Faults, u64)>),
 }
 
 /// What a thread tells.
@@ -108,11 +109,15 @@ impl Readers {
         Ok(())
     }
 
-    pub(crate) fn faults(&mut self, ends: &Arc<[u64]>) -> Result<Faults> {
-        let all = self.ask(|answer| Command::Faults(Arc::clone(ends), answer))?;
-        let mut sum = Faults::default();
-        all.into_iter().for_each(|faults| sum += faults);
-        Ok(sum)
+    /// What went wrong below these numbers, and how many messages there were for all connections together.
+    pub(crate) fn judge(&mut self, ends: &Arc<[u64]>) -> Result<(Faults, u64)> {
+        let all = self.ask(|answer| Command::Judge(Arc::clone(ends), answer))?;
+        let (mut sum, mut owed) = (Faults::default(), 0);
+        for (faults, count) in all {
+            sum += faults;
+            owed += count;
+        }
+        Ok((sum, owed))
     }
 
     fn ask<V>(&mut self, command: impl Fn(Sender<V>) -> Command) -> Result<Vec<V>> {
@@ -168,8 +173,8 @@ fn obey(subscribers: &mut Subscribers, queue: &Receiver<Command>, shown: &Shown)
                 let _ = answer.send(told);
             }
             Ok(Command::Await(ends, answer)) => awaited = Some(Awaited::new(subscribers, ends, answer)),
-            Ok(Command::Faults(ends, answer)) => {
-                let _ = answer.send(subscribers.faults(&ends));
+            Ok(Command::Judge(ends, answer)) => {
+                let _ = answer.send((subscribers.faults(&ends), subscribers.owed_count(&ends)));
             }
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return Ok(()),

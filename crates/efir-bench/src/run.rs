@@ -99,6 +99,7 @@ impl Run<'_> {
 
         field.readers.count_from(self.clock.elapsed().as_micros() as u64)?;
         field.publishers.late.clear();
+        let begin: Arc<[u64]> = field.publishers.ends().into();
         let (published, echoed) = (field.publishers.published(), field.publishers.echoed);
         let reading: Vec<Duration> = field.readers.tell()?.iter().map(|told| told.cpu).collect();
         let (cpu, softirq, began) = (self.cpu()?, process::ksoftirqd(), Instant::now());
@@ -118,7 +119,8 @@ impl Run<'_> {
         if let Pace::PerSecond(rate) = self.load.pace {
             figures.planned = Some((rate * self.load.measured.as_secs_f64()).ceil() as u64);
         }
-        figures.faults = field.readers.faults(&field.publishers.ends().into())?;
+        let (faults, owed) = field.readers.judge(&field.publishers.ends().into())?;
+        (figures.faults, figures.expected) = (faults, owed - field.readers.judge(&begin)?.1);
         Ok(figures)
     }
 

@@ -355,6 +355,12 @@ impl Subscribers {
         sum
     }
 
+    /// How many messages there are below `ends` for all connections together.
+    #[must_use]
+    pub fn owed_count(&self, ends: &[u64]) -> u64 {
+        self.connections().map(|connection| connection.owed_count(ends)).sum()
+    }
+
     /// Whether each connection has everything below `ends`.
     #[must_use]
     pub fn have_all(&self, ends: &[u64]) -> bool {

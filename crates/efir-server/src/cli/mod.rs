@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands talk to people: results on stdout, everything else on stderr, and the
 //! exit code is 0 (done), 1 (it failed) or 2 (it was asked for wrongly).
 
+mod bench;
 mod config;
 mod publish;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Publish(publish::Publish),
     /// Print messages as they come; survives restarts of the server.
     Subscribe(subscribe::Subscribe),
+    /// Put load on a server: what it delivers, how late, and at what cost.
+    Bench(bench::Bench),
     /// Show the configuration.
     #[command(subcommand)]
     Config(config::Config),
@@ -158,6 +161,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(flags)) => serve::run(flags),
         Some(Command::Publish(publish)) => publish::run(&publish),
         Some(Command::Subscribe(subscribe)) => subscribe::run(&subscribe),
+        Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Config(config)) => config::run(config),
     };
     match done {

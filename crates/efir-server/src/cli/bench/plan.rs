@@ -1,0 +1,229 @@
+//! From the words of the command line to a load: where the server is, which processes it has, what it allows.
+
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Error;
+use efir_bench::efir::{HttpPublisher, SocketPublisher, WebsocketPublisher};
+use efir_bench::figures::MEMORY_CONNECTIONS_MIN;
+use efir_bench::{Efir, Load, Pace, Publish, Target, Transport, http, process, system};
+use serde_json::Value;
+
+use super::text::grouped;
+use super::{Bench, Publishing, Rate};
+use crate::cli::Failure;
+
+/// A load that the server allows, and what was learned of it.
+pub(super) struct Plan {
+    pub(super) load: Load,
+    pub(super) target: Target,
+    pub(super) url: String,
+    /// The server's version.
+    pub(super) version: String,
+    pub(super) transport: Transport,
+    pub(super) publish: &'static str,
+}
+
+/// Files that this process needs besides its connections.
+const FILES_OWN: u64 = 64;
+/// Connections from one address to one port, where there is only one address: the system's range of ports, with room.
+const PORTS_MAX: usize = 28_000;
+/// The most that a fast run may have on its way, as a part of what a channel keeps: a slower reader shall not see a gap.
+const AHEAD_PART: u64 = 4;
+
+impl Plan {
+    /// # Errors
+    /// When there is no efir, or the load is not possible.
+    pub(super) fn make(bench: &Bench) -> Result<Self, Failure> {
+        let place = Place::of(&bench.url)?;
+        let load = load(bench)?;
+        let answer = http::get_from(place.address, &place.host, &format!("{}/info", place.base));
+        let info = answer.map_err(|error| unreachable(&bench.url, &error))?;
+        let info: Value = serde_json::from_str(&info).unwrap_or_default();
+        let Some(version) = info["version"].as_str().filter(|_| info["name"] == "efir") else {
+            return Err(Failure::failed(format!("{} answers, but it is not efir", bench.url)));
+        };
+        let transport = bench.transport.0;
+        let load = allowed(load, bench, &info["limits"])?;
+        let processes = processes(bench, place.address)?;
+        check_files(&load, place.address, &processes)?;
+        let can_tell_memory = !processes.is_empty() && load.connections() >= MEMORY_CONNECTIONS_MIN;
+        let load = Load { rest: if can_tell_memory { load.rest } else { Duration::ZERO }, ..load };
+        let (host, base) = (place.host.as_str(), place.base.as_str());
+        let (publish, by): (Arc<dyn Publish>, _) = match bench.publish {
+            Publishing::Http => (Arc::new(HttpPublisher::new(host, base)), "HTTP"),
+            Publishing::Socket => (Arc::new(SocketPublisher::new(host, base)), "/socket"),
+            Publishing::Websocket => (Arc::new(WebsocketPublisher::new(host, base)), "WebSocket"),
+        };
+        let subscribe = Arc::new(Efir::new(transport, host).below(base).every(bench.poll_interval));
+        Ok(Self {
+            target: Target { address: place.address, subscribe, publish, processes },
+            load,
+            url: bench.url.trim_end_matches('/').to_owned(),
+            version: version.to_owned(),
+            transport,
+            publish: by,
+        })
+    }
+
+    /// What to say when the run broke off.
+    pub(super) fn failure(&self, error: &Error) -> Failure {
+        Failure::failed(format!("{error:#}"))
+    }
+}
+
+/// Where the server is.
+struct Place {
+    address: SocketAddr,
+    host: String,
+    base: String,
+}
+
+impl Place {
+    fn of(url: &str) -> Result<Self, Failure> {
+        let rest = match url.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(("https", _)) => {
+                return Err(Failure::usage(
+                    "https is not measured: give the http address of the server behind it",
+                ));
+            }
+            Some((scheme, _)) => {
+                return Err(Failure::usage(format!("{url}: expected http://, not {scheme}://")));
+            }
+            None => url,
+        };
+        let (host, base) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let found = with_port.to_socket_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+        // Of several addresses the first of IPv4: efir listens on 127.0.0.1 by default, where localhost may be ::1.
+        let address = found.iter().find(|address| address.is_ipv4()).or(found.first()).copied();
+        let Some(address) = address else {
+            return Err(Failure::usage(format!(
+                "{url}: there is no such host; expected a URL as http://127.0.0.1:8080"
+            )));
+        };
+        Ok(Self { address, host: host.to_owned(), base: base.trim_end_matches('/').to_owned() })
+    }
+}
+
+fn load(bench: &Bench) -> Result<Load, Failure> {
+    for (value, name) in [
+        (bench.channels, "--channels"),
+        (bench.publishers, "--publishers"),
+        (bench.channels_a_connection, "--channels-a-connection"),
+        (bench.pipeline, "--pipeline"),
+        (bench.threads.unwrap_or(1), "--threads"),
+    ] {
+        if value == 0 {
+            return Err(Failure::usage(format!("{name} must be at least 1")));
+        }
+    }
+    if bench.duration.is_zero() {
+        return Err(Failure::usage("--duration must be above 0"));
+    }
+    if bench.channels_a_connection > bench.channels {
+        return Err(Failure::usage(format!(
+            "--channels-a-connection {}: there are only {} channels (--channels)",
+            bench.channels_a_connection, bench.channels
+        )));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Load {
+        // Nobody else's channel, however often it is run.
+        prefix: format!("bench-{:08x}", fastrand::u32(..)),
+        channels: bench.channels,
+        subscribers: bench.subscribers,
+        channels_a_connection: bench.channels_a_connection,
+        publishers: bench.publishers,
+        pace: match bench.rate {
+            Rate::PerSecond(rate) => Pace::PerSecond(rate),
+            Rate::Max => Pace::flat_out(bench.bytes),
+        },
+        payload_bytes: bench.bytes,
+        pipeline: bench.pipeline,
+        threads: bench.threads.unwrap_or((cores / 2).clamp(1, 4)),
+        rest: bench.rest,
+        warm_up: bench.warm_up,
+        measured: bench.duration,
+    })
+}
+
+/// Holds the load against the server's limits, each with the key that would raise it.
+fn allowed(mut load: Load, bench: &Bench, limits: &Value) -> Result<Load, Failure> {
+    let reading = match bench.transport.0 {
+        Transport::Socket => "socket_channels_max",
+        _ => "subscribe_channels_max",
+    };
+    for (wanted, what, limit) in [
+        (load.payload_bytes, "bytes a message", "message_bytes_max"),
+        (load.channels, "channels", "channels_max"),
+        (load.connections() + load.publishers, "connections", "connections_max"),
+        (load.channels_a_connection, "channels a connection", reading),
+    ] {
+        let Some(allowed) = limits[limit].as_u64() else { continue };
+        if wanted as u64 > allowed {
+            return Err(Failure::usage(format!(
+                "{} {what} are more than the server allows: {limit} is {}",
+                grouped(wanted as u64),
+                grouped(allowed)
+            )));
+        }
+    }
+    if let (Pace::FlatOut { ahead }, Some(kept)) = (load.pace, limits["retention_bytes_max"].as_u64()) {
+        let room = (kept / AHEAD_PART / load.payload_bytes as u64).max(1);
+        load.pace = Pace::FlatOut { ahead: ahead.min(room) };
+    }
+    Ok(load)
+}
+
+/// The server's processes, if they are on this machine and may be looked at.
+fn processes(bench: &Bench, address: SocketAddr) -> Result<Vec<u32>, Failure> {
+    if let Some(pid) = bench.pid {
+        return match process::memory(pid) {
+            Ok(_) => Ok(vec![pid]),
+            Err(_) => Err(Failure::usage(format!("--pid {pid}: there is no such process"))),
+        };
+    }
+    // Only an address of this machine can be bound.
+    let is_local = UdpSocket::bind((address.ip(), 0)).is_ok();
+    Ok(if is_local { process::listening_on(address.port()) } else { Vec::new() })
+}
+
+fn check_files(load: &Load, address: SocketAddr, processes: &[u32]) -> Result<(), Failure> {
+    let connections = load.connections();
+    let wanted = (connections + load.publishers) as u64 + FILES_OWN;
+    let may = system::raise_files().unwrap_or(u64::MAX);
+    if may < wanted {
+        return Err(Failure::failed(format!(
+            "{} connections need {} open files, but this process may have {}\n  \
+             Raise the limit (ulimit -n {wanted}, as root: ulimit -Hn {wanted} first), or use fewer subscribers.",
+            grouped(connections as u64),
+            grouped(wanted),
+            grouped(may)
+        )));
+    }
+    for pid in processes {
+        let Some(may) = process::open_files_max(*pid).filter(|may| *may < wanted) else { continue };
+        return Err(Failure::failed(format!(
+            "{} connections are more than the server can take: its process {pid} may have {} open files",
+            grouped(connections as u64),
+            grouped(may)
+        )));
+    }
+    if !address.ip().is_loopback() && connections > PORTS_MAX {
+        return Err(Failure::failed(format!(
+            "one machine has no more than about {} connections to one address; run it on several machines",
+            grouped(PORTS_MAX as u64)
+        )));
+    }
+    Ok(())
+}
+
+fn unreachable(url: &str, error: &Error) -> Failure {
+    Failure::failed(format!(
+        "cannot reach {url}: {error:#}\n  Is the server running? `efir` starts it; efir bench URL names another one."
+    ))
+}
