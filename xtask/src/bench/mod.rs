@@ -3,9 +3,12 @@
 //! The server is pinned to core 0, this tool to core 1; CPU and memory are what /proc says of the server's process.
 //! `fan_out.rs` measures deliveries, `idle.rs` connections at rest, `floor.rs` is the bare send loop to compare with.
 
+mod deflate;
 mod fan_out;
 mod floor;
 mod idle;
+mod scale;
+mod slow_readers;
 mod tables;
 
 use std::os::unix::process::CommandExt;
@@ -67,6 +70,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["floor", count, rate] = words.as_slice() {
         return floor::send_forever(count.parse()?, rate.parse()?);
+    }
+    if let Some((word, rest)) = arguments.split_first() {
+        match word.as_str() {
+            "deflate" => return deflate::run_all(rest),
+            "scale" => return scale::run(rest),
+            "slow-readers" => return slow_readers::run(rest),
+            _ => {}
+        }
     }
     let choice = Choice::read(arguments)?;
     in_release(&["bench"], arguments)?;

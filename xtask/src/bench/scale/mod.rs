@@ -1,0 +1,77 @@
+//! `cargo xtask bench scale [--quick] [--server PATH] [ROW…]`: how efir grows in every direction, one row a direction.
+//!
+//! A row is one file that starts servers of its own (`stage.rs`), reads with a crowd of connections (`crowd.rs`),
+//! publishes (`speaker.rs`) and says what the work cost (`spent.rs`). Its figures (`figures.rs`) go to
+//! target/bench/scale.json and as tables (`tables.rs`) into docs/benchmarks.md.
+
+mod channels;
+mod channels_a_connection;
+mod connects;
+mod cores;
+pub(super) mod crowd;
+mod delivery;
+pub(super) mod figures;
+mod message_size;
+pub(super) mod number;
+mod pipeline;
+mod publish;
+pub(super) mod speaker;
+pub(super) mod spent;
+pub(super) mod stage;
+mod storm;
+mod subscribers;
+pub(super) mod tables;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use efir_bench::system;
+
+use self::figures::{Row, Run};
+use self::stage::Plan;
+use crate::{Verdict, paper};
+
+/// A direction: its name on the command line, and how it is measured.
+type Direction = (&'static str, fn(&Plan) -> Result<Row>);
+
+const ROWS: &[Direction] = &[
+    ("subscribers", subscribers::measure),
+    ("channels", channels::measure),
+    ("channels-a-connection", channels_a_connection::measure),
+    ("message-size", message_size::measure),
+    ("publish", publish::measure),
+    ("connects", connects::measure),
+    ("storm", storm::measure),
+    ("cores", cores::measure),
+];
+
+pub(super) fn run(arguments: &[String]) -> Result<Verdict> {
+    let (plan, words) = Plan::read(arguments)?;
+    if let Some(word) = words.iter().find(|word| !ROWS.iter().any(|(name, _)| name == word)) {
+        let names: Vec<_> = ROWS.iter().map(|(name, _)| *name).collect();
+        bail!(
+            "there is no row `{word}`: cargo xtask bench scale [--quick] [--server PATH] [{}]",
+            names.join("|")
+        );
+    }
+    super::in_release(&["bench", "scale"], arguments)?;
+    system::raise_files()?;
+    system::pin(super::TOOL_CORE)?;
+    let mut rows = Vec::new();
+    for (name, measure) in ROWS {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            let start = Instant::now();
+            println!("{name}");
+            let row = measure(&plan)?;
+            println!("{}", tables::of_row(&row));
+            println!("{name}: {:.0} s\n", start.elapsed().as_secs_f64());
+            rows.push(row);
+        }
+    }
+    let run = Run::of("cargo xtask bench scale", &plan, rows)?;
+    run.write("scale")?;
+    if plan.is_kept() && words.is_empty() {
+        paper::write("docs/benchmarks.md", "scale", &tables::of_run(&run))?;
+    }
+    Ok(if run.missed().is_empty() { Verdict::Held } else { Verdict::Failed })
+}
