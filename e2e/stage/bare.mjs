@@ -32,14 +32,14 @@ export class BarePage {
     );
   }
 
-  /** `new WebSocket(url)`; keeps each message and each control object. */
+  /** `new WebSocket(url)`; keeps each message and each control object, and what extensions were agreed. */
   webSocket(name, url) {
     return this.window.evaluate(
       ({ name, url }) => {
         const heard = (globalThis.heard[name] = { messages: [], control: [], state: "connecting" });
         const socket = new WebSocket(url);
         heard.socket = socket;
-        socket.onopen = () => (heard.state = "open");
+        socket.onopen = () => Object.assign(heard, { state: "open", extensions: socket.extensions });
         socket.onclose = () => (heard.state = heard.state === "open" ? "closed" : "refused");
         socket.onmessage = (event) => {
           const item = JSON.parse(event.data);

@@ -81,7 +81,26 @@ for (const name of names) {
       await page.window.close();
     });
 
-    test(`${name}: the same from another origin to another host name, where both are allowed`, async () => {
+    test(`${name}: long messages are compressed on a WebSocket, both ways`, async () => {
+      const proxy = await Proxy.before(closed.port);
+      proxies.push(proxy);
+      const page = await bareWindow(name, `${proxy.url}/blank.html`);
+      await page.webSocket("socket", `/channels/long-${name}`);
+      const { extensions } = await page.waitFor("the socket has its hello", "socket", ({ control }) => control.some((item) => item.hello));
+      // Chromium tells the parameters, too.
+      assert.match(extensions, /^permessage-deflate\b/);
+      const long = Array.from({ length: 1000 }, (_, n) => `${greeting} ${n}`).join("\n");
+      for (const text of [long, "short", `${long}.`]) await page.send("socket", text);
+      const { messages } = await page.waitFor("all come back", "socket", (heard) => heard.messages.length === 3);
+      assert.deepEqual(messages.map((message) => message.data), [long, "short", `${long}.`]);
+      const { up, down } = proxy.exchanges.find((exchange) => exchange.isUpgrade);
+      const plain = 2 * Buffer.byteLength(long);
+      assert.ok(up < plain / 4 && down < plain / 4, `${up} bytes up and ${down} down for ${plain}`);
+      assert.deepEqual(page.window.unexpected(), []);
+      await page.window.close();
+    });
+
+    test(`${name}: EventSource, WebSocket and fetch from another origin to another host name, where both are allowed`, async () => {
       const proxy = await Proxy.before(open.port);
       proxies.push(proxy);
       const page = await bareWindow(name, foreign);
