@@ -10,6 +10,9 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Characters of an epoch's text.
 pub(crate) const EPOCH_LEN: usize = 11;
 
+/// Characters of a position's text, at most: the epoch, a dash and 16 digits.
+const TEXT_LEN_MAX: usize = EPOCH_LEN + 1 + 16;
+
 /// The life of a log in which offsets are dense; compared only for equality.
 ///
 /// Its text has exactly 11 characters of `[0-9A-Za-z]`.
@@ -84,7 +87,9 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.offset)
+        let mut text = Vec::with_capacity(TEXT_LEN_MAX);
+        self.write_to(&mut text);
+        f.write_str(known_text(&text))
     }
 }
 
@@ -99,29 +104,48 @@ pub(crate) fn parse_offset(text: &str) -> Option<u64> {
 
 /// The last `N` base62 digits of `value`, most significant first.
 pub(crate) fn base62<const N: usize>(mut value: u64) -> [u8; N] {
+    /// 62^5, the greatest power that 32 bits hold: dividing those is cheaper.
+    const FIVE: u64 = 916_132_832;
     let mut text = [b'0'; N];
-    for place in text.iter_mut().rev() {
-        if let Some(digit) = BASE62.get((value % 62) as usize) {
-            *place = *digit;
+    for five in text.rchunks_mut(5) {
+        let mut part = (value % FIVE) as u32;
+        value /= FIVE;
+        for place in five.iter_mut().rev() {
+            if let Some(digit) = BASE62.get((part % 62) as usize) {
+                *place = *digit;
+            }
+            part /= 62;
         }
-        value /= 62;
     }
     text
 }
 
+/// 00, 01 … 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    pairs
+};
+
 /// Appends `value` in decimal.
 pub(crate) fn write_decimal(mut value: u64, out: &mut Vec<u8>) {
-    let mut text = [b'0'; 20];
-    let mut used = 0;
+    let len = decimal_len(value);
+    let mut text = [[b'0'; 2]; 10];
     for place in text.iter_mut().rev() {
-        *place = b'0' + (value % 10) as u8;
-        used += 1;
-        value /= 10;
+        if let Some(pair) = PAIRS.get((value % 100) as usize) {
+            *place = *pair;
+        }
+        value /= 100;
         if value == 0 {
             break;
         }
     }
-    out.extend_from_slice(text.get(20 - used..).unwrap_or_default());
+    let text = text.as_flattened();
+    out.extend_from_slice(text.get(text.len() - len..).unwrap_or_default());
 }
 
 /// How many digits [`write_decimal`] appends.

@@ -14,6 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use crate::{head, place::channel_name, problem::Refused, query::Query, reply::Reply, request, site::Site};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes that hold any position of ours.
+const CURSOR_BYTES: usize = 28;
 /// Bytes of an idempotency key.
 const KEY_BYTES_MAX: usize = 128;
 /// Bytes of a refused body that are read to its end, and for how long, so that its sender gets the answer.
@@ -58,7 +60,9 @@ where
     let receipt =
         site.hub().publish(&publish).map_err(|error| error.problem().with_channel(channel.clone()))?;
     let mut response = head::json(wire::receipt::to_json(&receipt), "no-store");
-    if let Ok(cursor) = HeaderValue::from_str(&receipt.position.to_string()) {
+    let mut cursor = Vec::with_capacity(CURSOR_BYTES);
+    receipt.position.write_to(&mut cursor);
+    if let Ok(cursor) = HeaderValue::from_maybe_shared(Bytes::from(cursor)) {
         response.headers_mut().insert(head::EFIR_CURSOR, cursor);
     }
     Ok(Reply::Whole(response))
@@ -78,13 +82,19 @@ impl Kind {
         }
         let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::TextOrBytes) };
         let Ok(content_type) = content_type.to_str() else { return Ok(Self::Bytes) };
-        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        Ok(match media.as_str() {
-            "" | "application/x-www-form-urlencoded" => Self::TextOrBytes,
-            "application/json" => Self::Json,
-            _ if media.ends_with("+json") => Self::Json,
-            _ if media.starts_with("text/") => Self::Text,
-            _ => Self::Bytes,
+        let media = content_type.split(';').next().unwrap_or_default().trim();
+        let is = |name: &str| media.eq_ignore_ascii_case(name);
+        let begins =
+            |name: &str| media.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
+        let ends = |name: &str| {
+            let end = media.len().checked_sub(name.len()).and_then(|at| media.get(at..));
+            end.is_some_and(|end| end.eq_ignore_ascii_case(name))
+        };
+        Ok(match () {
+            () if media.is_empty() || is("application/x-www-form-urlencoded") => Self::TextOrBytes,
+            () if is("application/json") || ends("+json") => Self::Json,
+            () if begins("text/") => Self::Text,
+            () => Self::Bytes,
         })
     }
 
@@ -211,6 +221,8 @@ mod tests {
             (Some("application/json"), Kind::Json),
             (Some("Application/JSON; charset=utf-8"), Kind::Json),
             (Some("application/activity+json"), Kind::Json),
+            (Some("application/Activity+JSON"), Kind::Json),
+            (Some("TEXT/plain"), Kind::Text),
             (Some("application/x-www-form-urlencoded"), Kind::TextOrBytes),
             (Some("text/plain"), Kind::Text),
             (Some("text/plain;charset=UTF-8"), Kind::Text),

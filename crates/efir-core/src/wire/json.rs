@@ -4,38 +4,66 @@ use crate::position::{Position, write_decimal};
 
 /// Appends `text` as a JSON string. Escapes only what must be: `"`, `\` and the control characters below U+0020.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    let has_escapes = has_escapes(rest);
-    while has_escapes && let Some(at) = rest.iter().position(|byte| must_be_escaped(*byte)) {
-        let (plain, after) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        let Some((byte, after)) = after.split_first() else { break };
-        write_escape(*byte, out);
-        rest = after;
+    Quoted::new(text.as_bytes()).write_to(out);
+}
+
+/// Text that becomes a JSON string; looked through once.
+#[derive(Clone, Copy)]
+pub(crate) struct Quoted<'a> {
+    text: &'a [u8],
+    /// How many bytes escapes add.
+    more: usize,
+}
+
+impl<'a> Quoted<'a> {
+    /// `text` is UTF-8.
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        let more = |byte: &u8| match byte {
+            b'"' | b'\\' | 0x08 | 0x09 | 0x0a | 0x0c | 0x0d => 1,
+            0..0x20 => 5,
+            _ => 0,
+        };
+        let plain = plain_len(text);
+        Self { text, more: text.get(plain..).unwrap_or_default().iter().map(more).sum() }
     }
-    out.extend_from_slice(rest);
-    out.push(b'"');
+
+    /// How many bytes the string has, with its quotes.
+    pub(crate) fn len(self) -> usize {
+        2 + self.text.len() + self.more
+    }
+
+    pub(crate) fn write_to(self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        let mut rest = self.text;
+        while self.more > 0
+            && let (plain, escaped) = rest.split_at(plain_len(rest))
+            && let Some((byte, after)) = escaped.split_first()
+        {
+            out.extend_from_slice(plain);
+            write_escape(*byte, out);
+            rest = after;
+        }
+        out.extend_from_slice(rest);
+        out.push(b'"');
+    }
 }
 
-/// How many bytes [`write_string`] appends for a text.
-pub(crate) fn string_len(text: &[u8]) -> usize {
-    let more = |byte: &u8| match byte {
-        b'"' | b'\\' | 0x08 | 0x09 | 0x0a | 0x0c | 0x0d => 1,
-        0..0x20 => 5,
-        _ => 0,
-    };
-    let escapes = if has_escapes(text) { text.iter().map(more).sum() } else { 0 };
-    2 + text.len() + escapes
-}
-
-/// Without an early end, so that the compiler looks at many bytes at once.
-fn has_escapes(text: &[u8]) -> bool {
-    text.iter().fold(false, |found, byte| found | must_be_escaped(*byte))
-}
-
-fn must_be_escaped(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+/// How many bytes stand before the first that a JSON string must escape.
+pub(crate) fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // A byte below `n` sets its highest bit in `(word - n) & !word`; the borrow reaches only bytes behind the first found.
+        let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = (below(word, 0x20) | equal(b'"') | equal(b'\\')) & (ONES << 7);
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let plain = rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).unwrap_or(rest.len());
+    text.len() - rest.len() + plain
 }
 
 fn write_escape(byte: u8, out: &mut Vec<u8>) {
@@ -120,5 +148,19 @@ impl<'a> Fields<'a> {
             write(item, out);
         }
         out.push(b']');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_first_that_must_be_escaped(text in prop::collection::vec(prop_oneof![3 => any::<u8>(), 9 => 0x20u8..0x80], 0..60)) {
+            let slowly = text.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+            prop_assert_eq!(plain_len(&text), slowly.unwrap_or(text.len()));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Checks a JSON payload (RFC 8259) without building anything from it and without recursion: one pass, a stack of 128
 //! bits. Stricter than the grammar in one thing: a lone surrogate escape is refused, because no text has it.
 
+use super::json::plain_len;
 use crate::message::PayloadError;
 
 /// How many arrays and objects may stand inside one another.
@@ -11,11 +12,18 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, PayloadError> {
     std::str::from_utf8(bytes).map_err(|error| PayloadError::NotUtf8 { at: error.valid_up_to() })
 }
 
-/// Whether the bytes are one JSON text.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), PayloadError> {
+/// Whether the bytes are one JSON text. Tells whether there is a raw CR or LF in it, which stands between tokens only.
+pub(crate) fn check(bytes: &[u8]) -> Result<bool, PayloadError> {
     utf8(bytes)?;
-    Scanner { bytes, at: 0, depth: 0, objects: 0 }.run()
+    let mut scanner = Scanner { bytes, at: 0, depth: 0, objects: 0, has_line_ends: false, fault: None };
+    match scanner.run() {
+        Ok(()) => Ok(scanner.has_line_ends),
+        Err(Broken) => Err(scanner.fault.unwrap_or(PayloadError::End { at: bytes.len(), expected: "JSON" })),
+    }
 }
+
+/// It is no JSON; why stands in the scanner, so that the many steps which succeed hand on a single byte.
+struct Broken;
 
 /// What may come next.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,79 +57,84 @@ struct Scanner<'a> {
     depth: u32,
     /// Bit `depth - 1` from below says that the innermost bracket is an object.
     objects: u128,
+    has_line_ends: bool,
+    fault: Option<PayloadError>,
 }
 
 impl Scanner<'_> {
-    fn run(mut self) -> Result<(), PayloadError> {
+    fn run(&mut self) -> Result<(), Broken> {
         let mut expect = Expect::Value;
         loop {
-            self.skip_spaces();
-            let Some(byte) = self.peek() else {
+            let Some(byte) = self.next_token() else {
                 let is_done = self.depth == 0 && expect == Expect::Next;
                 let expected = if is_done { return Ok(()) } else { expect.name(self.depth) };
-                return Err(PayloadError::End { at: self.at, expected });
+                return Err(self.broken(PayloadError::End { at: self.at, expected }));
             };
-            expect = self.step(expect, byte)?;
+            expect = match expect {
+                Expect::Value => self.value(byte, expect)?,
+                Expect::ValueOrClose if byte == b']' => self.close(),
+                Expect::ValueOrClose => self.value(byte, expect)?,
+                Expect::KeyOrClose if byte == b'}' => self.close(),
+                Expect::Key | Expect::KeyOrClose if byte == b'"' => self.string(Expect::Colon)?,
+                Expect::Colon if byte == b':' => self.pass(Expect::Value),
+                Expect::Next => self.after_value(byte)?,
+                Expect::Key | Expect::KeyOrClose | Expect::Colon => {
+                    return Err(self.wrong(expect.name(self.depth)));
+                }
+            };
         }
     }
 
-    fn step(&mut self, expect: Expect, byte: u8) -> Result<Expect, PayloadError> {
-        let in_object = self.in_object();
-        match (expect, byte) {
-            (Expect::Value | Expect::ValueOrClose, b'{' | b'[') => self.open(byte == b'{'),
-            (Expect::Value | Expect::ValueOrClose, b'"') => self.string().map(|()| Expect::Next),
-            (Expect::Value | Expect::ValueOrClose, b'-' | b'0'..=b'9') => self.number(),
-            (Expect::Value | Expect::ValueOrClose, b't') => self.literal(b"true", "'true'"),
-            (Expect::Value | Expect::ValueOrClose, b'f') => self.literal(b"false", "'false'"),
-            (Expect::Value | Expect::ValueOrClose, b'n') => self.literal(b"null", "'null'"),
-            (Expect::ValueOrClose, b']') => self.close(),
-            (Expect::Key | Expect::KeyOrClose, b'"') => self.string().map(|()| Expect::Colon),
-            (Expect::KeyOrClose, b'}') => self.close(),
-            (Expect::Colon, b':') => self.pass(Expect::Value),
-            (Expect::Next, b',') if in_object => self.pass(Expect::Key),
-            (Expect::Next, b',') if self.depth > 0 => self.pass(Expect::Value),
-            (Expect::Next, b'}') if in_object => self.close(),
-            (Expect::Next, b']') if self.depth > 0 && !in_object => self.close(),
+    fn value(&mut self, byte: u8, expect: Expect) -> Result<Expect, Broken> {
+        match byte {
+            b'"' => self.string(Expect::Next),
+            b'{' | b'[' => self.open(byte == b'{'),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.literal(b"true", "'true'"),
+            b'f' => self.literal(b"false", "'false'"),
+            b'n' => self.literal(b"null", "'null'"),
             _ => Err(self.wrong(expect.name(self.depth))),
         }
     }
 
-    fn pass(&mut self, expect: Expect) -> Result<Expect, PayloadError> {
-        self.at += 1;
-        Ok(expect)
+    fn after_value(&mut self, byte: u8) -> Result<Expect, Broken> {
+        let in_object = self.objects & 1 == 1;
+        match byte {
+            b',' if in_object => Ok(self.pass(Expect::Key)),
+            b',' if self.depth > 0 => Ok(self.pass(Expect::Value)),
+            b'}' if in_object => Ok(self.close()),
+            b']' if self.depth > 0 && !in_object => Ok(self.close()),
+            _ => Err(self.wrong(Expect::Next.name(self.depth))),
+        }
     }
 
-    fn open(&mut self, is_object: bool) -> Result<Expect, PayloadError> {
+    fn pass(&mut self, expect: Expect) -> Expect {
+        self.at += 1;
+        expect
+    }
+
+    fn open(&mut self, is_object: bool) -> Result<Expect, Broken> {
         if self.depth == DEPTH_MAX {
-            return Err(PayloadError::Depth { at: self.at });
+            return Err(self.broken(PayloadError::Depth { at: self.at }));
         }
         self.depth += 1;
         self.objects = (self.objects << 1) | u128::from(is_object);
-        self.pass(if is_object { Expect::KeyOrClose } else { Expect::ValueOrClose })
+        Ok(self.pass(if is_object { Expect::KeyOrClose } else { Expect::ValueOrClose }))
     }
 
-    fn close(&mut self) -> Result<Expect, PayloadError> {
+    fn close(&mut self) -> Expect {
         self.depth -= 1;
         self.objects >>= 1;
         self.pass(Expect::Next)
     }
 
-    fn in_object(&self) -> bool {
-        self.objects & 1 == 1
-    }
-
     /// Passes a string.
-    fn string(&mut self) -> Result<(), PayloadError> {
+    fn string(&mut self, then: Expect) -> Result<Expect, Broken> {
         self.at += 1;
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-            self.at += plain.unwrap_or(rest.len());
+            self.at += plain_len(self.rest());
             match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
+                Some(b'"') => return Ok(self.pass(then)),
                 Some(b'\\') => self.escape()?,
                 Some(_) => return Err(self.wrong("an escape instead of a control character")),
                 None => return Err(self.wrong("'\"'")),
@@ -129,7 +142,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn escape(&mut self) -> Result<(), PayloadError> {
+    fn escape(&mut self) -> Result<(), Broken> {
         let start = self.at;
         self.at += 1;
         match self.peek() {
@@ -139,15 +152,15 @@ impl Scanner<'_> {
             }
             Some(b'u') => match self.unicode()? {
                 0xd800..=0xdbff => {
-                    let is_pair = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(b"\\u"));
+                    let is_pair = self.rest().starts_with(b"\\u");
                     self.at += usize::from(is_pair);
                     if is_pair && (0xdc00..=0xdfff).contains(&self.unicode()?) {
                         Ok(())
                     } else {
-                        Err(PayloadError::Surrogate { at: start })
+                        Err(self.broken(PayloadError::Surrogate { at: start }))
                     }
                 }
-                0xdc00..=0xdfff => Err(PayloadError::Surrogate { at: start }),
+                0xdc00..=0xdfff => Err(self.broken(PayloadError::Surrogate { at: start })),
                 _ => Ok(()),
             },
             _ => Err(self.wrong("one of \" \\ / b f n r t u")),
@@ -155,7 +168,7 @@ impl Scanner<'_> {
     }
 
     /// Passes `uXXXX`, standing at the `u`.
-    fn unicode(&mut self) -> Result<u32, PayloadError> {
+    fn unicode(&mut self) -> Result<u32, Broken> {
         self.at += 1;
         let mut value = 0;
         for _ in 0..4 {
@@ -166,7 +179,7 @@ impl Scanner<'_> {
         Ok(value)
     }
 
-    fn number(&mut self) -> Result<Expect, PayloadError> {
+    fn number(&mut self) -> Result<Expect, Broken> {
         self.at += usize::from(self.peek() == Some(b'-'));
         if self.peek() == Some(b'0') {
             self.at += 1;
@@ -185,37 +198,55 @@ impl Scanner<'_> {
         Ok(Expect::Next)
     }
 
-    fn digits(&mut self) -> Result<(), PayloadError> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at == start { Err(self.wrong("a digit")) } else { Ok(()) }
+    fn digits(&mut self) -> Result<(), Broken> {
+        let rest = self.rest();
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += count;
+        if count == 0 { Err(self.wrong("a digit")) } else { Ok(()) }
     }
 
-    fn literal(&mut self, literal: &[u8], name: &'static str) -> Result<Expect, PayloadError> {
-        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(literal)) {
+    fn literal(&mut self, literal: &[u8], name: &'static str) -> Result<Expect, Broken> {
+        if !self.rest().starts_with(literal) {
             return Err(self.wrong(name));
         }
         self.at += literal.len();
         Ok(Expect::Next)
     }
 
-    fn skip_spaces(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            self.at += 1;
+    /// The next byte that is no space; stands there then.
+    fn next_token(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t') => self.at += 1,
+                Some(b'\r' | b'\n') => {
+                    self.has_line_ends = true;
+                    self.at += 1;
+                }
+                other => return other,
+            }
         }
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn wrong(&self, expected: &'static str) -> PayloadError {
-        if self.at >= self.bytes.len() {
-            PayloadError::End { at: self.bytes.len(), expected }
-        } else {
-            PayloadError::Syntax { at: self.at, expected }
-        }
+    #[cold]
+    fn wrong(&mut self, expected: &'static str) -> Broken {
+        let at = self.at;
+        self.broken(match self.bytes.len() {
+            len if at >= len => PayloadError::End { at: len, expected },
+            _ => PayloadError::Syntax { at, expected },
+        })
+    }
+
+    #[cold]
+    fn broken(&mut self, fault: PayloadError) -> Broken {
+        self.fault = Some(fault);
+        Broken
     }
 }

@@ -3,57 +3,97 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::json::{Fields, string_len, write_string};
+use super::json::Quoted;
 use super::websocket;
 use crate::channel::ChannelName;
 use crate::message::Payload;
-use crate::position::{EPOCH_LEN, Position, decimal_len};
+use crate::position::{EPOCH_LEN, Position, decimal_len, write_decimal};
 
-/// What a message is made of.
+const CHANNEL: &[u8] = br#"{"channel":"#;
+const POSITION: &[u8] = br#","position":""#;
+const TIME: &[u8] = br#"","time":"#;
+const FROM: &[u8] = br#","from":"#;
+const DATA: &[u8] = br#","data":"#;
+const BYTES: &[u8] = br#","bytes":"#;
+
+/// What a message is made of; texts are looked through once.
 pub(crate) struct Parts<'a> {
-    pub(crate) channel: &'a ChannelName,
-    pub(crate) position: Position,
-    pub(crate) time_ms: u64,
-    pub(crate) from: Option<&'a str>,
-    pub(crate) payload: &'a Payload,
+    channel: Quoted<'a>,
+    position: Position,
+    time_ms: u64,
+    from: Option<Quoted<'a>>,
+    data: Data<'a>,
 }
 
-/// The WebSocket frame around the object; behind its head it is the object. No byte of its allocation is spare.
-pub(crate) fn encode(parts: &Parts<'_>) -> Box<[u8]> {
-    websocket::text_of(len(parts), |out| write(parts, out))
+enum Data<'a> {
+    Json(&'a [u8]),
+    Text(Quoted<'a>),
+    Bytes(&'a [u8]),
 }
 
-/// How many bytes [`write`] writes.
-pub(crate) fn len(parts: &Parts<'_>) -> usize {
-    const NAMES: usize = r#"{"channel":,"position":"-","time":,}"#.len() + EPOCH_LEN;
-    let from = parts.from.map_or(0, |from| r#""from":,"#.len() + string_len(from.as_bytes()));
-    let data = match parts.payload {
-        Payload::Json(raw) => r#""data":"#.len() + raw.len(),
-        Payload::Text(raw) if std::str::from_utf8(raw).is_ok() => r#""data":"#.len() + string_len(raw),
-        Payload::Text(raw) | Payload::Bytes(raw) => r#""bytes":"""#.len() + raw.len().div_ceil(3) * 4,
-    };
-    let numbers = decimal_len(parts.position.offset) + decimal_len(parts.time_ms);
-    NAMES + string_len(parts.channel.as_bytes()) + numbers + from + data
-}
-
-pub(crate) fn write(parts: &Parts<'_>, out: &mut Vec<u8>) {
-    let mut fields = Fields::open(out);
-    fields.string("channel", parts.channel.as_str());
-    fields.position("position", parts.position);
-    fields.number("time", parts.time_ms);
-    if let Some(from) = parts.from {
-        fields.string("from", from);
+impl<'a> Parts<'a> {
+    pub(crate) fn new(
+        channel: &'a ChannelName,
+        position: Position,
+        time_ms: u64,
+        from: Option<&'a str>,
+        payload: &'a Payload,
+    ) -> Self {
+        let data = match payload {
+            Payload::Json(raw) => Data::Json(raw),
+            Payload::Text(raw) if std::str::from_utf8(raw).is_ok() => Data::Text(Quoted::new(raw)),
+            // Text that is none was made past its constructor; it is sent as what it is.
+            Payload::Text(raw) | Payload::Bytes(raw) => Data::Bytes(raw),
+        };
+        let from = from.map(|from| Quoted::new(from.as_bytes()));
+        Self { channel: Quoted::new(channel.as_bytes()), position, time_ms, from, data }
     }
-    match parts.payload {
-        Payload::Json(raw) => fields.name("data").extend_from_slice(raw),
-        Payload::Text(raw) => match std::str::from_utf8(raw) {
-            Ok(text) => write_string(text, fields.name("data")),
-            // Only a payload that was made past its constructor comes here; it is sent as what it is.
-            Err(_) => write_base64(raw, fields.name("bytes")),
-        },
-        Payload::Bytes(raw) => write_base64(raw, fields.name("bytes")),
+
+    /// The WebSocket frame around the object; behind its head it is the object. No byte of its allocation is spare.
+    pub(crate) fn encode(&self) -> Box<[u8]> {
+        websocket::text_of(self.len(), |out| self.write_to(out))
     }
-    fields.close();
+
+    /// How many bytes [`Parts::write_to`] writes.
+    fn len(&self) -> usize {
+        const NAMES: usize = CHANNEL.len() + POSITION.len() + EPOCH_LEN + 1 + TIME.len() + 1;
+        let numbers = decimal_len(self.position.offset) + decimal_len(self.time_ms);
+        let from = self.from.map_or(0, |from| FROM.len() + from.len());
+        let data = match self.data {
+            Data::Json(raw) => DATA.len() + raw.len(),
+            Data::Text(text) => DATA.len() + text.len(),
+            Data::Bytes(raw) => BYTES.len() + 2 + raw.len().div_ceil(3) * 4,
+        };
+        NAMES + self.channel.len() + numbers + from + data
+    }
+
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(CHANNEL);
+        self.channel.write_to(out);
+        out.extend_from_slice(POSITION);
+        self.position.write_to(out);
+        out.extend_from_slice(TIME);
+        write_decimal(self.time_ms, out);
+        if let Some(from) = self.from {
+            out.extend_from_slice(FROM);
+            from.write_to(out);
+        }
+        match self.data {
+            Data::Json(raw) => {
+                out.extend_from_slice(DATA);
+                out.extend_from_slice(raw);
+            }
+            Data::Text(text) => {
+                out.extend_from_slice(DATA);
+                text.write_to(out);
+            }
+            Data::Bytes(raw) => {
+                out.extend_from_slice(BYTES);
+                write_base64(raw, out);
+            }
+        }
+        out.push(b'}');
+    }
 }
 
 fn write_base64(raw: &[u8], out: &mut Vec<u8>) {
@@ -64,4 +104,29 @@ fn write_base64(raw: &[u8], out: &mut Vec<u8>) {
     let written = STANDARD.encode_slice(raw, room).unwrap_or(0);
     out.truncate(start + written);
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::position::Epoch;
+
+    #[test]
+    fn the_length_is_known_before() {
+        let channel = ChannelName::parse("a\"b").unwrap();
+        for text in ["", "x", "\"\\\n\u{1}ж", &"x".repeat(300), &"\t".repeat(70_000)] {
+            let text = Bytes::copy_from_slice(text.as_bytes());
+            for payload in [Payload::Text(text.clone()), Payload::Json(text.clone()), Payload::Bytes(text)] {
+                for from in [None, Some("ann\n")] {
+                    let position = Position::new(Epoch(7), 123);
+                    let parts = Parts::new(&channel, position, 1_795_233_744_123, from, &payload);
+                    let mut written = Vec::new();
+                    parts.write_to(&mut written);
+                    assert_eq!(parts.len(), written.len());
+                }
+            }
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use super::{Frame, chunk};
 use crate::position::{Position, write_decimal};
 
-/// An event of the default type with a message; `id` is left out where several channels share the stream.
+/// An event of the default type with a message's object, which is one line; `id` is left out where several channels share the
+/// stream.
 #[must_use]
 pub fn message(id: Option<Position>, object: &[u8]) -> Frame {
     chunk(object.len() + 48, |out| {
@@ -12,7 +13,11 @@ pub fn message(id: Option<Position>, object: &[u8]) -> Frame {
             id.write_to(out);
             out.push(b'\n');
         }
-        write_data(object, out);
+        if has_line_ends(object) {
+            write_data(object, out);
+        } else {
+            write_field(b"data: ", object, out);
+        }
         out.push(b'\n');
     })
 }
@@ -65,4 +70,9 @@ fn write_data(data: &[u8], out: &mut Vec<u8>) {
         rest = end.strip_prefix(b"\r\n").or_else(|| end.get(1..)).unwrap_or_default();
     }
     write_field(b"data: ", rest, out);
+}
+
+/// Without an early end, so that the compiler looks at many bytes at once.
+fn has_line_ends(data: &[u8]) -> bool {
+    data.iter().fold(false, |found, byte| found | (*byte == b'\r') | (*byte == b'\n'))
 }
