@@ -1,6 +1,8 @@
 //! The opening handshake of a WebSocket over HTTP/1.1 (RFC 6455 §4.2) and HTTP/2 (RFC 8441), and what is agreed in it about
 //! compression (RFC 7692).
 
+use std::borrow::Cow;
+
 use efir_core::{Code, Problem};
 use efir_ws::{
     Agreement,
@@ -104,9 +106,10 @@ fn accept_header(headers: &HeaderMap) -> Result<HeaderValue, HandshakeError> {
 }
 
 /// All lines of a header as one list; what is not ASCII is left out.
-pub(crate) fn joined(headers: &HeaderMap, name: HeaderName) -> String {
-    let lines: Vec<_> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
-    lines.join(",")
+pub(crate) fn joined(headers: &HeaderMap, name: HeaderName) -> Cow<'_, str> {
+    let mut lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    let first = Cow::Borrowed(lines.next().unwrap_or_default());
+    lines.fold(first, |joined, line| Cow::Owned(format!("{joined},{line}")))
 }
 
 #[cfg(test)]
