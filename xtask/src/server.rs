@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-pub(crate) use efir_bench::http::{exchange, get};
+pub(crate) use efir_bench::http::get;
 
 /// A running `efir serve`.
 pub(crate) struct Server {

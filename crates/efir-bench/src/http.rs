@@ -193,7 +193,8 @@ pub fn exchange(address: SocketAddr, request: &str) -> Result<String> {
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
     if head.split(' ').nth(1) != Some("200") {
-        bail!("{}: {body}", head.lines().next().unwrap_or_default());
+        let reason: String = body.lines().next().unwrap_or_default().chars().take(200).collect();
+        bail!("{}: {reason}", head.lines().next().unwrap_or_default());
     }
     Ok(body.to_owned())
 }

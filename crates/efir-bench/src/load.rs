@@ -11,10 +11,12 @@ use crate::dialect::{Publish, Subscribe};
 pub enum Pace {
     /// So many a second on all channels together, each at its planned time, however late the one before was.
     PerSecond(f64),
-    /// As fast as they are delivered: at most `ahead` messages a channel beyond what subscribers have had on average.
+    /// As fast as they are delivered.
     FlatOut {
-        /// Messages; far below what a channel keeps.
+        /// Messages a channel that may be on their way to subscribers, on average.
         ahead: u64,
+        /// Messages by which the slowest subscriber may lag; less than a channel keeps, or it loses some.
+        lag: u64,
     },
 }
 
@@ -22,12 +24,14 @@ impl Pace {
     /// Flat out, but with no more on its way than every server keeps for a channel.
     #[must_use]
     pub fn flat_out(payload_bytes: usize) -> Self {
-        Self::FlatOut { ahead: (AHEAD_BYTES / payload_bytes.max(1) as u64).clamp(2, AHEAD_MAX) }
+        let room = LAG_BYTES / payload_bytes.max(1) as u64;
+        Self::FlatOut { ahead: room.clamp(2, AHEAD_MAX), lag: room.clamp(2, LAG_MAX) }
     }
 }
 
 const AHEAD_MAX: u64 = 500;
-const AHEAD_BYTES: u64 = 4 << 20;
+const LAG_MAX: u64 = 5_000;
+const LAG_BYTES: u64 = 4 << 20;
 
 /// The load. [`Load::default`] is a second of warming up and five of measuring: 1 channel, 100 subscribers, 100
 /// messages a second of 100 bytes.

@@ -31,6 +31,8 @@ const ANSWERS_MAX: Duration = Duration::from_secs(10);
 pub struct Arrivals {
     /// [`crate::subscribers::Subscribers::delivered`] of each thread.
     pub delivered: Vec<Arc<AtomicU64>>,
+    /// The number that the slowest subscriber of each thread waits for; looked at now and then.
+    pub slowest: Vec<Arc<AtomicU64>>,
     /// 0: nobody listens.
     pub fan_out: f64,
 }
@@ -40,6 +42,11 @@ impl Arrivals {
     fn messages(&self) -> Option<f64> {
         let sum: u64 = self.delivered.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         (self.fan_out > 0.0).then(|| sum as f64 / self.fan_out)
+    }
+
+    /// Whether somebody waits for a number that is more than `lag` behind `next`.
+    fn is_somebody_behind(&self, next: u64, lag: u64) -> bool {
+        self.slowest.iter().any(|slowest| slowest.load(Ordering::Relaxed).saturating_add(lag) < next)
     }
 }
 
@@ -174,7 +181,7 @@ impl Publishers {
             let before = system::thread_time();
             match pace {
                 Pace::PerSecond(rate) => publishers.at_rate(rate, most, &watch)?,
-                Pace::FlatOut { ahead } => publishers.flat_out(ahead, most, &watch)?,
+                Pace::FlatOut { ahead, lag } => publishers.flat_out((ahead, lag), most, &watch)?,
             }
             publishers.finish()?;
             Ok((publishers, system::thread_time().saturating_sub(before)))
@@ -219,7 +226,7 @@ impl Publishers {
         }
     }
 
-    fn flat_out(&mut self, ahead: u64, most: Duration, watch: &Watch) -> Result<()> {
+    fn flat_out(&mut self, (ahead, lag): (u64, u64), most: Duration, watch: &Watch) -> Result<()> {
         let start = Instant::now();
         let (before, ahead) = (self.published(), ahead as f64 * f64::from(self.channels.len()));
         let arrived = watch.arrivals.messages();
@@ -229,7 +236,9 @@ impl Publishers {
             if has_come.is_some_and(|come| come > moved.0) {
                 moved = (has_come.unwrap_or_default(), Instant::now());
             }
-            let is_far = has_come.is_some_and(|come| count as f64 - come > ahead);
+            let next = self.next.first().copied().unwrap_or_default();
+            let is_far = has_come.is_some_and(|come| count as f64 - come > ahead)
+                || watch.arrivals.is_somebody_behind(next, lag);
             if is_far && moved.1.elapsed() < PATIENCE {
                 self.poll.pause(Duration::from_micros(100));
                 self.read_answers(Duration::ZERO)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::connection::Connection;
 use crate::sequence::Faults;
 use crate::subscribers::{Seen, Subscribers};
 use crate::system;
@@ -44,6 +45,7 @@ struct Reader {
     commands: Sender<Command>,
     thread: JoinHandle<Result<()>>,
     delivered: Arc<AtomicU64>,
+    slowest: Arc<AtomicU64>,
     shown: Arc<Shown>,
 }
 
@@ -59,14 +61,20 @@ impl Readers {
             let (commands, queue) = mpsc::channel();
             let shown = Arc::new(Shown::default());
             let (delivered, seen) = (Arc::clone(&subscribers.delivered), Arc::clone(&shown));
-            let thread = std::thread::spawn(move || obey(&mut subscribers, &queue, &seen));
-            Reader { commands, thread, delivered, shown }
+            let slowest = Slowest::new();
+            let lowest = Arc::clone(&slowest.number);
+            let thread = std::thread::spawn(move || obey(&mut subscribers, &queue, &seen, slowest));
+            Reader { commands, thread, delivered, slowest: lowest, shown }
         };
         Self { readers: all.into_iter().map(start).collect() }
     }
 
     pub(crate) fn delivered(&self) -> Vec<Arc<AtomicU64>> {
         self.readers.iter().map(|reader| Arc::clone(&reader.delivered)).collect()
+    }
+
+    pub(crate) fn slowest(&self) -> Vec<Arc<AtomicU64>> {
+        self.readers.iter().map(|reader| Arc::clone(&reader.slowest)).collect()
     }
 
     pub(crate) fn joined(&self) -> usize {
@@ -152,10 +160,16 @@ impl Reader {
     }
 }
 
-fn obey(subscribers: &mut Subscribers, queue: &Receiver<Command>, shown: &Shown) -> Result<()> {
+fn obey(
+    subscribers: &mut Subscribers,
+    queue: &Receiver<Command>,
+    shown: &Shown,
+    mut slowest: Slowest,
+) -> Result<()> {
     let mut awaited: Option<Awaited> = None;
     loop {
         subscribers.turn(Duration::from_millis(5))?;
+        slowest.look(subscribers);
         shown.joined.store(subscribers.joined(), Ordering::Relaxed);
         shown.ended.store(subscribers.seen.ended, Ordering::Relaxed);
         if awaited.as_mut().is_some_and(|awaited| awaited.is_over(subscribers)) {
@@ -179,6 +193,32 @@ fn obey(subscribers: &mut Subscribers, queue: &Receiver<Command>, shown: &Shown)
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return Ok(()),
         }
+    }
+}
+
+/// Where the slowest subscriber stands. To find it takes a look at each, so it is looked for now and then.
+struct Slowest {
+    number: Arc<AtomicU64>,
+    next: Instant,
+}
+
+/// How often, and at most which part of the time is spent on it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const LOOK_PART: u32 = 50;
+
+impl Slowest {
+    fn new() -> Self {
+        Self { number: Arc::new(AtomicU64::new(u64::MAX)), next: Instant::now() }
+    }
+
+    fn look(&mut self, subscribers: &Subscribers) {
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        let lowest = subscribers.connections().map(Connection::next).min();
+        self.number.store(lowest.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.next = now + LOOK_INTERVAL.max(now.elapsed() * LOOK_PART);
     }
 }
 

@@ -197,8 +197,11 @@ impl Run<'_> {
         self.stage_began = Instant::now();
         let Field { mut readers, publishers } = field;
         let fan_out = (self.load.connections() * self.load.channels_a_connection) as f64;
-        let arrivals =
-            Arrivals { delivered: readers.delivered(), fan_out: fan_out / f64::from(self.channels.len()) };
+        let arrivals = Arrivals {
+            delivered: readers.delivered(),
+            slowest: readers.slowest(),
+            fan_out: fan_out / f64::from(self.channels.len()),
+        };
         let publishing = publishers.start(self.load.pace, time, arrivals);
         let mut told = Instant::now();
         while !publishing.is_finished() {

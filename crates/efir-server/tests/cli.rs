@@ -327,3 +327,60 @@ fn files_of_static_are_served() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("hello from a file"), "{answer}");
 }
+
+#[test]
+fn bench_counts_what_a_server_delivers() {
+    let server = Server::start(&["--listen", "127.0.0.1:0"]);
+    let short = ["--duration", "300ms", "--warm-up", "100ms", "--quiet", "--json"];
+    for args in [
+        &["--subscribers", "20", "--transport", "websocket"][..],
+        &["--subscribers", "20", "--transport", "sse", "--publish", "websocket"],
+        &["--subscribers", "5", "--transport", "http-stream", "--bytes", "20KiB", "--publishers", "3"],
+        &["--subscribers", "5", "--transport", "long-poll", "--channels", "3", "--publish", "socket"],
+        &["--subscribers", "5", "--transport", "short-poll", "--poll-interval", "50ms"],
+        &["--transport", "socket", "--channels", "6", "--subscribers", "4", "--channels-a-connection", "3"],
+        &["--subscribers", "10", "--rate", "max", "--threads", "2"],
+    ] {
+        let output = run(&[&["bench", &server.url], args, &short].concat());
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "", "{args:?}");
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let number = |name: &str| told[name].as_u64().unwrap();
+        assert!(number("published") >= 30, "{args:?}: {told}");
+        assert_eq!(number("delivered"), number("expected"), "{args:?}: {told}");
+        let each = told["load"]["subscribers_a_channel"].as_u64().unwrap();
+        assert_eq!(number("expected"), number("published") * each, "{args:?}: {told}");
+        for fault in ["lost", "duplicated", "reordered"] {
+            assert_eq!(told["faults"][fault], 0, "{args:?}: {told}");
+        }
+        // The server is on this machine, so its process is found by its port.
+        assert_eq!(told["server"]["processes"], serde_json::json!([server.pid()]));
+        assert!(told["latency_us"]["p50"].as_u64() <= told["latency_us"]["max"].as_u64());
+        assert!(told["wire"]["bytes_down_a_delivery"].as_f64() > Some(100.0));
+    }
+    let table = run(&["bench", &server.url, "--subscribers", "0", "--duration", "200ms", "--warm-up", "0s"]);
+    assert!(table.status.success());
+    assert!(text(&table.stdout).contains("published") && !text(&table.stdout).contains("delivered"));
+    assert!(text(&table.stderr).contains("1 channel, nobody subscribes"), "{}", text(&table.stderr));
+}
+
+#[test]
+fn bench_says_what_is_wrong_before_it_begins() {
+    let server = Server::start(&["--listen", "127.0.0.1:0", "--set", "limits.connections_max=50"]);
+    for (args, code, words) in [
+        (&["http://127.0.0.1:1"][..], 1, "Is the server running?"),
+        (&["https://127.0.0.1"], 2, "https is not measured"),
+        (&["http://no-such-host.invalid"], 2, "no such host"),
+        (&[&server.url, "--subscribers", "60"], 2, "connections_max is 50"),
+        (&[&server.url, "--bytes", "1MiB"], 2, "message_bytes_max is 65,536"),
+        (&[&server.url, "--bytes", "15"], 2, "expected 16 bytes"),
+        (&[&server.url, "--rate", "0"], 2, "messages a second"),
+        (&[&server.url, "--channels-a-connection", "2"], 2, "only 1 channel"),
+        (&[&server.url, "--subscribers", "1", "--pid", "4194305"], 2, "no such process"),
+    ] {
+        let output = run(&[&["bench"], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert!(text(&output.stderr).contains(words), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "");
+    }
+}

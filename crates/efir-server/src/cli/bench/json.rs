@@ -15,25 +15,25 @@ pub(super) fn text(plan: &Plan, figures: &Figures) -> String {
         "load": load(plan),
         "connections": {
             "count": figures.connections,
-            "joined_in_s": figures.joined_in.as_secs_f64(),
-            "server_cpu_us_each": figures.opening_us(),
+            "joined_in_s": rounded(figures.joined_in.as_secs_f64()),
+            "server_cpu_us_each": figures.opening_us().map(rounded),
             "server_memory_bytes_each": figures.memory_each(),
             "ended": figures.seen.ended,
         },
-        "measured_s": figures.measured.as_secs_f64(),
+        "measured_s": rounded(figures.measured.as_secs_f64()),
         "published": figures.published,
         "published_planned": figures.planned,
-        "published_per_second": figures.published_per_second(),
+        "published_per_second": rounded(figures.published_per_second()),
         "expected": figures.expected,
         "delivered": figures.seen.delivered,
-        "delivered_per_second": figures.delivered_per_second(),
+        "delivered_per_second": rounded(figures.delivered_per_second()),
         "latency_us": latency(figures),
         "server_cpu": cpu(figures),
         "wire": {
-            "bytes_down_a_delivery": figures.bytes_each().0,
-            "bytes_up_a_delivery": figures.bytes_each().1,
-            "requests_a_delivery": figures.requests_each(),
-            "deliveries_a_read": figures.messages_a_read(),
+            "bytes_down_a_delivery": rounded(figures.bytes_each().0),
+            "bytes_up_a_delivery": rounded(figures.bytes_each().1),
+            "requests_a_delivery": rounded(figures.requests_each()),
+            "deliveries_a_read": rounded(figures.messages_a_read()),
         },
         "faults": {
             "lost": figures.faults.lost,
@@ -89,9 +89,14 @@ fn latency(figures: &Figures) -> Value {
 /// A delivery; a published message where nobody subscribes.
 fn cpu(figures: &Figures) -> Value {
     let Some(((user, system), cores)) = figures.cpu_us().zip(figures.cores()) else { return Value::Null };
-    json!({ "user_us_each": user, "system_us_each": system, "cores": cores })
+    json!({ "user_us_each": rounded(user), "system_us_each": rounded(system), "cores": rounded(cores) })
 }
 
 fn share(figures: &Figures, time: std::time::Duration) -> f64 {
-    time.as_secs_f64() / figures.measured.as_secs_f64().max(1e-9)
+    rounded(time.as_secs_f64() / figures.measured.as_secs_f64().max(1e-9))
+}
+
+/// Nothing here is known to more than a thousandth.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }

@@ -10,7 +10,7 @@ use efir_bench::figures::MEMORY_CONNECTIONS_MIN;
 use efir_bench::{Efir, Load, Pace, Publish, Target, Transport, http, process, system};
 use serde_json::Value;
 
-use super::text::grouped;
+use super::text::{count, grouped};
 use super::{Bench, Publishing, Rate};
 use crate::cli::Failure;
 
@@ -29,8 +29,9 @@ pub(super) struct Plan {
 const FILES_OWN: u64 = 64;
 /// Connections from one address to one port, where there is only one address: the system's range of ports, with room.
 const PORTS_MAX: usize = 28_000;
-/// The most that a fast run may have on its way, as a part of what a channel keeps: a slower reader shall not see a gap.
-const AHEAD_PART: u64 = 4;
+/// By how much the slowest subscriber may lag when it goes as fast as it goes: so that it sees no gap, which part of
+/// what a channel keeps.
+const LAG_PART: u64 = 2;
 
 impl Plan {
     /// # Errors
@@ -126,8 +127,9 @@ fn load(bench: &Bench) -> Result<Load, Failure> {
     }
     if bench.channels_a_connection > bench.channels {
         return Err(Failure::usage(format!(
-            "--channels-a-connection {}: there are only {} channels (--channels)",
-            bench.channels_a_connection, bench.channels
+            "--channels-a-connection {}: there are only {} (--channels)",
+            bench.channels_a_connection,
+            count(bench.channels, "channel")
         )));
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -172,9 +174,10 @@ fn allowed(mut load: Load, bench: &Bench, limits: &Value) -> Result<Load, Failur
             )));
         }
     }
-    if let (Pace::FlatOut { ahead }, Some(kept)) = (load.pace, limits["retention_bytes_max"].as_u64()) {
-        let room = (kept / AHEAD_PART / load.payload_bytes as u64).max(1);
-        load.pace = Pace::FlatOut { ahead: ahead.min(room) };
+    if let (Pace::FlatOut { ahead, lag }, Some(kept)) = (load.pace, limits["retention_bytes_max"].as_u64()) {
+        let messages = limits["retention_messages_max"].as_u64().unwrap_or(u64::MAX);
+        let room = (kept / load.payload_bytes as u64).min(messages) / LAG_PART;
+        load.pace = Pace::FlatOut { ahead: ahead.min(room).max(1), lag: lag.min(room).max(1) };
     }
     Ok(load)
 }

@@ -35,7 +35,7 @@ impl Paint {
 }
 
 /// A label and what stands behind it.
-pub(super) fn row(paint: &Paint, label: &str, text: &str) -> String {
+pub(super) fn row(paint: Paint, label: &str, text: &str) -> String {
     format!("  {}  {text}", paint.dim(&format!("{label:<12}")))
 }
 
@@ -46,11 +46,8 @@ pub(super) fn text(plan: &Plan, figures: &Figures) -> String {
     let paint = Paint::new(is_stdout_terminal());
     let mut rows: Vec<(&str, String)> = Vec::new();
     if figures.connections > 0 {
-        rows.push(("connections", connections(&paint, figures)));
-        let memory = figures.memory_each();
-        rows.extend(
-            memory.map(|each| ("memory", format!("{} a connection at rest", strong_bytes(&paint, each)))),
-        );
+        rows.push(("connections", connections(paint, figures)));
+        rows.extend(figures.memory_each().map(|each| ("memory", memory(paint, each))));
     }
     let published = format!(
         "{}, {} a second",
@@ -59,27 +56,27 @@ pub(super) fn text(plan: &Plan, figures: &Figures) -> String {
     );
     rows.push(("published", published));
     if figures.connections > 0 {
-        rows.push(("delivered", delivered(&paint, figures)));
-        rows.push(("latency", latency(&paint, figures)));
+        rows.push(("delivered", delivered(paint, figures)));
+        rows.push(("latency", latency(paint, figures)));
     }
-    rows.push(("server CPU", cpu(&paint, figures)));
+    rows.push(("server CPU", cpu(paint, figures)));
     if figures.connections > 0 {
-        rows.push(("on the wire", wire(&paint, figures)));
-        rows.push(("faults", faults(&paint, figures)));
+        rows.push(("on the wire", wire(paint, figures)));
+        rows.push(("faults", faults(paint, figures)));
     }
     let mut text = String::new();
     for (label, value) in rows {
-        text += &row(&paint, label, &value);
+        text += &row(paint, label, &value);
         text.push('\n');
     }
     for warning in figures.warnings().iter().chain(&notes(plan, figures)) {
-        text += &wrapped(&paint, warning);
+        text += &wrapped(paint, warning);
     }
     text.push('\n');
     text
 }
 
-fn connections(paint: &Paint, figures: &Figures) -> String {
+fn connections(paint: Paint, figures: &Figures) -> String {
     let mut text = format!(
         "{}, all in after {}",
         paint.strong(&grouped(figures.connections as u64)),
@@ -92,11 +89,17 @@ fn connections(paint: &Paint, figures: &Figures) -> String {
     text
 }
 
-fn strong_bytes(paint: &Paint, value: u64) -> String {
-    paint.strong(&bytes(value as f64))
+/// Below this, a server has used memory that it had already: no connection is so small.
+const MEMORY_EACH_MIN: u64 = 300;
+
+fn memory(paint: Paint, each: u64) -> String {
+    if each < MEMORY_EACH_MIN {
+        return "not seen: the server had room from before; start it afresh to measure that".to_owned();
+    }
+    format!("{} a connection at rest", paint.strong(&bytes(each as f64)))
 }
 
-fn delivered(paint: &Paint, figures: &Figures) -> String {
+fn delivered(paint: Paint, figures: &Figures) -> String {
     format!(
         "{} of {}, {} a second, {:.1} a read",
         grouped(figures.seen.delivered),
@@ -106,14 +109,14 @@ fn delivered(paint: &Paint, figures: &Figures) -> String {
     )
 }
 
-fn latency(paint: &Paint, figures: &Figures) -> String {
+fn latency(paint: Paint, figures: &Figures) -> String {
     let seen = &figures.seen.latency;
     let each = |(name, share)| format!("{} {}", paint.dim(name), paint.strong(&ms(seen.quantile(share))));
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)].map(each);
     format!("{}   {} {} ms", shares.join("   "), paint.dim("max"), paint.strong(&ms(seen.max())))
 }
 
-fn cpu(paint: &Paint, figures: &Figures) -> String {
+fn cpu(paint: Paint, figures: &Figures) -> String {
     let Some(((user, system), cores)) = figures.cpu_us().zip(figures.cores()) else {
         return "not seen: the server is elsewhere, or its process may not be looked at".to_owned();
     };
@@ -126,7 +129,7 @@ fn cpu(paint: &Paint, figures: &Figures) -> String {
     )
 }
 
-fn wire(paint: &Paint, figures: &Figures) -> String {
+fn wire(paint: Paint, figures: &Figures) -> String {
     let (down, up) = figures.bytes_each();
     let requests = figures.requests_each();
     let mut text = format!("{} a delivery", paint.strong(&bytes(down)));
@@ -136,7 +139,7 @@ fn wire(paint: &Paint, figures: &Figures) -> String {
     text
 }
 
-fn faults(paint: &Paint, figures: &Figures) -> String {
+fn faults(paint: Paint, figures: &Figures) -> String {
     let faults = figures.faults;
     if faults.is_none() {
         return paint.strong("none") + ": nothing lost, double or out of order";
@@ -167,7 +170,7 @@ fn notes(plan: &Plan, figures: &Figures) -> Vec<String> {
 }
 
 /// A warning below the table, in lines of a readable length.
-fn wrapped(paint: &Paint, warning: &str) -> String {
+fn wrapped(paint: Paint, warning: &str) -> String {
     let mut text = format!("\n  {} ", paint.with("1;33", "!"));
     let mut column = 4;
     for (n, word) in warning.split(' ').enumerate() {
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn warnings_are_broken_between_words() {
-        let text = wrapped(&Paint { is_on: false }, &"word ".repeat(40));
+        let text = wrapped(Paint { is_on: false }, &"word ".repeat(40));
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert_eq!(text.matches("word").count(), 40);
     }

@@ -62,7 +62,11 @@ pub(super) fn seconds(time: Duration) -> String {
 
 /// CPU time in µs.
 pub(super) fn us(value: f64) -> String {
-    if value < 10.0 { format!("{value:.2} µs") } else { format!("{value:.1} µs") }
+    match value {
+        0.0..10.0 => format!("{value:.2} µs"),
+        10.0..100.0 => format!("{value:.1} µs"),
+        _ => format!("{} µs", grouped(value.round() as u64)),
+    }
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl<'a> View<'a> {
     }
 
     fn rewrite(&mut self, progress: &Progress) {
-        let mut block = vec![row(&self.paint, name(progress.stage), &self.bar(progress))];
+        let mut block = vec![row(self.paint, name(progress.stage), &self.bar(progress))];
         if progress.stage == Stage::Measuring {
             block.extend(self.figures(progress));
         }
@@ -132,17 +132,17 @@ impl<'a> View<'a> {
     fn figures(&self, progress: &Progress) -> Vec<String> {
         let (seen, elapsed) = (&progress.seen, progress.elapsed.as_secs_f64().max(1e-9));
         let each = |value: u64| rate(value as f64 / elapsed);
-        let mut rows = vec![row(&self.paint, "published", &format!("{} a second", each(progress.published)))];
+        let mut rows = vec![row(self.paint, "published", &format!("{} a second", each(progress.published)))];
         if self.plan.load.subscribers > 0 {
-            rows.push(row(&self.paint, "delivered", &format!("{} a second", each(seen.delivered))));
+            rows.push(row(self.paint, "delivered", &format!("{} a second", each(seen.delivered))));
             let latency = |share| ms(seen.latency.quantile(share));
             let text =
                 format!("p50 {}   p99 {}   max {} ms", latency(0.5), latency(0.99), ms(seen.latency.max()));
-            rows.push(row(&self.paint, "latency", &text));
+            rows.push(row(self.paint, "latency", &text));
         }
         if let Some(cpu) = progress.cpu {
             let cores = cpu.total().saturating_sub(self.cpu).as_secs_f64() / elapsed;
-            rows.push(row(&self.paint, "server", &format!("{cores:.2} cores")));
+            rows.push(row(self.paint, "server", &format!("{cores:.2} cores")));
         }
         rows
     }
