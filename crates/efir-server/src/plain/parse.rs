@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
 use efir_core::Limits;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 /// A longer head is left to the library.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -67,6 +67,19 @@ pub(super) fn has_client(request: &Request<Bytes>) -> bool {
     request.uri().query().is_some_and(|query| query.contains("client"))
 }
 
+/// Lines that every browser sends and that nobody here asks for: most of a head, and most of what its parsing would cost.
+fn is_unread(name: &str) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    let begins = |known: &str| name.get(..known.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(known));
+    match name.len() {
+        6 => is("cookie"),
+        7 => is("referer"),
+        10 => is("user-agent"),
+        15 => is("accept-encoding") || is("accept-language"),
+        _ => begins("sec-ch-") || begins("sec-fetch-"),
+    }
+}
+
 /// What of a head decides whether it is plain.
 struct Plain {
     method: Method,
@@ -122,12 +135,8 @@ impl Plain {
         };
         let uri = Uri::from_maybe_shared(shared(head.path?.as_bytes())).ok()?;
         let mut headers = HeaderMap::with_capacity(head.headers.len());
-        for line in head.headers.iter() {
+        for line in head.headers.iter().filter(|line| !is_unread(line.name)) {
             let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-            if name == header::USER_AGENT || name == header::COOKIE {
-                // Long, and nobody asks for them.
-                continue;
-            }
             headers.append(name, HeaderValue::from_maybe_shared(shared(line.value)).ok()?);
         }
         let mut request = Request::new(copy.slice(head_bytes..));
