@@ -1,4 +1,5 @@
-//! `cargo xtask bench deflate`: what permessage-deflate saves and costs, written into docs/benchmarks.md.
+//! `cargo xtask bench deflate`: what permessage-deflate saves and costs, written into docs/benchmarks.md. With words (`16384x1000`,
+//! `idle`) only the rows that contain one are measured, and nothing is written.
 //!
 //! Each row is measured with subscribers that offer compression and with ones that do not, one after the other, and both come from the
 //! same server and the same payloads (`records.rs`). `reader.rs` is the subscriber.
@@ -46,12 +47,17 @@ pub(super) fn run_all(arguments: &[String]) -> Result<Verdict> {
     system::raise_files()?;
     system::pin(super::TOOL_CORE)?;
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
+    let words: Vec<&String> = arguments.iter().filter(|argument| *argument != "--quick").collect();
+    let is_wanted = |row: &str| words.is_empty() || words.iter().any(|word| row.contains(word.as_str()));
     let (runs, measured) = if is_quick { (1, MEASURED / 5) } else { (RUNS, MEASURED) };
     let mut text = String::from(
         "| payload, bytes | subscribers × messages/s | bytes on the wire a message, plain → compressed | saved | µs of CPU a \
          delivered message, plain → compressed | user | system | p50 ms |\n|---|---|---|---|---|---|---|---|\n",
     );
     for (bytes, subscribers, rate) in ROWS {
+        if !is_wanted(&format!("{bytes}x{subscribers}")) {
+            continue;
+        }
         let load = Load {
             subscribers,
             payload_bytes: bytes,
@@ -65,14 +71,16 @@ pub(super) fn run_all(arguments: &[String]) -> Result<Verdict> {
                 costs.push(cost(&measure(&load, is_offering)?)?);
             }
         }
-        let [plain, deflated] = costs.map(median);
+        let [plain, deflated] = costs.each_ref().map(|costs| median(costs));
         let line = line((bytes, subscribers, rate), plain, deflated);
         println!("{line}");
         writeln!(text, "{line}")?;
     }
-    text.push_str(&idle(is_quick)?);
+    if is_wanted("idle") {
+        text.push_str(&idle(is_quick)?);
+    }
     println!("\n{text}");
-    if !is_quick {
+    if !is_quick && words.is_empty() {
         crate::paper::write("docs/benchmarks.md", "deflate", &text)?;
     }
     Ok(Verdict::Held)
@@ -107,7 +115,7 @@ fn cost(figures: &Figures) -> Result<Cost> {
 }
 
 /// Of each figure on its own.
-fn median(costs: Vec<Cost>) -> Cost {
+fn median(costs: &[Cost]) -> Cost {
     let of = |figure: fn(&Cost) -> f64| {
         let mut figures: Vec<f64> = costs.iter().map(figure).collect();
         figures.sort_by(f64::total_cmp);
