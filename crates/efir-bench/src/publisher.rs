@@ -136,6 +136,8 @@ impl Publishers {
         let deadline = Instant::now() + ANSWERS_MAX;
         while publishers.outgoing.iter().any(|one| !one.is_open) {
             publishers.read_answers(Duration::from_millis(50))?;
+            // Some openings are a dialogue.
+            publishers.flush()?;
             if Instant::now() > deadline {
                 bail!("the server does not let publishers in");
             }
