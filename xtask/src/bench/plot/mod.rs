@@ -3,6 +3,7 @@
 //! A picture is one line of a table below. `measured.rs` reads results, `bars.rs` and `curves.rs` lay them out, `drawing.rs` knows
 //! how they look. What was not measured is not drawn, and a picture of an earlier run stays.
 
+mod answer;
 mod axis;
 mod bars;
 mod curves;
@@ -15,9 +16,10 @@ use serde_json::Value;
 use self::bars::Bars;
 use self::curves::Curves;
 use self::drawing::Drawing;
-use crate::Verdict;
 use crate::root::root;
+use crate::{Verdict, paper};
 
+const PAPER: &str = "docs/benchmarks.md";
 const FOLDER: &str = "docs/benchmarks";
 
 /// A picture of all servers: file, figure in the results, parts of its bars, title, and what it shows.
@@ -85,37 +87,43 @@ const GROWN: &[Grown] = &[
     grown("cores", "deliveries", "Deliveries a second, by cores"),
 ];
 
-/// Draws everything that was measured.
+/// Draws everything that was measured, and puts it into the paper.
 pub(super) fn run(arguments: &[String]) -> Result<Verdict> {
     if !arguments.is_empty() {
         bail!("cargo xtask bench plots");
     }
-    let mut drawn = 0;
+    let (mut beside, mut grows) = (Vec::new(), Vec::new());
     if let Some(peers) = measured::read("peers.json")? {
         for picture in COMPARED {
-            drawn += write(picture.file, compared(picture, &peers))?;
+            beside.extend(write((picture.file, picture.title), compared(picture, &peers))?);
         }
+        paper::write(PAPER, "answer", &answer::table(&peers))?;
     }
     for picture in GROWN {
         if let Some(results) = measured::read(picture.results)? {
             let file = format!("scale-{}-{}", picture.row, picture.figure.replace('_', "-"));
-            drawn += write(&file, growth(picture, &results))?;
+            grows.extend(write((&file, picture.title), growth(picture, &results))?);
         }
     }
-    if drawn == 0 {
+    if beside.is_empty() && grows.is_empty() {
         println!("nothing was measured yet: `cargo xtask bench peers`, `cargo xtask bench scale`");
+    }
+    for (name, pictures) in [("peers-plots", beside), ("scale-plots", grows)] {
+        if !pictures.is_empty() {
+            paper::write(PAPER, name, &pictures.join("\n\n"))?;
+        }
     }
     Ok(Verdict::Held)
 }
 
-/// Writes a picture, if there is one; how many were written.
-fn write(file: &str, drawing: Option<Drawing>) -> Result<usize> {
-    let Some(drawing) = drawing else { return Ok(0) };
+/// Writes a picture, if there is one; how the paper shows it.
+fn write((file, title): (&str, &str), drawing: Option<Drawing>) -> Result<Option<String>> {
+    let Some(drawing) = drawing else { return Ok(None) };
     let folder = root().join(FOLDER);
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join(format!("{file}.svg")), drawing.svg())?;
     println!("{FOLDER}/{file}.svg written");
-    Ok(1)
+    Ok(Some(format!("![{title}](benchmarks/{file}.svg)")))
 }
 
 fn compared(picture: &Compared, peers: &Value) -> Option<Drawing> {
