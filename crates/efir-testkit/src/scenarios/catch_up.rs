@@ -1,5 +1,7 @@
 //! What was published while nobody read.
 
+use std::{future::poll_fn, pin::Pin, task::Poll};
+
 use anyhow::Result;
 
 use super::{live::until_told, scenarios};
@@ -16,6 +18,7 @@ scenarios! { "catch_up";
     Rows the_last_few: "D4";
     Rows more_than_one_reply: "D4";
     Rows cut_at_every_message: "D4", "D8";
+    Rows a_storm_of_returns: "D4", "D7", "D8";
     Rows with_the_token_that_was_told: "D4";
     Rows old_cursors_do_not_expire: "D4", "D8";
 }
@@ -105,6 +108,65 @@ async fn cut_at_every_message(cell: Cell) -> Result<()> {
     reader.text("m7").await?;
     reader.settle().await?;
     room.close().await
+}
+
+/// All readers lose their connections at once, much is published meanwhile and while they return, and all return at once.
+async fn a_storm_of_returns(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let mut readers = Vec::new();
+    for n in 1..=READERS {
+        let mut reader = room.witness(&format!("reader {n}"))?;
+        reader.open(&Begin::Now).await?;
+        readers.push(reader);
+    }
+    room.publish("m1").await?;
+    for reader in &mut readers {
+        reader.text("m1").await?;
+    }
+    readers.iter_mut().for_each(Witness::cut);
+    room.publish_inside(texts(2..=150))?;
+    let returning = readers.iter_mut().map(|reader| -> Pending<'_> { Box::pin(reader.reopen()) });
+    let (returned, published) = tokio::join!(all_of(returning.collect()), async {
+        tokio::task::yield_now().await;
+        room.publish_inside(texts(151..=160))
+    });
+    returned?;
+    published?;
+    room.publish("m161").await?;
+    let reading = readers.iter_mut().map(|reader| -> Pending<'_> {
+        Box::pin(async {
+            reader.texts(texts(2..=161)).await?;
+            reader.settle().await
+        })
+    });
+    all_of(reading.collect()).await?;
+    room.close().await
+}
+
+/// Few enough for every cell, and more than one worker, one turn or one shared answer.
+const READERS: usize = 16;
+
+type Pending<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// Goes on with all of them until the last is done; fails as soon as one does.
+async fn all_of(mut futures: Vec<Pending<'_>>) -> Result<()> {
+    poll_fn(|context| {
+        let mut failed = None;
+        futures.retain_mut(|future| match future.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(error)) => {
+                failed = Some(error);
+                false
+            }
+        });
+        match failed {
+            Some(error) => Poll::Ready(Err(error)),
+            None if futures.is_empty() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// What the server itself gave as the place to go on, with nothing of our own making.
