@@ -69,7 +69,7 @@ table! {
     retention_bytes_max usize "bytes" 8_388_608 "How many bytes of messages a channel keeps.";
     retention_ms_max u64 "ms" 3_600_000 "How old a message in a channel may become.";
     channels_max usize "channels" 100_000 "How many channels may hold messages.";
-    log_bytes_max usize "bytes" 536_870_912 "How many bytes of messages all channels keep; the least recently used is trimmed first. Each stream form that is read (SSE, NDJSON) keeps a copy beside.";
+    log_bytes_max usize "bytes" 536_870_912 "How many bytes of messages all channels keep; the least recently used is trimmed first. Each form that is read besides (SSE, NDJSON, compressed WebSocket) keeps a copy.";
     stubs_max usize "channels" 100_000 "How many channels without messages are remembered with their last position.";
     keys_max usize "keys" 10_000 "How many idempotency keys a channel remembers.";
     node_keys_max usize "keys" 500_000 "How many idempotency keys all channels remember together.";
