@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU64;
 
 use thiserror::Error;
 
 use crate::channel::ChannelName;
-use crate::position::{Position, known_text, parse_offset};
+use crate::position::{Epoch, Position, known_text, parse_offset};
 
 /// The longest cursor, in bytes.
 pub const CURSOR_BYTES_MAX: usize = 128;
@@ -23,9 +24,10 @@ pub struct Cursor(Inner);
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Inner {
     /// Our own form: the text is made again from the position, byte for byte.
-    Own(Position),
-    Lost,
-    Foreign(Box<str>),
+    Own { epoch: Epoch, offset_plus_1: NonZeroU64 },
+    /// A text that no epoch of ours has; `None` stands nowhere. Boxed twice, because it is rare and each subscription has a
+    /// cursor.
+    Foreign(Option<Box<Box<str>>>),
 }
 
 /// Why a text is not a cursor.
@@ -69,62 +71,67 @@ impl Cursor {
     pub fn parse(text: &str) -> Result<Self, CursorError> {
         check_bytes(text, CURSOR_BYTES_MAX)?;
         if let Some(position) = Position::parse(text) {
-            return Ok(Self(Inner::Own(position)));
+            return Ok(position.into());
         }
         let (epoch, offset) = text.split_once('-').ok_or(CursorError::Form)?;
         if epoch.is_empty() || parse_offset(offset).is_none() {
             return Err(CursorError::Form);
         }
-        Ok(Self(if text == LOST { Inner::Lost } else { Inner::Foreign(text.into()) }))
+        Ok(Self(Inner::Foreign((text != LOST).then(|| Box::new(text.into())))))
     }
 
     /// A well-formed cursor that no epoch has: it stands in for a `Last-Event-ID` that is malformed, and gets a gap.
     #[must_use]
     pub fn lost() -> Self {
-        Self(Inner::Lost)
+        Self(Inner::Foreign(None))
     }
 
     /// The position, if the epoch has our own form.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         match &self.0 {
-            Inner::Own(position) => Some(*position),
-            Inner::Lost | Inner::Foreign(_) => None,
+            Inner::Own { epoch, offset_plus_1 } => Some(Position::new(*epoch, offset_plus_1.get() - 1)),
+            Inner::Foreign(_) => None,
         }
     }
 
     /// The client's text, byte for byte.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        match &self.0 {
-            Inner::Own(position) => Cow::Owned(position.to_string()),
-            Inner::Lost => Cow::Borrowed(LOST),
-            Inner::Foreign(text) => Cow::Borrowed(text),
+        match self.position() {
+            Some(position) => Cow::Owned(position.to_string()),
+            None => Cow::Borrowed(self.foreign()),
         }
     }
 
     /// Appends the text to `out`.
     pub fn write_to(&self, out: &mut Vec<u8>) {
+        match self.position() {
+            Some(position) => position.write_to(out),
+            None => out.extend_from_slice(self.foreign().as_bytes()),
+        }
+    }
+
+    /// The text of a cursor that is not our own.
+    fn foreign(&self) -> &str {
         match &self.0 {
-            Inner::Own(position) => position.write_to(out),
-            Inner::Lost => out.extend_from_slice(LOST.as_bytes()),
-            Inner::Foreign(text) => out.extend_from_slice(text.as_bytes()),
+            Inner::Foreign(Some(text)) => text,
+            Inner::Foreign(None) | Inner::Own { .. } => LOST,
         }
     }
 }
 
 impl From<Position> for Cursor {
-    fn from(position: Position) -> Self {
-        Self(Inner::Own(position))
+    fn from(Position { epoch, offset }: Position) -> Self {
+        Self(Inner::Own { epoch, offset_plus_1: NonZeroU64::MIN.saturating_add(offset) })
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Inner::Own(position) => position.fmt(f),
-            Inner::Lost => f.write_str(LOST),
-            Inner::Foreign(text) => f.write_str(text),
+        match self.position() {
+            Some(position) => position.fmt(f),
+            None => f.write_str(self.foreign()),
         }
     }
 }
@@ -238,12 +245,12 @@ fn check_bytes(text: &str, bytes_max: usize) -> Result<(), CursorError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::{Epoch, OFFSET_MAX};
+    use crate::position::OFFSET_MAX;
     use proptest::prelude::*;
 
     #[test]
     fn a_cursor_is_small() {
-        assert!(size_of::<Cursor>() <= 24);
+        assert!(size_of::<Cursor>() <= 16);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //! A reader remembers two places per channel: how far it has *pushed* into an outbox and how far that was *sent*. When a socket
 //! takes no more, the difference is forgotten and read from the log again. It knows nothing of wire forms beyond their names.
 
-use std::sync::Arc;
+use std::{hash::BuildHasher, sync::Arc};
 
 use efir_core::{
     ChannelName, Cursor, Gap, Message, Position, ReadMost, Start,
     wire::{Control, Form},
 };
-use hashbrown::HashMap;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::{channel::Channel, hub::Hub, outbox::Outbox, seam::Seam};
@@ -19,22 +20,51 @@ const PIECES_MAX: usize = 512;
 /// Bytes after which a pull stops; more comes with the next one, so that no connection starves its neighbours.
 const PULL_BYTES_MAX: usize = 256 * 1024;
 /// Readers of more channels than this find them by hash.
-const LINEAR_MAX: usize = 8;
+const LINEAR_MAX: usize = 16;
 
-/// One channel of a reader.
+/// One channel of a reader. A socket may have thousands: every field is paid for.
 #[derive(Debug)]
 struct Subscription {
-    name: ChannelName,
-    /// Set by the carrier once it watches the channel.
-    channel: Option<Arc<Channel>>,
+    target: Target,
     /// Where the carrier keeps this subscription in its own table: the channel's slot, and the place among its subscribers.
     slot: u32,
     place: u32,
-    /// Everything up to here is in an outbox or on the wire.
-    pushed: Cursor,
     /// Everything up to here is on the wire (or its frame has begun).
     sent: Cursor,
     is_noted: bool,
+    /// Stands in the reader's list `ahead`.
+    is_ahead: bool,
+}
+
+#[derive(Debug)]
+enum Target {
+    /// Joined; the carrier does not watch the channel yet. Boxed, because that is soon over.
+    Joined(Box<ChannelName>),
+    /// The carrier watches it.
+    Watched(Arc<Channel>),
+}
+
+impl Subscription {
+    fn name(&self) -> &ChannelName {
+        match &self.target {
+            Target::Joined(name) => name,
+            Target::Watched(channel) => channel.name(),
+        }
+    }
+
+    fn channel(&self) -> Option<&Arc<Channel>> {
+        match &self.target {
+            Target::Joined(_) => None,
+            Target::Watched(channel) => Some(channel),
+        }
+    }
+}
+
+/// The subscriptions of a reader by name. The names stand in the subscriptions.
+#[derive(Debug, Default)]
+struct ByName {
+    hasher: RandomState,
+    places: HashTable<u32>,
 }
 
 /// A subscription that came or went; the carrier watches or unwatches the channel.
@@ -60,11 +90,11 @@ pub struct Taken {
 pub struct Reader {
     hub: Hub,
     subscriptions: SmallVec<[Option<Subscription>; 1]>,
-    by_name: Option<Box<HashMap<ChannelName, u32, foldhash::fast::RandomState>>>,
+    by_name: Option<Box<ByName>>,
     /// Subscriptions with something after their cursor.
     noted: SmallVec<[u32; 2]>,
-    /// Subscriptions whose `pushed` may be ahead of `sent`.
-    touched: SmallVec<[u32; 2]>,
+    /// Subscriptions of which more was pushed than sent, and up to where. Empty at rest.
+    ahead: SmallVec<[(u32, Cursor); 1]>,
     changes: Vec<Change>,
 }
 
@@ -76,7 +106,7 @@ impl Reader {
             subscriptions: SmallVec::new(),
             by_name: None,
             noted: SmallVec::new(),
-            touched: SmallVec::new(),
+            ahead: SmallVec::new(),
             changes: Vec::new(),
         }
     }
@@ -94,33 +124,52 @@ impl Reader {
             return cursor;
         }
         let cursor = self.hub.resolve(&name, start);
-        let free = self.subscriptions.iter().position(Option::is_none);
+        let has_free = self.len() < self.subscriptions.len();
+        let free = if has_free { self.subscriptions.iter().position(Option::is_none) } else { None };
         let index = free.unwrap_or(self.subscriptions.len());
         let subscription = Subscription {
-            name: name.clone(),
-            channel: None,
+            target: Target::Joined(Box::new(name)),
             slot: u32::MAX,
             place: u32::MAX,
-            pushed: cursor.clone(),
             sent: cursor.clone(),
             is_noted: false,
+            is_ahead: false,
         };
         match self.subscriptions.get_mut(index) {
             Some(place) => *place = Some(subscription),
-            None => self.subscriptions.push(Some(subscription)),
+            None => self.push(subscription),
         }
-        self.index_name(name, index as u32);
+        self.index_name(index as u32);
         self.changes.push(Change::Joined { subscription: index as u32 });
         cursor
     }
 
-    fn index_name(&mut self, name: ChannelName, index: u32) {
+    /// Grows by halves: most sockets join a few channels and keep them.
+    fn push(&mut self, subscription: Subscription) {
+        let len = self.subscriptions.len();
+        if len == self.subscriptions.capacity() {
+            self.subscriptions.reserve_exact(len.div_ceil(2));
+        }
+        self.subscriptions.push(Some(subscription));
+    }
+
+    fn index_name(&mut self, index: u32) {
+        let subscriptions = &self.subscriptions;
+        let hash = |by_name: &RandomState, index: u32| {
+            by_name.hash_one(named(subscriptions, index).map_or(&[][..], ChannelName::as_bytes))
+        };
         if let Some(by_name) = &mut self.by_name {
-            by_name.insert(name, index);
-        } else if self.subscriptions.len() > LINEAR_MAX {
-            let named = self.subscriptions.iter().enumerate();
-            let named = named.filter_map(|(index, place)| Some((place.as_ref()?.name.clone(), index as u32)));
-            self.by_name = Some(Box::new(named.collect()));
+            let ByName { hasher, places } = &mut **by_name;
+            places.insert_unique(hash(hasher, index), index, |known| hash(hasher, *known));
+        } else if subscriptions.len() > LINEAR_MAX {
+            let mut by_name = Box::<ByName>::default();
+            let ByName { hasher, places } = &mut *by_name;
+            for index in
+                (0..).zip(subscriptions).filter_map(|(index, place)| place.is_some().then_some(index))
+            {
+                places.insert_unique(hash(hasher, index), index, |known| hash(hasher, *known));
+            }
+            self.by_name = Some(by_name);
         }
     }
 
@@ -128,14 +177,17 @@ impl Reader {
     pub fn leave(&mut self, name: &ChannelName) -> bool {
         let Some(index) = self.find(name) else { return false };
         if let Some(by_name) = &mut self.by_name {
-            by_name.remove(name);
+            let hash = by_name.hasher.hash_one(name.as_bytes());
+            if let Ok(found) = by_name.places.find_entry(hash, |known| *known == index) {
+                found.remove();
+            }
         }
         self.noted.retain(|noted| *noted != index);
-        self.touched.retain(|touched| *touched != index);
+        self.ahead.retain(|(ahead, _)| *ahead != index);
         self.changes
             .retain(|change| !matches!(change, Change::Joined { subscription } if *subscription == index));
         let left = self.subscriptions.get_mut(index as usize).and_then(Option::take);
-        if let Some(Subscription { channel: Some(_), slot, place, .. }) = left {
+        if let Some(Subscription { target: Target::Watched(_), slot, place, .. }) = left {
             self.changes.push(Change::Left { slot, place });
         }
         true
@@ -144,7 +196,7 @@ impl Reader {
     /// How many channels are joined.
     pub fn len(&self) -> usize {
         match &self.by_name {
-            Some(by_name) => by_name.len(),
+            Some(by_name) => by_name.places.len(),
             None => self.subscriptions.iter().flatten().count(),
         }
     }
@@ -156,18 +208,35 @@ impl Reader {
 
     pub(crate) fn pass_seam(&self, seam: Seam) {
         for subscription in self.subscriptions.iter().flatten() {
-            self.hub.seams().pass(seam, &subscription.name);
+            self.hub.seams().pass(seam, subscription.name());
         }
     }
 
     /// Where a channel stands, counting what is in the outbox as read.
     pub fn cursor(&self, name: &ChannelName) -> Option<Cursor> {
-        Some(self.subscription(self.find(name)?)?.pushed.clone())
+        Some(self.pushed(self.find(name)?)?.clone())
     }
 
     /// All channels and where they stand, counting what is in the outbox as read.
     pub fn cursors(&self) -> impl Iterator<Item = (&ChannelName, &Cursor)> {
-        self.subscriptions.iter().flatten().map(|subscription| (&subscription.name, &subscription.pushed))
+        let indexed = (0..).zip(&self.subscriptions);
+        indexed.filter_map(|(index, place)| Some((place.as_ref()?.name(), self.pushed(index)?)))
+    }
+
+    /// Everything up to here is in an outbox or on the wire.
+    fn pushed(&self, index: u32) -> Option<&Cursor> {
+        let subscription = self.subscription(index)?;
+        let ahead = self.ahead.iter().rev().find(|(ahead, _)| subscription.is_ahead && *ahead == index);
+        Some(ahead.map_or(&subscription.sent, |(_, cursor)| cursor))
+    }
+
+    fn set_pushed(&mut self, index: u32, cursor: Cursor) {
+        let Some(Some(found)) = self.subscriptions.get_mut(index as usize) else { return };
+        if !std::mem::replace(&mut found.is_ahead, true) {
+            self.ahead.push((index, cursor));
+        } else if let Some((_, known)) = self.ahead.iter_mut().rev().find(|(ahead, _)| *ahead == index) {
+            *known = cursor;
+        }
     }
 
     /// Pushes what comes after the cursors of all channels that have something, gaps first, up to a bounded amount.
@@ -175,6 +244,7 @@ impl Reader {
     pub fn pull(&mut self, form: Form, out: &mut Outbox) -> bool {
         let before = out.len();
         let mut left = PIECES_MAX;
+        self.ahead.reserve(self.noted.len().min(left));
         while let Some(index) = self.noted.last().copied() {
             if left == 0 || out.len() - before >= PULL_BYTES_MAX {
                 break;
@@ -192,30 +262,33 @@ impl Reader {
 
     /// Reads one channel into the outbox; true when nothing more is waiting there.
     fn pull_one(&mut self, index: u32, form: Form, out: &mut Outbox, left: &mut usize) -> bool {
-        let Some(subscription) = self.subscriptions.get_mut(index as usize).and_then(Option::as_mut) else {
+        let (Some(subscription), Some(after)) = (self.subscription(index), self.pushed(index)) else {
             return true;
         };
-        let Some(channel) = &subscription.channel else {
-            subscription.is_noted = false;
+        let Some(channel) = subscription.channel() else {
+            self.set_noted(index, false);
             return true;
         };
-        let most = ReadMost { messages: *left, bytes: PULL_BYTES_MAX };
-        let read = channel.read(&subscription.pushed, most);
+        let read = channel.read(after, ReadMost { messages: *left, bytes: PULL_BYTES_MAX });
         if let Some(missed) = &read.gap {
-            let gap = missed.gap(&subscription.name, &subscription.pushed);
+            let gap = missed.gap(subscription.name(), after);
             out.push_moving(&Control::Gap(&gap).encode(form), index, gap.resume_from);
-            subscription.pushed = gap.resume_from.into();
         }
         for message in &read.messages {
             out.push_message(message, form, index);
         }
         *left = left.saturating_sub(read.messages.len().max(1));
         if read.gap.is_some() || !read.messages.is_empty() {
-            subscription.pushed = read.cursor.into();
-            self.touched.push(index);
+            self.set_pushed(index, read.cursor.into());
         }
-        subscription.is_noted = read.more;
+        self.set_noted(index, read.more);
         !read.more
+    }
+
+    fn set_noted(&mut self, index: u32, is_noted: bool) {
+        if let Some(Some(found)) = self.subscriptions.get_mut(index as usize) {
+            found.is_noted = is_noted;
+        }
     }
 
     /// Takes what comes after the cursors, for an answer that ends the response: up to `most` in all. The second value tells
@@ -231,12 +304,12 @@ impl Reader {
                 continue;
             };
             subscription.is_noted = false;
-            let Some(channel) = &subscription.channel else { continue };
+            let Some(channel) = subscription.channel() else { continue };
             if left.messages == 0 || left.bytes == 0 {
-                more |= subscription.pushed.position() != Some(channel.head());
+                more |= subscription.sent.position() != Some(channel.head());
                 continue;
             }
-            let read = channel.read(&subscription.pushed, left);
+            let read = channel.read(&subscription.sent, left);
             more |= read.more;
             left.messages = left.messages.saturating_sub(read.messages.len());
             let bytes: usize = read.messages.iter().map(|message| message.object().len()).sum();
@@ -244,9 +317,10 @@ impl Reader {
             if read.gap.is_none() && read.messages.is_empty() {
                 continue;
             }
-            let channel = subscription.name.clone();
-            let gap = read.gap.map(|missed| missed.gap(&channel, &subscription.pushed));
-            subscription.pushed = read.cursor.into();
+            let channel = subscription.name().clone();
+            let gap = read.gap.map(|missed| missed.gap(&channel, &subscription.sent));
+            // Nothing of it will be read again: the answer is written whole, or its connection ends.
+            subscription.sent = read.cursor.into();
             taken.push(Taken { channel, gap, messages: read.messages });
         }
         (taken, more)
@@ -258,14 +332,11 @@ impl Reader {
     }
 
     fn find(&self, name: &ChannelName) -> Option<u32> {
-        if let Some(by_name) = &self.by_name {
-            return by_name.get(name).copied();
+        let is_it = |index: &u32| named(&self.subscriptions, *index) == Some(name);
+        match &self.by_name {
+            Some(by_name) => by_name.places.find(by_name.hasher.hash_one(name.as_bytes()), is_it).copied(),
+            None => (0..self.subscriptions.len() as u32).find(is_it),
         }
-        let found = self
-            .subscriptions
-            .iter()
-            .position(|place| place.as_ref().is_some_and(|subscription| subscription.name == *name));
-        found.map(|index| index as u32)
     }
 
     fn subscription(&self, index: u32) -> Option<&Subscription> {
@@ -285,14 +356,14 @@ impl Reader {
     }
 
     pub(crate) fn name(&self, subscription: u32) -> Option<&ChannelName> {
-        Some(&self.subscription(subscription)?.name)
+        Some(self.subscription(subscription)?.name())
     }
 
     /// The carrier watches the channel now. The subscription counts as having something to read, which closes the seam
     /// between resolving the cursor and watching.
     pub(crate) fn attach(&mut self, subscription: u32, channel: Arc<Channel>, (slot, place): (u32, u32)) {
         if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
-            found.channel = Some(channel);
+            found.target = Target::Watched(channel);
             found.slot = slot;
             found.place = place;
         }
@@ -309,7 +380,7 @@ impl Reader {
     /// Ends the reader; yields where the carrier kept its subscriptions. A reader stands in a channel once, so removing one place
     /// never moves another of its own.
     pub(crate) fn into_places(self) -> impl Iterator<Item = (u32, u32)> {
-        let watched = self.subscriptions.into_iter().flatten().filter(|gone| gone.channel.is_some());
+        let watched = self.subscriptions.into_iter().flatten().filter(|gone| gone.channel().is_some());
         watched.map(|gone| (gone.slot, gone.place))
     }
 
@@ -320,10 +391,7 @@ impl Reader {
 
     /// The carrier pushed shared frames up to `position` into the outbox by itself.
     pub(crate) fn push_to(&mut self, subscription: u32, position: Position) {
-        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
-            found.pushed = position.into();
-            self.touched.push(subscription);
-        }
+        self.set_pushed(subscription, position.into());
     }
 
     /// Something may stand after the cursor of this subscription.
@@ -343,32 +411,45 @@ impl Reader {
 
     /// A frame up to `position` is on its way to the wire.
     pub(crate) fn commit(&mut self, subscription: u32, position: Position) {
-        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
+        // A frame of a channel that was left meanwhile says nothing about the one that has its place now.
+        if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize)
+            && found.is_ahead
+        {
             found.sent = position.into();
         }
     }
 
-    /// The carrier wrote shared frames up to `position` by itself.
+    /// The carrier wrote shared frames up to `position` by itself, while nothing was pushed.
     pub(crate) fn skip_to(&mut self, subscription: u32, position: Position) {
         if let Some(Some(found)) = self.subscriptions.get_mut(subscription as usize) {
             found.sent = position.into();
-            found.pushed = position.into();
         }
     }
 
     /// Everything that was pushed is written.
     pub(crate) fn settle(&mut self) {
-        self.touched.clear();
+        for (index, cursor) in std::mem::take(&mut self.ahead) {
+            let Some(Some(found)) = self.subscriptions.get_mut(index as usize) else { continue };
+            found.is_ahead = false;
+            found.sent = cursor;
+        }
     }
 
     /// What was pushed and not sent is forgotten; it will be read again.
     pub(crate) fn rewind(&mut self) {
-        for index in std::mem::take(&mut self.touched) {
+        for (index, cursor) in std::mem::take(&mut self.ahead) {
             let Some(Some(found)) = self.subscriptions.get_mut(index as usize) else { continue };
-            if found.pushed != found.sent {
-                found.pushed = found.sent.clone();
+            found.is_ahead = false;
+            if found.sent != cursor {
                 self.note(index);
             }
         }
     }
 }
+
+fn named(subscriptions: &[Option<Subscription>], index: u32) -> Option<&ChannelName> {
+    Some(subscriptions.get(index as usize)?.as_ref()?.name())
+}
+
+#[cfg(test)]
+mod tests;
