@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use efir_core::Form;
+use efir_core::{ChannelName, Form};
 use efir_engine::{
     Exchange, Framing, Outbox, Reader, Response, Socket, Turn,
     worker::{Adoption, Departure, Intake, Surroundings, Worker},
@@ -135,6 +135,11 @@ impl Audience {
     /// Nobody must have got anything.
     pub(crate) fn expect_silence(&mut self, row: &str) {
         assert!(self.drain().iter().all(|bytes| *bytes == 0), "{row}: a client got something");
+    }
+
+    /// How many messages were published there.
+    pub(crate) fn position(&self, channel: &str) -> u64 {
+        self.site.hub().position(&ChannelName::parse(channel).expect("a name")).offset
     }
 
     /// Publishes 100 bytes of text.

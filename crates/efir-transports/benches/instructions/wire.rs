@@ -18,18 +18,21 @@ pub(crate) fn rows(meter: &mut Meter) {
 
 fn forms(meter: &mut Meter) {
     let channel = ChannelName::parse("chat:room-1").expect("a name");
-    let payload = Payload::json(Bytes::from(json_text(100))).expect("JSON");
-    let message = || Message::new(&channel, POSITION, 1_795_000_000_000, None, &payload);
-    meter.count_pure("encode: object and websocket frame, 100 B", message);
-    for (row, form) in [
-        ("encode: sse, 100 B", Form::Sse),
-        ("encode: sse of several channels, 100 B", Form::SseShared),
-        ("encode: http-stream, 100 B", Form::HttpStream),
+    let payload = |bytes| Payload::json(Bytes::from(json_text(bytes))).expect("JSON");
+    let (small, large) = (payload(100), payload(1024));
+    let message = |payload| Message::new(&channel, POSITION, 1_795_000_000_000, None, payload);
+    meter.count_pure("encode: object and websocket frame, 100 B", || message(&small));
+    let deflate = Form::WebSocketDeflate { window_bits: 15 };
+    for (row, form, payload) in [
+        ("encode: sse, 100 B", Form::Sse, &small),
+        ("encode: sse of several channels, 100 B", Form::SseShared, &small),
+        ("encode: http-stream, 100 B", Form::HttpStream, &small),
+        ("encode: compressed websocket frame, 1 KiB", deflate, &large),
     ] {
         meter.count(
             (row, 1),
             &mut (),
-            |()| message(),
+            |()| message(payload),
             |(), message| {
                 assert!(!message.frame(form).bytes.is_empty());
                 message
