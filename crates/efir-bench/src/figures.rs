@@ -137,17 +137,17 @@ impl Figures {
         let late = self.late.quantile(0.99);
         if late > 1_000 && late > p99 / 4 {
             warnings.push(format!(
-                "The publisher was behind its plan: 1 % of the messages left more than {:.1} ms late. Latency counts \
-                 from the plan, so that time is in it.",
-                late as f64 / 1000.0
+                "The publisher was behind its plan: 1 % of the messages left more than {} late. Latency counts from \
+                 the plan, so that time is in it.",
+                shown(late)
             ));
         }
         let turn = self.seen.turns.quantile(0.99);
         if turn > 20_000 && turn > p50 {
             warnings.push(format!(
-                "What had arrived waited up to {:.0} ms until this tool had read what lay before it; latency holds \
-                 that time.",
-                turn as f64 / 1000.0
+                "What had arrived waited up to {} until this tool had read what lay before it; latency holds that \
+                 time.",
+                shown(turn)
             ));
         }
         if let Some(planned) = self.planned.filter(|planned| self.published * 100 < planned * 99) {
@@ -160,6 +160,15 @@ impl Figures {
             warnings.push(format!("{} connections ended: {why}", self.seen.ended));
         }
         warnings
+    }
+}
+
+/// A time in words: from µs.
+fn shown(us: u64) -> String {
+    match us {
+        0..100_000 => format!("{:.1} ms", us as f64 / 1e3),
+        100_000..1_000_000 => format!("{} ms", us / 1000),
+        _ => format!("{:.1} s", us as f64 / 1e6),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod http;
 pub mod load;
 pub mod machine;
 pub mod mark;
+mod outgoing;
 pub mod process;
 pub mod publisher;
 mod readers;

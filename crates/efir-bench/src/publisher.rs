@@ -1,6 +1,5 @@
 //! Publishes marked messages on several connections, by one thread: at a steady rate, or as fast as they are delivered.
 
-use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::channels::Channels;
-use crate::connection::sent_now;
 use crate::dialect::{Heard, Message, Publish, Seat};
 use crate::histogram::Histogram;
 use crate::load::Pace;
 use crate::mark::{self, Mark};
+use crate::outgoing::Outgoing;
 use crate::system::{self, Interest, Poll, Ready};
 
 /// Bytes that a connection's socket may be behind before no more is put on it.
@@ -23,6 +22,8 @@ const UNSENT_MAX: usize = 256 * 1024;
 const BURST: usize = 32;
 /// How long nothing may move before the publisher goes on regardless, or gives up.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a publisher that is behind its plan goes on after its time.
+const OVERTIME: Duration = Duration::from_secs(1);
 const ANSWERS_MAX: Duration = Duration::from_secs(10);
 
 /// How much of what was published has arrived: the counters of the reading threads, and how many subscribers a message
@@ -73,19 +74,6 @@ pub struct Publishers {
     pub bytes_out: u64,
     /// See [`Publishers::bytes_out`].
     pub bytes_in: u64,
-}
-
-/// One connection that publishes.
-#[derive(Debug)]
-struct Outgoing {
-    socket: TcpStream,
-    seat: Seat,
-    is_open: bool,
-    unanswered: u64,
-    cut: Vec<u8>,
-    unsent: Vec<u8>,
-    /// Of its lanes, the one whose turn it is.
-    lane: u32,
 }
 
 /// How many connections publish, with how much before the first answer, and how large messages are.
@@ -220,8 +208,8 @@ impl Publishers {
             } else {
                 self.flush()?;
                 self.read_answers(Duration::from_millis(1))?;
-                // A server that has stopped altogether is not waited for.
-                if self.clock.elapsed() > start + most + ANSWERS_MAX {
+                // What could not be published by then is missing in the figures.
+                if self.clock.elapsed() > start + most + OVERTIME {
                     return Ok(());
                 }
             }
@@ -331,33 +319,6 @@ impl Publishers {
             }
         }
         Ok(())
-    }
-}
-
-impl Outgoing {
-    fn flush(&mut self) -> Result<u64> {
-        let sent =
-            sent_now(&self.socket, &self.unsent).context("the server ended a publisher's connection")?;
-        self.unsent.drain(..sent);
-        Ok(sent as u64)
-    }
-
-    fn receive(&mut self, dialect: &dyn Publish, buffer: &mut [u8], heard: &mut Heard) -> Result<usize> {
-        let len = match (&self.socket).read(buffer) {
-            Ok(0) => bail!("the server ended a publisher's connection"),
-            Ok(len) => len,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return Ok(0);
-            }
-            Err(error) => return Err(error).context("the server ended a publisher's connection"),
-        };
-        self.cut.extend_from_slice(&buffer[..len]);
-        let done = dialect.receive(&mut self.seat, &self.cut, heard).context("publishing")?;
-        self.cut.drain(..done);
-        self.unsent.extend_from_slice(&heard.reply);
-        self.unanswered = self.unanswered.saturating_sub(heard.answers);
-        self.is_open |= heard.is_joined;
-        Ok(len)
     }
 }
 

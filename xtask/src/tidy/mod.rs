@@ -45,7 +45,7 @@ const RULES: &[Rule] = &[
     Rule { name: "one name", why: "a transport has the same name everywhere", check: twins::transports },
     Rule {
         name: "two languages",
-        why: "concepts and README are there in English and Russian",
+        why: "papers for users are there in English and Russian",
         check: twins::languages,
     },
     Rule { name: "file names", why: "files are nouns of the field", check: names::files },

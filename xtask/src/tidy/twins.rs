@@ -57,10 +57,13 @@ fn listed(workspace: &Workspace) -> Vec<String> {
     list.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
+/// Folders of papers that are there in both languages.
+const FOR_USERS: &[&str] = &["docs/concepts/", "docs/operating/"];
+
 pub(super) fn languages(workspace: &Workspace) -> Vec<String> {
     let mut findings = Vec::new();
     for file in &workspace.files {
-        let is_paper = file.path == "README.md" || file.path.starts_with("docs/concepts/");
+        let is_paper = file.path == "README.md" || FOR_USERS.iter().any(|folder| file.path.starts_with(folder));
         if !is_paper || !file.has_ending(&["md"]) {
             continue;
         }

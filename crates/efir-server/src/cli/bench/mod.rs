@@ -65,9 +65,9 @@ pub(super) struct Bench {
     /// How they publish: POST, commands on /socket, or frames on each channel's own WebSocket (which come back there).
     #[arg(long, value_name = "NAME", default_value = "http", help_heading = "Load")]
     publish: Publishing,
-    /// Messages that a publisher sends before the first is answered; 1 waits for each answer.
-    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Load")]
-    pipeline: usize,
+    /// Messages that a publisher sends before the first is answered; 1 waits for each [default: 64; with --rate max 512].
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    pipeline: Option<usize>,
     /// How long it is measured.
     #[arg(long, short, value_name = "TIME", default_value = "10s", value_parser = time, help_heading = "Load")]
     duration: Duration,

@@ -29,6 +29,10 @@ pub(super) struct Plan {
 const FILES_OWN: u64 = 64;
 /// Connections from one address to one port, where there is only one address: the system's range of ports, with room.
 const PORTS_MAX: usize = 28_000;
+/// How many messages a publisher has on their way, where nobody says it: far from what holds a steady rate back, and as
+/// many as keep a fast run going over a long way.
+const PIPELINE: usize = 64;
+const PIPELINE_FAST: usize = 512;
 /// By how much the slowest subscriber may lag when it goes as fast as it goes: so that it sees no gap, which part of
 /// what a channel keeps.
 const LAG_PART: u64 = 2;
@@ -115,7 +119,7 @@ fn load(bench: &Bench) -> Result<Load, Failure> {
         (bench.channels, "--channels"),
         (bench.publishers, "--publishers"),
         (bench.channels_a_connection, "--channels-a-connection"),
-        (bench.pipeline, "--pipeline"),
+        (bench.pipeline.unwrap_or(1), "--pipeline"),
         (bench.threads.unwrap_or(1), "--threads"),
     ] {
         if value == 0 {
@@ -145,7 +149,7 @@ fn load(bench: &Bench) -> Result<Load, Failure> {
             Rate::Max => Pace::flat_out(bench.bytes),
         },
         payload_bytes: bench.bytes,
-        pipeline: bench.pipeline,
+        pipeline: bench.pipeline.unwrap_or(if bench.rate == Rate::Max { PIPELINE_FAST } else { PIPELINE }),
         threads: bench.threads.unwrap_or((cores / 2).clamp(1, 4)),
         rest: bench.rest,
         warm_up: bench.warm_up,
