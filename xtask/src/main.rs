@@ -71,8 +71,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "count",
-        arguments: "[--accept]",
-        about: "instructions of the hot path and bytes at rest, against the baseline",
+        arguments: "[--accept | ROW]",
+        about: "instructions of the hot path and bytes at rest, against the baseline; of a row, where they are",
         run: count::run,
     },
     Command {

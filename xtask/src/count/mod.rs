@@ -35,7 +35,7 @@ impl Counted {
     }
 }
 
-/// Compares, or with `--accept` writes down.
+/// Compares; with `--accept` writes down; with the name of a row (or a part of it) tells in which functions its instructions are.
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => {
@@ -44,7 +44,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
             Ok(if tally.failed == 0 { Verdict::Held } else { Verdict::Failed })
         }
         ["--accept"] => accept().map(|()| Verdict::Held),
-        _ => bail!("cargo xtask count [--accept]"),
+        [words] if !words.starts_with('-') => {
+            print!("{}", profile::explain(&profile::build()?, words)?);
+            Ok(Verdict::Held)
+        }
+        _ => bail!("cargo xtask count [--accept | ROW]"),
     }
 }
 
