@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::dialect::{Publish, Subscribe};
@@ -61,6 +62,8 @@ pub struct Load {
     pub warm_up: Duration,
     /// How long it counts.
     pub measured: Duration,
+    /// Once this is set, the run ends with what it has measured until then.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Default for Load {
@@ -78,6 +81,7 @@ impl Default for Load {
             rest: Duration::ZERO,
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(5),
+            stop: Arc::default(),
         }
     }
 }

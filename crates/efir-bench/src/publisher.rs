@@ -350,6 +350,11 @@ impl Publishing {
         self.thread.is_finished()
     }
 
+    /// Tells it to end soon.
+    pub fn stop(&self) {
+        self.should_stop.store(true, Ordering::Relaxed);
+    }
+
     /// How many messages this thread has published until now.
     #[must_use]
     pub fn published(&self) -> u64 {
@@ -361,7 +366,7 @@ impl Publishing {
     /// # Errors
     /// When the server refused a message or went away.
     pub fn finish(self) -> Result<(Publishers, Duration)> {
-        self.should_stop.store(true, Ordering::Relaxed);
+        self.stop();
         match self.thread.join() {
             Ok(end) => end,
             Err(_) => bail!("the publishing thread panicked"),

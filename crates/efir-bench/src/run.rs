@@ -1,6 +1,7 @@
 //! One run: connect, rest, warm up, measure, look at what is missing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -61,8 +62,8 @@ const JOIN_MAX: Duration = Duration::from_secs(30);
 pub fn run(load: &Load, target: &Target, on: &mut dyn FnMut(&Progress)) -> Result<Figures> {
     check(load)?;
     let channels = Arc::new(Channels::new(&load.prefix, load.channels, load.publishers));
-    let mut run = Run { load, target, channels, clock: Instant::now(), stage_began: Instant::now(), on };
-    run.go()
+    let (now, published_for) = (Instant::now(), Duration::ZERO);
+    Run { load, target, channels, clock: now, stage_began: now, published_for, on }.go()
 }
 
 struct Run<'a> {
@@ -71,6 +72,8 @@ struct Run<'a> {
     channels: Arc<Channels>,
     clock: Instant,
     stage_began: Instant,
+    /// How long messages were published in the last stage that does it.
+    published_for: Duration,
     on: &'a mut dyn FnMut(&Progress),
 }
 
@@ -96,6 +99,7 @@ impl Run<'_> {
         let publishers = Publishers::connect(*address, publish, &self.channels, self.clock, outfit)?;
         let field = Field { readers, publishers };
         let (mut field, _) = self.publish(field, (Stage::WarmingUp, self.load.warm_up))?;
+        self.end_if_stopped()?;
 
         field.readers.count_from(self.clock.elapsed().as_micros() as u64)?;
         field.publishers.late.clear();
@@ -117,17 +121,17 @@ impl Run<'_> {
         figures.late = field.publishers.late.clone();
         figures.measured = self.measured(&figures.seen, began);
         if let Pace::PerSecond(rate) = self.load.pace {
-            figures.planned = Some((rate * self.load.measured.as_secs_f64()).ceil() as u64);
+            figures.planned = Some((rate * self.published_for.as_secs_f64()).ceil() as u64);
         }
         let (faults, owed) = field.readers.judge(&field.publishers.ends().into())?;
         (figures.faults, figures.expected) = (faults, owed - field.readers.judge(&begin)?.1);
         Ok(figures)
     }
 
-    /// Up to the last message that came, but never less than was planned.
+    /// Up to the last message that came, but never less than messages were published.
     fn measured(&self, seen: &Seen, began: Instant) -> Duration {
         let until_last = Duration::from_micros(seen.last_us).saturating_sub(began - self.clock);
-        until_last.max(self.load.measured)
+        until_last.max(self.published_for)
     }
 
     fn connect(&mut self, figures: &mut Figures) -> Result<Readers> {
@@ -152,6 +156,7 @@ impl Run<'_> {
                     figures.connections
                 );
             }
+            self.end_if_stopped()?;
             self.tell(&mut readers, (Stage::Connecting, Duration::ZERO, 0))?;
             std::thread::sleep(Duration::from_millis(if joined == 0 { 5 } else { 50 }));
         }
@@ -185,6 +190,7 @@ impl Run<'_> {
         }
         self.stage_began = Instant::now();
         while self.stage_began.elapsed() < self.load.rest {
+            self.end_if_stopped()?;
             let left = self.load.rest.saturating_sub(self.stage_began.elapsed());
             self.show(Stage::Resting, self.load.rest, (readers.joined(), 0), Seen::default());
             std::thread::sleep(left.min(TICK));
@@ -205,6 +211,9 @@ impl Run<'_> {
         let publishing = publishers.start(self.load.pace, time, arrivals);
         let mut told = Instant::now();
         while !publishing.is_finished() {
+            if self.is_stopped() {
+                publishing.stop();
+            }
             std::thread::sleep(Duration::from_millis(10));
             if told.elapsed() >= TICK {
                 told = Instant::now();
@@ -213,6 +222,7 @@ impl Run<'_> {
         }
         let published = publishing.published();
         let (publishers, cpu) = publishing.finish()?;
+        self.published_for = self.stage_began.elapsed().min(time);
         let ends: Arc<[u64]> = publishers.ends().into();
         readers.wait_for(&ends, |readers| {
             // A thread that has ended is found by whoever asks next.
@@ -234,6 +244,17 @@ impl Run<'_> {
         let cpu = self.cpu().ok().flatten();
         let elapsed = self.stage_began.elapsed();
         (self.on)(&Progress { stage, elapsed, of, joined, published, seen, cpu });
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.load.stop.load(Ordering::Relaxed)
+    }
+
+    fn end_if_stopped(&self) -> Result<()> {
+        if self.is_stopped() {
+            bail!("stopped before anything was measured");
+        }
+        Ok(())
     }
 
     fn cpu(&self) -> Result<Option<Cpu>> {

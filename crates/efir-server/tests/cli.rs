@@ -384,3 +384,19 @@ fn bench_says_what_is_wrong_before_it_begins() {
         assert_eq!(text(&output.stdout), "");
     }
 }
+
+#[test]
+fn an_interrupted_bench_shows_what_it_has_measured() {
+    let server = Server::start(&["--listen", "127.0.0.1:0"]);
+    let mut child = efir(&["bench", &server.url, "--duration", "10m", "--warm-up", "0s"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("measuring")));
+    signal(child.id(), "INT");
+    let output = finish(child);
+    assert!(output.status.success());
+    assert!(
+        text(&output.stdout).contains("nothing lost, double or out of order"),
+        "{}",
+        text(&output.stdout)
+    );
+}

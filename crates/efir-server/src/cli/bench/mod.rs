@@ -10,6 +10,8 @@ mod text;
 mod view;
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -17,7 +19,7 @@ use efir_bench::Transport;
 
 use self::plan::Plan;
 use self::view::View;
-use super::{Failure, URL};
+use super::{Failure, INTERRUPTED, URL, runtime};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,7 +35,7 @@ The channels are new ones with names of their own (bench-…), so nothing that i
 
 Latency counts from the time at which a message was planned to be published, so a server that stalls cannot hide it.
 CPU and memory of the server are shown when it runs on this machine and its process may be looked at.
-The exit code is 1 when messages were lost, doubled or out of order.")]
+Ctrl-C ends it with what was measured until then. The exit code is 1 when messages were lost, doubled or out of order.")]
 pub(super) struct Bench {
     /// The server.
     #[arg(env = "EFIR_URL", default_value = URL)]
@@ -170,9 +172,14 @@ pub(super) fn run(bench: &Bench) -> Result<(), Failure> {
     let plan = Plan::make(bench)?;
     let mut view = View::new(&plan, bench.quiet);
     view.head();
+    end_on_interrupt(Arc::clone(&plan.load.stop));
     let done = efir_bench::run(&plan.load, &plan.target, &mut |progress| view.show(progress));
     view.clear();
-    let figures = done.map_err(|error| plan.failure(&error))?;
+    let figures = match done {
+        Ok(figures) => figures,
+        Err(_) if plan.load.stop.load(Ordering::Relaxed) => return Err(Failure::quiet(INTERRUPTED)),
+        Err(error) => return Err(Failure::failed(format!("{error:#}"))),
+    };
     let text = if bench.json { json::text(&plan, &figures) } else { table::text(&plan, &figures) };
     io::stdout().write_all(text.as_bytes())?;
     if !figures.faults.is_none() {
@@ -182,6 +189,21 @@ pub(super) fn run(bench: &Bench) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// The first Ctrl-C ends the run with what it has shown until then, the second one the command.
+fn end_on_interrupt(stop: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        // Without a runtime Ctrl-C ends the command, as it does by itself.
+        let Ok(runtime) = runtime() else { return };
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if stop.swap(true, Ordering::Relaxed) {
+                    std::process::exit(INTERRUPTED.into());
+                }
+            }
+        });
+    });
 }
 
 #[cfg(test)]

@@ -71,11 +71,6 @@ impl Plan {
             publish: by,
         })
     }
-
-    /// What to say when the run broke off.
-    pub(super) fn failure(&self, error: &Error) -> Failure {
-        Failure::failed(format!("{error:#}"))
-    }
 }
 
 /// Where the server is.
@@ -154,6 +149,7 @@ fn load(bench: &Bench) -> Result<Load, Failure> {
         rest: bench.rest,
         warm_up: bench.warm_up,
         measured: bench.duration,
+        stop: Arc::default(),
     })
 }
 
