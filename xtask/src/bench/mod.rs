@@ -7,6 +7,7 @@ mod deflate;
 mod fan_out;
 mod floor;
 mod idle;
+mod peers;
 mod scale;
 mod slow_readers;
 mod tables;
@@ -74,6 +75,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     if let Some((word, rest)) = arguments.split_first() {
         match word.as_str() {
             "deflate" => return deflate::run_all(rest),
+            "peers" => return peers::run(rest),
             "scale" => return scale::run(rest),
             "slow-readers" => return slow_readers::run(rest),
             _ => {}
