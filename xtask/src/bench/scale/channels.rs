@@ -4,13 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use efir_bench::process;
+use anyhow::{Result, bail, ensure};
+use efir_bench::{process, websocket};
 
-use super::crowd::{self, Crowd};
 use super::figures::{Figure, Goal, Point, Row, Series};
-use super::number;
-use super::pipeline::{self, Amount};
 use super::spent::Moment;
 use super::stage::{Plan, Setting};
 use crate::server::Server;
@@ -21,11 +18,10 @@ const QUICK: &[u64] = &[1, 1_000, 20_000];
 const SETTINGS: &[Setting<'static>] =
     &[("limits.channels_max", "2000000"), ("limits.log_bytes_max", "8GiB"), ("retention.age", "24h")];
 const PAYLOAD_BYTES: usize = 100;
-/// Publishes without an answer.
+/// Publishes without an answer: so many at most, and half of them after each write.
 const AHEAD: u64 = 2_000;
 /// Channels that are read again at each point.
 const READS: u64 = 2_000;
-const FILLED_MAX: Duration = Duration::from_secs(120);
 const GOAL_BYTES: f64 = 400e6;
 
 const FIGURES: &[Figure] = &[
@@ -39,18 +35,15 @@ const FIGURES: &[Figure] = &[
 
 pub(super) fn measure(plan: &Plan) -> Result<Row> {
     let server = plan.server(SETTINGS)?;
-    let mut crowd = Crowd::new(server.address())?;
-    crowd.open(1, &crowd::request("websocket", "/socket"), 1)?;
+    let mut filler = Filler::connect(&server)?;
     let empty = process::memory(server.process())?;
     let (mut points, mut filled) = (Vec::new(), 0);
     for count in plan.pick(FULL, QUICK) {
-        points.push(point(&server, &mut crowd, (filled, *count), empty)?);
+        points.push(point(&server, &mut filler, (filled, *count), empty)?);
         filled = *count;
     }
-    let goals = points.iter().filter(|point| point.at == 1_000_000).map(|point| {
-        Goal::most("1,000,000 idle channels, RssAnon", "MB", GOAL_BYTES / 1e6, point.value("megabytes"))
-    });
-    let goals = goals.collect();
+    let million = points.iter().find(|point| point.at == 1_000_000).map(|point| point.value("megabytes"));
+    let goal = |seen| Goal::most("1,000,000 idle channels, RssAnon", "MB", GOAL_BYTES / 1e6, seen);
     Ok(Row {
         name: "channels",
         title: "Channels",
@@ -63,7 +56,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Row> {
         axis: "channels",
         figures: FIGURES,
         series: vec![Series { name: "one message each".to_owned(), points }],
-        goals,
+        goals: million.map(goal).into_iter().collect(),
     })
 }
 
@@ -71,20 +64,14 @@ fn name(number: u64) -> String {
     format!("c{number:07}")
 }
 
+fn payload(number: u64) -> String {
+    format!("{number:.<PAYLOAD_BYTES$}")
+}
+
 /// Fills from so many channels to so many, and looks.
-fn point(server: &Server, crowd: &mut Crowd, (from, to): (u64, u64), empty: u64) -> Result<Point> {
+fn point(server: &Server, filler: &mut Filler, (from, to): (u64, u64), empty: u64) -> Result<Point> {
     let moment = Moment::now(server.process())?;
-    let amount = Amount { first: from + 1, end: to + 1, time: FILLED_MAX, ahead: AHEAD };
-    let sent = pipeline::send(crowd, &amount, |number| {
-        let (channel, data) = (name(number), number::payload(number, PAYLOAD_BYTES));
-        // The id comes back, and with it the number.
-        format!("{{\"id\":\"@{number:010}\",\"publish\":{{\"channel\":\"{channel}\",\"data\":{data}}}}}")
-    })?;
-    crowd.read_up_to(sent, Duration::from_secs(20))?;
-    if sent <= to {
-        bail!("only {sent} channels were filled in {FILLED_MAX:?}");
-    }
-    crowd.check(sent)?;
+    filler.fill(from + 1, to)?;
     let fill = moment.spent()?;
     std::thread::sleep(Duration::from_millis(300));
     let bytes = process::memory(server.process())?.saturating_sub(empty);
@@ -103,42 +90,105 @@ fn point(server: &Server, crowd: &mut Crowd, (from, to): (u64, u64), empty: u64)
     Ok(point)
 }
 
+/// One `/socket` that publishes into a new channel each time.
+struct Filler {
+    socket: TcpStream,
+    unanswered: u64,
+    /// What may be half of a reply's beginning.
+    cut: Vec<u8>,
+}
+
+/// What each reply has once; no payload and no name holds it.
+const REPLY: &[u8] = b"\"reply\"";
+
+impl Filler {
+    fn connect(server: &Server) -> Result<Self> {
+        let mut socket = TcpStream::connect(server.address())?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+        socket.write_all(websocket::upgrade(&server.address().to_string(), "/socket", "").as_bytes())?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        ensure!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        Ok(Self { socket, unanswered: 0, cut: Vec::new() })
+    }
+
+    /// One message into each channel from number `first` to `last`; returns when all are answered.
+    fn fill(&mut self, first: u64, last: u64) -> Result<()> {
+        let mut frames = Vec::new();
+        for number in first..=last {
+            let (channel, text) = (name(number), payload(number));
+            let command =
+                format!("{{\"id\":1,\"publish\":{{\"channel\":\"{channel}\",\"text\":\"{text}\"}}}}");
+            websocket::text(command.as_bytes(), &mut frames);
+            self.unanswered += 1;
+            if self.unanswered == AHEAD || number == last {
+                self.socket.write_all(&frames)?;
+                frames.clear();
+                self.until_unanswered(if number == last { 0 } else { AHEAD / 2 })?;
+            } else if self.unanswered.is_multiple_of(AHEAD / 4) {
+                self.socket.write_all(&frames)?;
+                frames.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn until_unanswered(&mut self, most: u64) -> Result<()> {
+        let mut buffer = [0; 64 * 1024];
+        while self.unanswered > most {
+            let len = self.socket.read(&mut buffer)?;
+            ensure!(len > 0, "the server ended the connection");
+            self.cut.extend_from_slice(&buffer[..len]);
+            if self.cut.windows(9).any(|window| window == b"\"problem\"") {
+                bail!("refused: {}", String::from_utf8_lossy(&self.cut));
+            }
+            self.unanswered -= self.cut.windows(REPLY.len()).filter(|window| *window == REPLY).count() as u64;
+            // A reply's mark that is cut stands at the end.
+            self.cut.drain(..self.cut.len().saturating_sub(REPLY.len() - 1));
+        }
+        Ok(())
+    }
+}
+
 /// Reads channels all over the table and checks what they hold; CPU of the server for each.
 fn read_again(server: &Server, count: u64) -> Result<f64> {
     let mut socket = TcpStream::connect(server.address())?;
     socket.set_nodelay(true)?;
-    let mut answer = vec![0; 64 * 1024];
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     let moment = Moment::now(server.process())?;
     for n in 0..READS {
         // Far apart, and every one of them when there are few.
         let number = 1 + n * 7_919 % count;
         write!(socket, "GET /channels/{} HTTP/1.1\r\nHost: localhost\r\n\r\n", name(number))?;
-        let len = read_answer(&mut socket, &mut answer)?;
-        let mut found = Vec::new();
-        number::search(&answer[..len], |number| found.push(number));
-        if found != [number] {
-            let text = String::from_utf8_lossy(&answer[..len]);
-            bail!("channel {} should hold message {number}: {text}", name(number));
-        }
+        let answer = read_batch(&mut socket)?;
+        ensure!(answer.contains(&payload(number)), "channel {} holds something else: {answer}", name(number));
     }
     Ok(moment.spent()?.each_us(READS))
 }
 
-/// One answer; it ends with the brace of its batch.
-fn read_answer(socket: &mut TcpStream, answer: &mut [u8]) -> Result<usize> {
-    let mut len = 0;
-    loop {
-        let read = socket.read(&mut answer[len..])?;
-        len += read;
-        if read == 0 {
-            bail!("the server ended the connection");
-        }
-        let text = std::str::from_utf8(&answer[..len]).context("not UTF-8")?;
-        if text.ends_with("\"more\":false}") {
-            return Ok(len);
-        }
-        if len == answer.len() {
-            bail!("a batch of one message does not end");
-        }
+/// One answer; it ends with the end of its batch.
+fn read_batch(socket: &mut TcpStream) -> Result<String> {
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+    while !answer.ends_with(b"\"more\":false}") {
+        let len = socket.read(&mut buffer)?;
+        ensure!(len > 0, "the server ended the connection: {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&buffer[..len]);
+    }
+    Ok(String::from_utf8(answer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_has_its_length_and_nothing_that_marks_a_reply() {
+        assert_eq!(payload(7).len(), PAYLOAD_BYTES);
+        assert!(payload(70).starts_with("70.") && !payload(7).contains("reply"));
     }
 }

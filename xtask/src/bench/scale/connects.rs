@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use efir_bench::{process, system};
+use efir_bench::{Transport, process};
 
-use super::crowd::{self, Crowd};
+use super::crowd::Crowd;
 use super::figures::{Figure, Goal, Point, Row, Series};
 use super::spent::Moment;
 use super::stage::Plan;
@@ -29,12 +29,12 @@ const FIGURES: &[Figure] = &[
 
 pub(super) fn measure(plan: &Plan) -> Result<Row> {
     let mut series = Vec::new();
-    for transport in ["websocket", "sse"] {
+    for transport in [Transport::Websocket, Transport::Sse] {
         let mut points = Vec::new();
         for count in plan.pick(FULL, QUICK) {
             points.push(point(plan, transport, *count)?);
         }
-        series.push(Series { name: transport.to_owned(), points });
+        series.push(Series { name: transport.name().to_owned(), points });
     }
     let goal = |series: &Series| {
         let seen = series.points.last()?.value("connect_us");
@@ -44,9 +44,9 @@ pub(super) fn measure(plan: &Plan) -> Result<Row> {
     Ok(Row {
         name: "connects",
         title: "Connections that come and go",
-        about: "One thread of clients connects, asks for a channel and reads the greeting, connection after connection, until all are \
-                open at once; then all are closed, and it ends when the server holds none. A second crowd of the same size comes to the \
-                same server and has to find its memory again. CPU is that of the server's process."
+        about: "One thread of clients connects, asks for a channel and reads the greeting, 256 at once, until all are open; then all are \
+                reset, and it ends when the server holds none. A second crowd of the same size comes to the same server and has to \
+                find its memory again. CPU is that of the server's process; bytes: RssAnon."
             .to_owned(),
         axis: "connections",
         figures: FIGURES,
@@ -55,21 +55,17 @@ pub(super) fn measure(plan: &Plan) -> Result<Row> {
     })
 }
 
-fn point(plan: &Plan, transport: &str, count: usize) -> Result<Point> {
+fn point(plan: &Plan, transport: Transport, count: usize) -> Result<Point> {
     let server = plan.server(&[])?;
     let (empty, files) = (process::memory(server.process())?, process::open_files(server.process())?);
-    let request = crowd::request(transport, "/channels/scale");
-    let mut crowd = Crowd::new(server.address())?;
+    let mut crowd = Crowd::new(&server, transport)?;
     let moment = Moment::now(server.process())?;
-    crowd.open(count, &request, 1)?;
+    crowd.open(count)?;
     let coming = moment.spent()?;
     let full = process::memory(server.process())?;
 
     let moment = Moment::now(server.process())?;
-    for (_, line) in crowd.take_all() {
-        // No thousands of ports that wait for their time to be over.
-        system::reset_on_close(&line.socket)?;
-    }
+    crowd.cut_all()?;
     let deadline = Instant::now() + GONE_MAX;
     while process::open_files(server.process())? > files + FILES_SLACK {
         if Instant::now() > deadline {
@@ -79,19 +75,21 @@ fn point(plan: &Plan, transport: &str, count: usize) -> Result<Point> {
     }
     let going = moment.spent()?;
 
-    let mut second = Crowd::new(server.address())?;
-    second.open(count, &request, 1)?;
+    let mut second = Crowd::new(&server, transport)?;
+    second.open(count)?;
     let again = process::memory(server.process())?;
     let count = count as u64;
     let each = |bytes: u64| bytes.saturating_sub(empty) as f64 / count as f64;
     let mut point = Point::at(count)
         .with("connects", coming.a_second(count))
         .with("connect_us", coming.each_us(count))
-        .with("user_us", coming.each_user_us(count))
         .with("disconnects", going.a_second(count))
         .with("disconnect_us", going.each_us(count))
         .with("bytes", each(full))
         .with("again_bytes", each(again));
+    if let Some(user) = coming.each_user_us(count) {
+        point = point.with("user_us", user);
+    }
     coming.judge(&mut point);
     Ok(point)
 }

@@ -3,17 +3,16 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use efir_bench::system;
+use efir_bench::{Load, Pace, Transport, system};
 
-use super::delivery::{self, Delivery, Tempo};
-use super::figures::{Figure, Point, Row, Series};
+use super::delivery;
+use super::figures::{Figure, Row, Series};
 use super::stage::Plan;
 
 const CORES: [(u64, &str); 2] = [(1, "0"), (2, "0,1")];
 const SUBSCRIBERS: usize = 1_000;
 /// What goes on: name, and how fast.
-const WORK: [(&str, Tempo); 2] =
-    [("100 messages/s", Tempo::Rate(100)), ("as fast as it goes", Tempo::FlatOut { ahead: 500 })];
+const WORK: [(&str, Option<f64>); 2] = [("100 messages/s", Some(100.0)), ("as fast as it goes", None)];
 
 const FIGURES: &[Figure] = &[
     Figure { name: "deliveries", title: "deliveries/s", digits: 0 },
@@ -55,21 +54,14 @@ fn free_this_tool() -> Result<()> {
 
 fn all_work(plan: &Plan) -> Result<Vec<Series>> {
     let mut series = Vec::new();
-    for (name, tempo) in WORK {
+    for (name, rate) in WORK {
         let mut points = Vec::new();
         for (count, cores) in CORES {
             let server = plan.server_on(cores, &[])?;
-            let measured = plan.measured();
-            let delivery = Delivery {
-                transport: "websocket",
-                subscribers: SUBSCRIBERS,
-                payload_bytes: 100,
-                tempo,
-                measured,
-            };
-            let seen = delivery::measure(&server, delivery)?;
-            let share = seen.spent.server_share() * 100.0;
-            let mut point = seen.into_point(Point::at(count)).with("server", share);
+            let pace = rate.map_or(Pace::flat_out(100), Pace::PerSecond);
+            let load = Load { subscribers: SUBSCRIBERS, pace, measured: plan.measured(), ..Load::default() };
+            let figures = delivery::measure(&load, &delivery::target(&server, Transport::Websocket))?;
+            let mut point = delivery::point(count, &load, &figures);
             // Two cores are shared here, whoever is full.
             point.notes.clear();
             points.push(point);

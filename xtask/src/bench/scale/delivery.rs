@@ -1,149 +1,66 @@
-//! One channel and many readers: what a delivered message costs and how long it takes.
+//! Runs of the load tool on a server of ours, and what of their figures goes into a point.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use efir_bench::process;
+use efir_bench::efir::HttpPublisher;
+use efir_bench::{Efir, Figures, Load, Pace, Publish, Target, Transport, run};
 
-use super::crowd::{self, Crowd};
 use super::figures::Point;
-use super::speaker::{Pace, Speaker, Speech, Timetable};
-use super::spent::{Moment, Spent};
+use super::spent;
 use crate::server::Server;
 
-/// What is delivered to whom.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivery {
-    pub(crate) transport: &'static str,
-    pub(crate) subscribers: usize,
-    pub(crate) payload_bytes: usize,
-    pub(crate) tempo: Tempo,
-    pub(crate) measured: Duration,
+/// This server, read on a transport; messages come by HTTP.
+pub(super) fn target(server: &Server, transport: Transport) -> Target {
+    let host = server.address().to_string();
+    published_by(server, transport, Arc::new(HttpPublisher::new(&host, "")))
 }
 
-/// How fast.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Tempo {
-    /// So many messages a second.
-    Rate(u64),
-    /// As fast as it goes, with so many messages on their way.
-    FlatOut { ahead: u64 },
+/// The same with another way to publish.
+pub(super) fn published_by(server: &Server, transport: Transport, publish: Arc<dyn Publish>) -> Target {
+    let address = server.address();
+    let subscribe = Arc::new(Efir::new(transport, &address.to_string()));
+    Target { address, subscribe, publish, processes: vec![server.process()] }
 }
 
-/// What one run showed.
-#[derive(Clone, Debug)]
-pub(crate) struct Delivered {
-    pub(crate) spent: Spent,
-    pub(crate) messages: u64,
-    pub(crate) deliveries: u64,
-    pub(crate) bytes: u64,
-    /// Of the server's own memory, for each connection before the first message.
-    pub(crate) memory_each: f64,
-    /// From the planned time until read; only at a rate.
-    pub(crate) p50_us: u64,
-    pub(crate) p99_us: u64,
-}
-
-pub(crate) const CHANNEL: &str = "scale";
-const WARM_UP: Duration = Duration::from_secs(1);
-/// How long what was published may be on its way.
-pub(crate) const ARRIVED_MAX: Duration = Duration::from_secs(20);
-
-impl Tempo {
-    /// What a publisher is told who begins now with this number.
-    pub(crate) fn pace(self, crowd: &Crowd, first: u64) -> Pace {
-        match self {
-            Self::Rate(rate) => Pace::Planned(Timetable { start: Instant::now(), first, rate }),
-            Self::FlatOut { ahead } => Pace::Ahead {
-                ahead,
-                readers: crowd.lines().count() as u64,
-                delivered: Arc::clone(&crowd.delivered),
-            },
-        }
-    }
-}
-
-/// Publishes from `first` on for a time and reads until all has arrived; returns the number after the last one.
+/// Runs it.
 ///
 /// # Errors
-/// When a message was refused, lost, came twice or out of order, or a connection ended.
-pub(crate) fn speak(crowd: &mut Crowd, speech: &Speech, first: u64, plan: (Tempo, Duration)) -> Result<u64> {
-    let end = publish(crowd, speech, first, plan)?;
-    crowd.read_up_to(end, ARRIVED_MAX)?;
-    crowd.check(end)?;
-    Ok(end)
+/// When a message was lost, came twice or out of order, a connection ended, or nothing was published.
+pub(super) fn measure(load: &Load, target: &Target) -> Result<Figures> {
+    let figures = run(load, target, &mut |_| ())?;
+    if figures.seen.ended > 0 {
+        let why = figures.seen.why.as_deref().unwrap_or_default();
+        bail!("{} connections ended: {why}", figures.seen.ended);
+    }
+    if !figures.faults.is_none() {
+        bail!("lost / duplicated / reordered: {}", figures.faults);
+    }
+    if figures.published == 0 || figures.cpu.is_none() {
+        bail!("nothing was published, or the server's CPU could not be seen");
+    }
+    Ok(figures)
 }
 
-/// Publishes, and reads what comes meanwhile; some of it may still be on its way.
-///
-/// # Errors
-/// When a message was refused.
-pub(crate) fn publish(
-    crowd: &mut Crowd,
-    speech: &Speech,
-    first: u64,
-    plan: (Tempo, Duration),
-) -> Result<u64> {
-    let (tempo, time) = plan;
-    let pace = tempo.pace(crowd, first);
-    crowd.timetable = match &pace {
-        Pace::Planned(timetable) => Some(*timetable),
-        Pace::Ahead { .. } => None,
-    };
-    let speaker = Speaker::start(speech, first, pace, time)?;
-    while !speaker.is_finished() {
-        crowd.turn(Duration::from_millis(5))?;
+/// CPU, rate, latency where messages had a planned time, how busy the tool was, and what is to be said about it.
+pub(super) fn point(at: u64, load: &Load, figures: &Figures) -> Point {
+    let (user, system) = figures.cpu_us().unwrap_or_default();
+    let mut point = Point::at(at)
+        .with("rate", figures.published_per_second())
+        .with("cpu_us", user + system)
+        .with("server", figures.cores().unwrap_or_default() * 100.0);
+    if spent::divides(figures.cpu.unwrap_or_default()) {
+        point = point.with("user_us", user);
     }
-    speaker.finish()
-}
-
-/// Readers of one channel on a fresh server: a second to warm up, then the run.
-///
-/// # Errors
-/// As [`speak`].
-pub(crate) fn measure(server: &Server, delivery: Delivery) -> Result<Delivered> {
-    let mut crowd = Crowd::new(server.address())?;
-    let before = process::memory(server.process())?;
-    let request = crowd::request(delivery.transport, &format!("/channels/{CHANNEL}"));
-    crowd.open(delivery.subscribers, &request, 1)?;
-    let memory = process::memory(server.process())?.saturating_sub(before);
-
-    let speech = Speech {
-        address: server.address(),
-        channels: vec![CHANNEL.to_owned()],
-        payload_bytes: delivery.payload_bytes,
-    };
-    let warm = speak(&mut crowd, &speech, 1, (delivery.tempo, WARM_UP.min(delivery.measured)))?;
-    crowd.latency.clear();
-    let (delivered, bytes, moment) = (crowd.delivered(), crowd.bytes, Moment::now(server.process())?);
-    let end = speak(&mut crowd, &speech, warm, (delivery.tempo, delivery.measured))?;
-    let deliveries = crowd.delivered() - delivered;
-    if deliveries == 0 {
-        bail!("nothing was delivered");
+    if load.subscribers > 0 {
+        point = point.with("deliveries", figures.delivered_per_second());
     }
-    Ok(Delivered {
-        spent: moment.spent()?,
-        messages: end - warm,
-        deliveries,
-        bytes: crowd.bytes - bytes,
-        memory_each: memory as f64 / delivery.subscribers as f64,
-        p50_us: crowd.latency.quantile(0.5),
-        p99_us: crowd.latency.quantile(0.99),
-    })
-}
-
-impl Delivered {
-    /// Puts what every row of deliveries shows into the point.
-    pub(crate) fn into_point(self, point: Point) -> Point {
-        let mut point = point
-            .with("cpu_us", self.spent.each_us(self.deliveries))
-            .with("user_us", self.spent.each_user_us(self.deliveries))
-            .with("deliveries", self.spent.a_second(self.deliveries));
-        if self.p99_us > 0 {
-            point = point.with("p50_ms", self.p50_us as f64 / 1e3).with("p99_ms", self.p99_us as f64 / 1e3);
-        }
-        self.spent.judge(&mut point);
-        point
+    if matches!(load.pace, Pace::PerSecond(_)) {
+        let ms = |share| figures.seen.latency.quantile(share) as f64 / 1e3;
+        point = point.with("p50_ms", ms(0.5)).with("p99_ms", ms(0.99));
     }
+    let tool = figures.reading + figures.publishing;
+    point.tool_share = tool.as_secs_f64() / figures.measured.as_secs_f64();
+    point.notes = figures.warnings();
+    point
 }

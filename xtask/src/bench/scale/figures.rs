@@ -118,9 +118,11 @@ impl Run {
         Ok(Self { command, version, is_quick: plan.is_quick, rows })
     }
 
-    /// The goals that were not met.
-    pub(crate) fn missed(&self) -> Vec<&Goal> {
-        self.rows.iter().flat_map(|row| &row.goals).filter(|goal| !goal.is_met()).collect()
+    /// Says which goals were not met. That is no fault of the run: what is lost or refused ends it by an error.
+    pub(crate) fn tell_missed(&self) {
+        for goal in self.rows.iter().flat_map(|row| &row.goals).filter(|goal| !goal.is_met()) {
+            println!("missed: {}: {:.2} {}, the goal is {}", goal.what, goal.seen, goal.unit, goal.bound);
+        }
     }
 
     /// Writes target/bench/NAME.json, for the plots.

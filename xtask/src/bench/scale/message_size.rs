@@ -1,8 +1,9 @@
 //! Messages of 16 bytes to 1 MiB, at a rate and as fast as it goes.
 
 use anyhow::Result;
+use efir_bench::{Load, Pace, Transport};
 
-use super::delivery::{self, Delivery, Tempo};
+use super::delivery;
 use super::figures::{Figure, Point, Row, Series};
 use super::stage::{Plan, Setting};
 
@@ -10,11 +11,8 @@ const FULL: &[usize] = &[16, 100, 1_024, 16_384, 65_536, 1_048_576];
 const QUICK: &[usize] = &[16, 16_384, 1_048_576];
 const SUBSCRIBERS: usize = 100;
 /// Bytes a second to all of them at a rate: far from full.
-const BYTES: u64 = 150_000_000;
-const RATE_MAX: u64 = 500;
-/// Bytes of messages on their way when it goes as fast as it goes.
-const AHEAD_BYTES: u64 = 32 << 20;
-const AHEAD_MAX: u64 = 500;
+const BYTES: usize = 150_000_000;
+const RATE_MAX: usize = 500;
 /// Room for the largest, and so much kept that nobody falls behind.
 const SETTINGS: &[Setting<'static>] =
     &[("limits.message_bytes_max", "2MiB"), ("retention.bytes", "512MiB"), ("limits.log_bytes_max", "2GiB")];
@@ -30,12 +28,13 @@ const FIGURES: &[Figure] = &[
 ];
 
 pub(super) fn measure(plan: &Plan) -> Result<Row> {
+    let rate = |bytes: usize| Pace::PerSecond((BYTES / (bytes * SUBSCRIBERS)).clamp(1, RATE_MAX) as f64);
     let mut series = Vec::new();
     for (name, is_flat_out) in [("at a rate", false), ("as fast as it goes", true)] {
         let mut points = Vec::new();
         for bytes in plan.pick(FULL, QUICK) {
-            let tempo = if is_flat_out { flat_out(*bytes as u64) } else { rate(*bytes as u64) };
-            points.push(point(plan, *bytes, tempo)?);
+            let pace = if is_flat_out { Pace::flat_out(*bytes) } else { rate(*bytes) };
+            points.push(point(plan, *bytes, pace)?);
         }
         series.push(Series { name: name.to_owned(), points });
     }
@@ -54,24 +53,14 @@ pub(super) fn measure(plan: &Plan) -> Result<Row> {
     })
 }
 
-fn rate(bytes: u64) -> Tempo {
-    Tempo::Rate((BYTES / (bytes * SUBSCRIBERS as u64)).clamp(1, RATE_MAX))
-}
-
-fn flat_out(bytes: u64) -> Tempo {
-    Tempo::FlatOut { ahead: (AHEAD_BYTES / bytes).clamp(2, AHEAD_MAX) }
-}
-
-fn point(plan: &Plan, payload_bytes: usize, tempo: Tempo) -> Result<Point> {
+fn point(plan: &Plan, payload_bytes: usize, pace: Pace) -> Result<Point> {
     let server = plan.server(SETTINGS)?;
-    let transport = "websocket";
-    let measured = plan.measured();
-    let delivery = Delivery { transport, subscribers: SUBSCRIBERS, payload_bytes, tempo, measured };
-    let seen = delivery::measure(&server, delivery)?;
-    let point = Point::at(payload_bytes as u64)
-        .with("rate", seen.spent.a_second(seen.messages))
-        .with("ns_a_byte", seen.spent.total().as_nanos() as f64 / seen.bytes as f64)
-        .with("megabytes", seen.spent.a_second(seen.bytes) / 1e6)
-        .with("megabytes_a_core", seen.bytes as f64 / 1e6 / seen.spent.total().as_secs_f64());
-    Ok(seen.into_point(point))
+    let load =
+        Load { subscribers: SUBSCRIBERS, payload_bytes, pace, measured: plan.measured(), ..Load::default() };
+    let figures = delivery::measure(&load, &delivery::target(&server, Transport::Websocket))?;
+    let (bytes, cpu) = (figures.seen.bytes_in as f64, figures.cpu.unwrap_or_default().total());
+    Ok(delivery::point(payload_bytes as u64, &load, &figures)
+        .with("ns_a_byte", cpu.as_nanos() as f64 / bytes)
+        .with("megabytes", bytes / 1e6 / figures.measured.as_secs_f64())
+        .with("megabytes_a_core", bytes / 1e6 / cpu.as_secs_f64()))
 }

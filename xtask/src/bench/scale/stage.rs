@@ -21,9 +21,6 @@ pub(crate) struct Plan {
 /// A setting of the server as `efir serve --set` takes it.
 pub(crate) type Setting<'a> = (&'a str, &'a str);
 
-/// Nobody here answers pings: a reader only counts.
-const PATIENT: [Setting<'static>; 2] = [("times.ping", "10m"), ("times.silent_max", "30m")];
-
 impl Plan {
     /// Reads `--quick` and `--server PATH`; returns the words that are left.
     ///
@@ -83,7 +80,7 @@ impl Plan {
 }
 
 fn with_settings(mut command: Command, settings: &[Setting<'_>]) -> Command {
-    for (key, value) in PATIENT.iter().chain(settings) {
+    for (key, value) in settings {
         command.env(variable(key), value);
     }
     command

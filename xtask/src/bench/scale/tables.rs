@@ -57,7 +57,7 @@ pub(crate) fn of_row(row: &Row) -> String {
 }
 
 fn note(series: &str, point: &Point) -> String {
-    format!("\n{series}, {}: {}.\n", point.name(), point.notes.join("; "))
+    format!("\n{series}, {}: {}\n", point.name(), point.notes.join(" "))
 }
 
 fn of_goal(goal: &Goal) -> String {
@@ -91,7 +91,7 @@ mod tests {
     fn a_row_becomes_a_table_with_its_notes_and_goals() {
         let mut point = Point::at(1_000).with("cpu_us", 4.914);
         point.tool_share = 0.42;
-        point.notes.push("nobody knows".to_owned());
+        point.notes.push("Nobody knows.".to_owned());
         let row = Row {
             name: "subscribers",
             title: "Subscribers",
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(
             of_row(&row),
             "### Subscribers\n\nHow.\n\n|  | subscribers | µs | other | tool's core |\n|---|---|---|---|---|\n\
-             | sse | 1,000 | 4.91 | – | 42 % |\n\nsse, 1,000: nobody knows.\n\n\
+             | sse | 1,000 | 4.91 | – | 42 % |\n\nsse, 1,000: Nobody knows.\n\n\
              - a delivery: 4.91 µs (goal ≤ 4.50): **missed**\n"
         );
     }

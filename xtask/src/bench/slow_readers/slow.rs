@@ -5,9 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use efir_bench::websocket;
 use socket2::{Domain, Socket, Type};
-
-use crate::bench::scale::crowd;
 
 /// What this side of the connection holds before the server has to wait.
 const RECEIVE_BUFFER: usize = 4 * 1024;
@@ -51,7 +50,9 @@ impl Slow {
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.connect(&server.into())?;
         let mut socket = TcpStream::from(socket);
-        socket.write_all(crowd::request("websocket", &format!("/channels/{channel}")).as_bytes())?;
+        socket.write_all(
+            websocket::upgrade(&server.to_string(), &format!("/channels/{channel}"), "").as_bytes(),
+        )?;
         socket.set_nonblocking(true)?;
         let channel = channel.to_owned();
         let mut slow = Self { socket, channel, unread: Vec::new(), is_past_head: false, offset: 0, gaps: 0 };
