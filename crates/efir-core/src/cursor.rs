@@ -69,10 +69,11 @@ impl Cursor {
     /// # Errors
     /// Where the text breaks the syntax; an unknown epoch is none.
     pub fn parse(text: &str) -> Result<Self, CursorError> {
-        check_bytes(text, CURSOR_BYTES_MAX)?;
+        // Almost all are our own, and those break no rule.
         if let Some(position) = Position::parse(text) {
             return Ok(position.into());
         }
+        check_bytes(text, CURSOR_BYTES_MAX)?;
         let (epoch, offset) = text.split_once('-').ok_or(CursorError::Form)?;
         if epoch.is_empty() || parse_offset(offset).is_none() {
             return Err(CursorError::Form);

@@ -11,7 +11,9 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 pub(crate) const EPOCH_LEN: usize = 11;
 
 /// Characters of a position's text, at most: the epoch, a dash and 16 digits.
-const TEXT_LEN_MAX: usize = EPOCH_LEN + 1 + 16;
+const TEXT_LEN_MAX: usize = EPOCH_LEN + 1 + OFFSET_LEN_MAX;
+/// Digits of the greatest offset.
+const OFFSET_LEN_MAX: usize = 16;
 
 /// The life of a log in which offsets are dense; compared only for equality.
 ///
@@ -33,12 +35,21 @@ impl Epoch {
     /// Reads exactly 11 base62 characters; `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != EPOCH_LEN {
+        let text: &[u8; EPOCH_LEN] = text.as_bytes().try_into().ok()?;
+        let (last, first) = text.split_last()?;
+        let mut value = 0u64;
+        let mut is_wrong = false;
+        // Ten digits fit 64 bits whatever they are.
+        for byte in first {
+            let digit = digit(*byte);
+            is_wrong |= digit == NO_DIGIT;
+            value = value.wrapping_mul(62).wrapping_add(u64::from(digit));
+        }
+        let last = digit(*last);
+        if is_wrong || last == NO_DIGIT {
             return None;
         }
-        text.bytes()
-            .try_fold(0u64, |value, byte| value.checked_mul(62)?.checked_add(u64::from(digit(byte)?)))
-            .map(Self)
+        value.checked_mul(62)?.checked_add(u64::from(last)).map(Self)
     }
 
     /// Appends the 11 characters to `out`.
@@ -95,11 +106,13 @@ impl fmt::Display for Position {
 
 /// An offset in its only form: decimal, no sign, no leading zeros, at most [`OFFSET_MAX`].
 pub(crate) fn parse_offset(text: &str) -> Option<u64> {
-    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    if !canonical {
+    let is_canonical = text.len() <= OFFSET_LEN_MAX && (text == "0" || !text.starts_with('0'));
+    if !is_canonical || text.is_empty() {
         return None;
     }
-    text.parse().ok().filter(|offset| *offset <= OFFSET_MAX)
+    let digits = text.bytes().map(|byte| byte.wrapping_sub(b'0'));
+    let value = digits.clone().fold(0u64, |value, digit| value * 10 + u64::from(digit));
+    (digits.max()? <= 9 && value <= OFFSET_MAX).then_some(value)
 }
 
 /// The last `N` base62 digits of `value`, most significant first.
@@ -158,13 +171,20 @@ pub(crate) fn known_text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'Z' => Some(byte - b'A' + 10),
-        b'a'..=b'z' => Some(byte - b'a' + 36),
-        _ => None,
-    }
+const NO_DIGIT: u8 = u8::MAX;
+
+/// What a base62 digit stands for; [`NO_DIGIT`] for another byte.
+fn digit(byte: u8) -> u8 {
+    const DIGITS: [u8; 256] = {
+        let mut digits = [NO_DIGIT; 256];
+        let mut n = 0;
+        while n < BASE62.len() {
+            digits[BASE62[n] as usize] = n as u8;
+            n += 1;
+        }
+        digits
+    };
+    DIGITS.get(usize::from(byte)).copied().unwrap_or(NO_DIGIT)
 }
 
 #[cfg(test)]

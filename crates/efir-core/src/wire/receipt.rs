@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::json::Fields;
+use super::json::{Fields, write_string};
+use crate::position::write_decimal;
 use crate::receipt::Receipt;
 
 /// The body of the answer to a publish.
@@ -20,15 +21,23 @@ pub fn write(receipt: &Receipt, out: &mut Vec<u8>) {
     fields.close();
 }
 
+/// Appends the fields; those after the channel in pieces as long as they can be, because every publish is answered so.
 pub(super) fn write_fields(receipt: &Receipt, fields: &mut Fields<'_>) {
-    fields.string("channel", receipt.channel.as_str());
-    fields.position("position", receipt.position);
-    fields.number("offset", receipt.position.offset);
-    let epoch = fields.name("epoch");
-    epoch.push(b'"');
-    receipt.position.epoch.write_to(epoch);
-    epoch.push(b'"');
-    fields.string("durability", receipt.durability.as_str());
-    fields.boolean("duplicate", receipt.duplicate);
-    fields.number("subscribers", u64::from(receipt.subscribers));
+    let out = fields.name("channel");
+    write_string(receipt.channel.as_str(), out);
+    out.extend_from_slice(b",\"position\":\"");
+    receipt.position.write_to(out);
+    out.extend_from_slice(b"\",\"offset\":");
+    write_decimal(receipt.position.offset, out);
+    out.extend_from_slice(b",\"epoch\":\"");
+    receipt.position.epoch.write_to(out);
+    out.extend_from_slice(b"\",\"durability\":\"");
+    out.extend_from_slice(receipt.durability.as_str().as_bytes());
+    out.extend_from_slice(if receipt.duplicate {
+        &b"\",\"duplicate\":true"[..]
+    } else {
+        b"\",\"duplicate\":false"
+    });
+    out.extend_from_slice(b",\"subscribers\":");
+    write_decimal(u64::from(receipt.subscribers), out);
 }
