@@ -1,6 +1,6 @@
 //! From the words of the command line to a load: where the server is, which processes it has, what it allows.
 
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) publish: &'static str,
 }
 
+/// How long an address of the server may take to answer, where it has several.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Files that this process needs besides its connections.
 const FILES_OWN: u64 = 64;
 /// Connections from one address to one port, where there is only one address: the system's range of ports, with room.
@@ -98,8 +100,9 @@ impl Place {
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
         let found = with_port.to_socket_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
-        // Of several addresses the first of IPv4: efir listens on 127.0.0.1 by default, where localhost may be ::1.
-        let address = found.iter().find(|address| address.is_ipv4()).or(found.first()).copied();
+        // localhost is 127.0.0.1 and ::1, and a server may listen on one of them.
+        let is_open = |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok();
+        let address = found.iter().find(is_open).or(found.first()).copied();
         let Some(address) = address else {
             return Err(Failure::usage(format!(
                 "{url}: there is no such host; expected a URL as http://127.0.0.1:8080"
