@@ -66,7 +66,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
         arguments: "[--quick] [ROW…]",
-        about: "CPU a message and memory a connection, into docs/benchmarks.md",
+        about: "CPU a message and memory a connection, into docs/benchmarks.md; peers, scale, slow-readers, deflate, plots",
         run: bench::run,
     },
     Command {

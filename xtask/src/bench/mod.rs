@@ -8,6 +8,7 @@ mod fan_out;
 mod floor;
 mod idle;
 mod peers;
+mod plot;
 mod scale;
 mod slow_readers;
 mod tables;
@@ -76,6 +77,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
         match word.as_str() {
             "deflate" => return deflate::run_all(rest),
             "peers" => return peers::run(rest),
+            "plots" => return plot::run(rest),
             "scale" => return scale::run(rest),
             "slow-readers" => return slow_readers::run(rest),
             _ => {}

@@ -51,8 +51,8 @@ mod tests {
         let row = |server: &str, cpu: f64, p99: f64| json!({ "server": server, "values": { "cpu_us": [cpu], "p99_ms": [p99] } });
         let peers = json!({ "groups": [{ "title": "SSE", "what": "", "rows": [row("efir", 4.0, 9.0), row("nchan", 8.0, 6.0), row("ws", 9.0, 7.0)] }] });
         let table = table(&peers);
-        assert!(table.contains("| SSE | µs of CPU a delivery | 4.00 | 8.00 (nchan) | **0.50** |"), "{table}");
-        assert!(table.contains("| SSE | p99 latency, ms | 9.00 | 6.00 (nchan) | 1.50 |"), "{table}");
+        assert!(table.contains("| SSE | µs of CPU a delivery | 4.00 | 8.00 (Nchan) | **0.50** |"), "{table}");
+        assert!(table.contains("| SSE | p99 latency, ms | 9.00 | 6.00 (Nchan) | 1.50 |"), "{table}");
         assert_eq!(super::table(&json!({ "groups": [] })), "");
     }
 }

@@ -83,7 +83,8 @@ impl Bars {
     pub(super) fn draw(&self) -> Drawing {
         let mut drawing = Drawing::new(&self.title, &self.description());
         let whole = WIDTH - 2.0 * MARGIN;
-        let columns = if self.panels.len() > 1 { 2 } else { 1 };
+        // Side by side, unless the names would take the place of the bars.
+        let columns = if self.panels.len() > 1 && self.names_width() < whole / 5.0 { 2 } else { 1 };
         let width = if columns == 2 { (whole - GAP) / 2.0 } else { whole };
         let mut y = drawing.lines((MARGIN, 38.0), Words::Title, &Words::Title.wrapped(&self.title, whole));
         y = drawing.lines((MARGIN, y), Words::Small, &Words::Small.wrapped(&self.about, whole));

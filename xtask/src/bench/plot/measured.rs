@@ -7,6 +7,18 @@ use super::bars::{Bar, Kind, Panel};
 use super::curves::Line;
 use crate::root;
 
+/// Servers by their names in results, and how their authors write them.
+const NAMES: &[(&str, &str)] = &[
+    ("floor", "bare send loop"),
+    ("uwebsockets", "uWebSockets"),
+    ("socket-io", "Socket.IO"),
+    ("nchan", "Nchan"),
+    ("nats", "NATS"),
+    ("axum-baseline", "axum, 70 lines"),
+    ("centrifugo", "Centrifugo"),
+    ("mercure", "Mercure"),
+];
+
 /// One file of results; `None` where it was not measured yet.
 ///
 /// # Errors
@@ -32,7 +44,10 @@ pub(super) fn caption(results: &Value) -> String {
         caption += &format!(". efir at {}", word("commit"));
     }
     if let Some(runs) = told["runs"].as_u64() {
-        caption += &format!(". Medians of {runs} runs; thin lines: the least and the greatest");
+        caption += &match runs {
+            1 => ". One run".to_owned(),
+            _ => format!(". Medians of {runs} runs; thin lines: the least and the greatest"),
+        };
     }
     caption += &format!(". {}", word("command"));
     caption
@@ -51,7 +66,8 @@ pub(super) fn panels(peers: &Value, figure: &str, parts: &[&str]) -> Vec<Panel> 
 }
 
 fn bar(row: &Value, figure: &str, parts: &[&str]) -> Option<Bar> {
-    let name = row["server"].as_str()?.to_owned();
+    let server = row["server"].as_str()?;
+    let name = NAMES.iter().find(|(known, _)| *known == server).map_or(server, |(_, name)| name).to_owned();
     let runs = numbers(&row["values"][figure]);
     let value = median(&runs)?;
     let shares: Vec<f64> = parts.iter().filter_map(|part| median(&numbers(&row["values"][*part]))).collect();
@@ -61,7 +77,7 @@ fn bar(row: &Value, figure: &str, parts: &[&str]) -> Option<Bar> {
         if sum > 0.0 { shares.iter().map(|share| share / sum * value).collect() } else { vec![value] };
     let kind = match name.split(' ').next() {
         Some("efir") => Kind::Ours,
-        _ if name.starts_with("floor") => Kind::Floor,
+        _ if server == "floor" => Kind::Floor,
         _ => Kind::Peer,
     };
     let (least, most) =
@@ -136,7 +152,7 @@ mod tests {
         let panels = panels(&peers, "cpu_us", &["user_us", "system_us"]);
         assert_eq!(panels.len(), 1, "the idle group has no such figure");
         let names: Vec<_> = panels[0].bars.iter().map(|bar| (bar.name.as_str(), bar.kind)).collect();
-        assert_eq!(names, [("floor", Kind::Floor), ("efir", Kind::Ours), ("nchan", Kind::Peer)]);
+        assert_eq!(names, [("bare send loop", Kind::Floor), ("efir", Kind::Ours), ("Nchan", Kind::Peer)]);
         let ours = &panels[0].bars[1];
         assert_eq!(
             (ours.value, ours.spread, ours.parts.clone()),

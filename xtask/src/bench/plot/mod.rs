@@ -13,7 +13,7 @@ mod measured;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use self::bars::Bars;
+use self::bars::{Bars, Panel};
 use self::curves::Curves;
 use self::drawing::Drawing;
 use crate::root::root;
@@ -81,9 +81,9 @@ const GROWN: &[Grown] = &[
     ),
     grown("channels-a-connection", "cpu_us", "CPU for a delivery, by channels of a connection"),
     grown("message-size", "cpu_us", "CPU for a delivery, by size of the message"),
-    grown("publish", "cpu_us", "CPU for a publish, flat out"),
+    grown("publish", "publish_us", "CPU for a publish, as fast as it goes"),
     grown("connects", "connect_us", "CPU for a connect and subscribe"),
-    grown("storm", "back_s", "Seconds until everybody is back after a restart of the network"),
+    grown("storm", "back_s", "Seconds until the last is back, after all lost their connections"),
     grown("cores", "deliveries", "Deliveries a second, by cores"),
 ];
 
@@ -150,15 +150,22 @@ fn growth(picture: &Grown, results: &Value) -> Option<Drawing> {
     let (title, caption) = (picture.title.to_owned(), measured::caption(results));
     let figure = measured::title(row, picture.figure).to_owned();
     let lines = measured::lines(row, picture.figure);
-    // A cost has to be seen to grow: two sizes at least, and an axis that counts.
-    let is_curve = lines.iter().any(|line| line.points.len() > 1) && is_quantity(row);
+    // Growth is seen from three sizes on, and where the axis counts.
+    let is_curve = lines.iter().any(|line| line.points.len() > 2) && is_quantity(row);
     if is_curve {
         let x = row["axis"].as_str().unwrap_or_default().to_owned();
         return Some(Curves { title, about: String::new(), x, y: figure, lines, caption }.draw());
     }
     let panels = measured::kinds(row, picture.figure);
-    let bars = Bars { title, about: figure, panels, is_one_scale: true, caption, ..Bars::default() };
+    let bars =
+        Bars { title, about: figure, is_one_scale: are_alike(&panels), panels, caption, ..Bars::default() };
     (!bars.panels.is_empty()).then(|| bars.draw())
+}
+
+/// Whether one scale shows all of them.
+fn are_alike(panels: &[Panel]) -> bool {
+    let values = || panels.iter().flat_map(|panel| &panel.bars).map(|bar| bar.value);
+    values().fold(0.0, f64::max) < 50.0 * values().fold(f64::MAX, f64::min)
 }
 
 /// Whether the points of a row are sizes; kinds have places 0, 1, 2 … and names of their own.
@@ -180,10 +187,11 @@ mod tests {
 
     #[test]
     fn sizes_become_curves_and_kinds_become_bars() {
-        let points = |labels: [&str; 2], at: [u64; 2]| {
+        let points = |labels: [&str; 3], at: [u64; 3]| {
             json!([
                 { "at": at[0], "label": labels[0], "values": { "cpu_us": 3.0 } },
-                { "at": at[1], "label": labels[1], "values": { "cpu_us": 2.0 } },
+                { "at": at[1], "label": labels[1], "values": { "cpu_us": 2.5 } },
+                { "at": at[2], "label": labels[2], "values": { "cpu_us": 2.0 } },
             ])
         };
         let row = |points: Value| {
@@ -192,8 +200,10 @@ mod tests {
                   "series": [{ "name": "HTTP", "points": points }] } ] })
         };
         let picture = grown("publish", "cpu_us", "CPU for a publish");
-        let curves = growth(&picture, &row(points(["1,000", "10,000"], [1_000, 10_000]))).unwrap();
-        let bars = growth(&picture, &row(points(["1 connection", "16 connections"], [0, 1]))).unwrap();
+        let curves = growth(&picture, &row(points(["10", "1,000", "10,000"], [10, 1_000, 10_000]))).unwrap();
+        let bars =
+            growth(&picture, &row(points(["1 connection", "4 connections", "16 connections"], [0, 1, 2])))
+                .unwrap();
         assert!(curves.svg().contains("<polyline") && !bars.svg().contains("<polyline"));
         assert!(bars.svg().contains(">16 connections<"));
         assert!(curves.faults().is_empty() && bars.faults().is_empty());
