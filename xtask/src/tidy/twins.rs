@@ -63,7 +63,8 @@ const FOR_USERS: &[&str] = &["docs/concepts/", "docs/operating/"];
 pub(super) fn languages(workspace: &Workspace) -> Vec<String> {
     let mut findings = Vec::new();
     for file in &workspace.files {
-        let is_paper = file.path == "README.md" || FOR_USERS.iter().any(|folder| file.path.starts_with(folder));
+        let is_paper =
+            file.path == "README.md" || FOR_USERS.iter().any(|folder| file.path.starts_with(folder));
         if !is_paper || !file.has_ending(&["md"]) {
             continue;
         }
