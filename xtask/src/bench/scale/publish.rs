@@ -20,8 +20,8 @@ const SETTINGS: &[Setting<'static>] =
 
 const FIGURES: &[Figure] = &[
     Figure { name: "rate", title: "publishes/s", digits: 0 },
-    Figure { name: "publish_us", title: "µs of CPU a publish", digits: 2 },
-    Figure { name: "publish_user_us", title: "of it user", digits: 2 },
+    Figure { name: "cpu_us", title: "µs of CPU a publish", digits: 2 },
+    Figure { name: "user_us", title: "of it user", digits: 2 },
     Figure { name: "deliveries", title: "deliveries/s", digits: 0 },
     Figure { name: "server", title: "server's core, %", digits: 0 },
 ];
@@ -95,7 +95,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Row> {
 
 fn goals(series: &[Series]) -> Vec<Goal> {
     let [http, _, websocket, socket] = series else { return Vec::new() };
-    let least = http.points.iter().map(|point| point.value("publish_us")).fold(f64::INFINITY, f64::min);
+    let least = http.points.iter().map(|point| point.value("cpu_us")).fold(f64::INFINITY, f64::min);
     let mut goals = vec![Goal::most("CPU a publish by HTTP keep-alive, the best point", "µs", 9.0, least)];
     for series in [websocket, socket] {
         let rate = series.points.first().map_or(f64::NAN, |point| point.value("rate"));
@@ -116,9 +116,9 @@ fn point(plan: &Plan, way: &Way, count: usize) -> Result<Point> {
     let figures = delivery::measure(&load, &target)?;
     let cpu = figures.cpu.unwrap_or_default();
     let each = |time: std::time::Duration| time.as_secs_f64() * 1e6 / figures.published as f64;
-    let mut point = delivery::point(count as u64, &load, &figures).with("publish_us", each(cpu.total()));
+    let mut point = delivery::point(count as u64, &load, &figures).with("cpu_us", each(cpu.total()));
     if spent::divides(cpu) {
-        point = point.with("publish_user_us", each(cpu.user));
+        point = point.with("user_us", each(cpu.user));
     }
     point.label = Some(format!("{} {}", point.name(), way.axis));
     Ok(point)
