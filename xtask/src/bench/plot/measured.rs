@@ -19,7 +19,7 @@ const NAMES: &[(&str, &str)] = &[
     ("mercure", "Mercure"),
 ];
 
-/// One file of results; `None` where it was not measured yet.
+/// One file of results; `None` where it was not measured yet, or only tried.
 ///
 /// # Errors
 /// When the file is there and cannot be read.
@@ -29,7 +29,14 @@ pub(super) fn read(name: &str) -> Result<Option<Value>> {
         return Ok(None);
     }
     let text = std::fs::read_to_string(&file)?;
-    serde_json::from_str(&text).map(Some).with_context(|| format!("reading {}", file.display()))
+    let results: Value =
+        serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))?;
+    // A trial shows that the tool works; its numbers are none for a paper.
+    if results["is_quick"] == true {
+        println!("{} is of a quick trial and not drawn", file.display());
+        return Ok(None);
+    }
+    Ok(Some(results))
 }
 
 /// When, of what and where it was measured.

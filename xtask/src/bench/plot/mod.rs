@@ -85,6 +85,12 @@ const GROWN: &[Grown] = &[
     grown("connects", "connect_us", "CPU for a connect and subscribe"),
     grown("storm", "back_s", "Seconds until the last is back, after all lost their connections"),
     grown("cores", "deliveries", "Deliveries a second, by cores"),
+    Grown {
+        results: "slow-readers.json",
+        row: "slow-readers",
+        figure: "p99_ms",
+        title: "Latency (p99) of those who read, while others do not",
+    },
 ];
 
 /// Draws everything that was measured, and puts it into the paper.
@@ -168,8 +174,11 @@ fn are_alike(panels: &[Panel]) -> bool {
     values().fold(0.0, f64::max) < 50.0 * values().fold(f64::MAX, f64::min)
 }
 
-/// Whether the points of a row are sizes; kinds have places 0, 1, 2 … and names of their own.
+/// Whether the points of a row are sizes; kinds have places 0, 1, 2 … and names of their own, and runs are no sizes.
 fn is_quantity(row: &Value) -> bool {
+    if row["axis"] == "run" {
+        return false;
+    }
     let series = row["series"].as_array().map(Vec::as_slice).unwrap_or_default();
     let points = series.iter().filter_map(|series| series["points"].as_array()).flatten();
     let is_size = |point: &Value| {
@@ -207,6 +216,9 @@ mod tests {
         assert!(curves.svg().contains("<polyline") && !bars.svg().contains("<polyline"));
         assert!(bars.svg().contains(">16 connections<"));
         assert!(curves.faults().is_empty() && bars.faults().is_empty());
+        let mut runs = row(points(["1", "2", "3"], [1, 2, 3]));
+        runs["rows"][0]["axis"] = "run".into();
+        assert!(!growth(&picture, &runs).unwrap().svg().contains("<polyline"), "runs are no sizes");
         assert!(growth(&grown("storm", "back_s", "Storm"), &row(json!([]))).is_none());
     }
 }
