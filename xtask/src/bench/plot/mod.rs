@@ -81,7 +81,7 @@ const GROWN: &[Grown] = &[
     ),
     grown("channels-a-connection", "cpu_us", "CPU for a delivery, by channels of a connection"),
     grown("message-size", "cpu_us", "CPU for a delivery, by size of the message"),
-    grown("publish", "publish_us", "CPU for a publish, as fast as it goes"),
+    grown("publish", "cpu_us", "CPU for a publish, as fast as it goes"),
     grown("connects", "connect_us", "CPU for a connect and subscribe"),
     grown("storm", "back_s", "Seconds until the last is back, after all lost their connections"),
     grown("cores", "deliveries", "Deliveries a second, by cores"),
