@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::running;
 use crate::{child, install, root};
 
 /// The folder of everything that is installed.
@@ -159,14 +160,12 @@ fn done(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
     let mut timed = Command::new("timeout");
     timed.arg((MINUTES_MAX * 60).to_string()).arg(command.get_program()).args(command.get_args());
+    timed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(folder) = command.get_current_dir() {
         timed.current_dir(folder);
     }
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            timed.env(name, value);
-        }
-    }
+    // Ended with this tool, it ends what it runs.
+    let mut timed = running::tied(&timed);
     let output = timed.stdin(Stdio::null()).output().with_context(|| format!("starting {name}"))?;
     if !output.status.success() {
         bail!("{name} failed: {}", last_line(&String::from_utf8_lossy(&output.stderr)));

@@ -150,6 +150,15 @@ impl Plan {
         self.measured.as_secs_f64()
     }
 
+    /// What is left of the connections and channels that a row names.
+    pub(super) fn share(&self) -> &'static str {
+        if self.divisor == 1 {
+            ""
+        } else {
+            "A quick run: a fifth of the connections and channels that are named. "
+        }
+    }
+
     pub(super) fn idle(&self) -> usize {
         self.idle
     }
@@ -169,7 +178,9 @@ impl Plan {
                 Load { subscribers: 1_000 / self.divisor, pace: Pace::PerSecond(rate), ..load }
             }
             Shape::FlatOut => {
-                Load { subscribers: 1_000 / self.divisor, pace: Pace::flat_out(PAYLOAD_BYTES), ..load }
+                // No subscriber lags by more than the least that a server here keeps for it.
+                let pace = Pace::FlatOut { ahead: 500, lag: 900 };
+                Load { subscribers: 1_000 / self.divisor, pace, ..load }
             }
             Shape::Channels(channels, subscribers, rate) => Load {
                 channels: channels / self.divisor,

@@ -71,16 +71,19 @@ impl Drop for Running {
 }
 
 /// The same command, ended by the kernel if this tool is: a tool that is killed drops nothing.
-fn tied(command: &Command) -> Command {
-    if !install::is_present("setpriv") {
-        let mut plain = Command::new(command.get_program());
-        plain.args(command.get_args());
-        plain.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        return plain;
-    }
-    let mut tied = Command::new("setpriv");
-    tied.args(["--pdeathsig", "TERM", "--"]).arg(command.get_program()).args(command.get_args());
+pub(super) fn tied(command: &Command) -> Command {
+    let mut tied = if install::is_present("setpriv") {
+        let mut tied = Command::new("setpriv");
+        tied.args(["--pdeathsig", "TERM", "--"]).arg(command.get_program());
+        tied
+    } else {
+        Command::new(command.get_program())
+    };
+    tied.args(command.get_args());
     tied.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        tied.current_dir(folder);
+    }
     tied
 }
 

@@ -15,13 +15,15 @@ impl Results {
     pub(super) fn text(&self, plan: &Plan) -> String {
         let mut text = format!(
             "Measured with `cargo xtask bench peers` on {}, efir {} at {}: {}.\n\
-             Medians of {} runs of {} s, one server after the other within each run; in brackets the least and the greatest.\n",
+             Medians of {} runs of {} s, one server after the other within each run; in brackets the least and the greatest.\n\
+             {}What each server does stands in [benches/peers](../benches/peers/README.md).\n",
             machine::date(),
             self.version(EFIR),
             machine::commit(),
             machine::line(),
             plan.runs,
             plan.seconds(),
+            plan.share(),
         );
         let mut behind = Vec::new();
         for group in &self.groups {
