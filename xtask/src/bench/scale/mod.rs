@@ -54,22 +54,31 @@ pub(super) fn run(arguments: &[String]) -> Result<Verdict> {
     super::in_release(&["bench", "scale"], arguments)?;
     system::raise_files()?;
     system::pin(super::TOOL_CORE)?;
-    let mut rows = Vec::new();
-    for (name, measure) in ROWS {
-        if words.is_empty() || words.iter().any(|word| word == name) {
-            let start = Instant::now();
-            println!("{name}");
-            let row = measure(&plan)?;
-            println!("{}", tables::of_row(&row));
-            println!("{name}: {:.0} s\n", start.elapsed().as_secs_f64());
-            rows.push(row);
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
+    for (name, measure) in
+        ROWS.iter().filter(|(name, _)| words.is_empty() || words.iter().any(|word| word == name))
+    {
+        let start = Instant::now();
+        println!("{name}");
+        match measure(&plan) {
+            Ok(row) => {
+                println!("{}", tables::of_row(&row));
+                rows.push(row);
+            }
+            // The others are worth having, and this one is told again where they stand.
+            Err(error) => failures.push(format!("{name} failed: {error:#}")),
         }
+        println!("{name}: {:.0} s\n", start.elapsed().as_secs_f64());
     }
     let run = Run::of("cargo xtask bench scale", &plan, rows)?;
     run.write("scale")?;
     if plan.is_kept() && words.is_empty() {
-        paper::write("docs/benchmarks.md", "scale", &tables::of_run(&run))?;
+        let failed: String = failures.iter().map(|failure| format!("\n**{failure}**\n")).collect();
+        paper::write("docs/benchmarks.md", "scale", &(tables::of_run(&run) + &failed))?;
+    }
+    for failure in &failures {
+        println!("{failure}");
     }
     run.tell_missed();
-    Ok(Verdict::Held)
+    Ok(if failures.is_empty() { Verdict::Held } else { Verdict::Failed })
 }
