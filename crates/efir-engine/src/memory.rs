@@ -38,6 +38,8 @@ use crate::{
 const SHARDS: usize = 64;
 /// Shards that one sweep visits; eight sweeps see every channel.
 const SHARDS_PER_SWEEP: usize = SHARDS / 8;
+/// Bytes that one publish trims at most beyond what it needs itself: about a hundred small channels, half a millisecond.
+const SHED_BYTES_MAX: usize = 32 * 1024;
 /// A shard is looked through at most so often within the time that messages or keys are kept, so that channels at rest cost nothing.
 const LOOKS_PER_LIFE: u64 = 64;
 /// When a channel without messages that somebody watches is looked at again, in ms: nobody tells when the last watcher leaves.
@@ -138,21 +140,24 @@ impl Memory {
         if self.weight.load(Ordering::Relaxed) <= weight_max {
             return;
         }
-        // A little more than needed, so that the next publish does not trim again.
-        let goal = weight_max - weight_max / 64;
+        // A little more than needed, so that the next publish does not trim again; not so much that this one would take long.
+        let goal = weight_max - (weight_max / 64).min(SHED_BYTES_MAX);
         let mut least_recent = self.least_recent.lock();
         while self.weight.load(Ordering::Relaxed) > goal {
-            let list = |shard| {
-                let shard: Option<&Mutex<Shard>> = self.shards.get(shard);
-                shard.map(|shard| least_recent::list(shard.lock().channels())).unwrap_or_default()
+            let Some(channel) = least_recent.next(SHARDS, |shard| self.least_recent_of(shard)) else {
+                return;
             };
-            let Some(channel) = least_recent.next(SHARDS, list) else { return };
             channel.with(|state| {
                 let before = Footprint::of(&state.log);
                 while self.weight_after(before, &state.log) > goal && state.log.trim_oldest() > 0 {}
                 self.book(before, Footprint::of(&state.log));
             });
         }
+    }
+
+    fn least_recent_of(&self, shard: usize) -> Vec<least_recent::Listed> {
+        let shard = self.shards.get(shard);
+        shard.map(|shard| least_recent::list(shard.lock().channels())).unwrap_or_default()
     }
 
     fn weight_after(&self, before: Footprint, log: &Log) -> usize {
@@ -290,12 +295,19 @@ impl Broker for Memory {
 
     fn sweep(&self, now_ms: u64) {
         let first = self.next_sweep.fetch_add(SHARDS_PER_SWEEP, Ordering::Relaxed) % SHARDS;
-        for shard in self.shards.iter().skip(first).take(SHARDS_PER_SWEEP) {
+        let swept = self.shards.iter().enumerate().skip(first).take(SHARDS_PER_SWEEP);
+        for (_, shard) in swept.clone() {
             self.sweep_shard(shard, now_ms);
         }
         self.cap_stubs();
-        if self.weight.load(Ordering::Relaxed) < self.limits.log_bytes_max / 4 * 3 {
-            self.least_recent.lock().forget();
+        let (weight, weight_max) = (self.weight.load(Ordering::Relaxed), self.limits.log_bytes_max);
+        let mut least_recent = self.least_recent.lock();
+        if weight < weight_max / 4 * 3 {
+            least_recent.forget();
+        } else if weight > weight_max / 8 * 7 {
+            for (shard, _) in swept {
+                least_recent.prepare((shard, SHARDS), |shard| self.least_recent_of(shard));
+            }
         }
     }
 }

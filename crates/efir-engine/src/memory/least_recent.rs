@@ -45,6 +45,14 @@ impl LeastRecent {
         }
     }
 
+    /// Lists a shard before that is asked for, so that no publish has to wait for all shards.
+    pub(super) fn prepare(&mut self, (shard, shards): (usize, usize), list: impl Fn(usize) -> Vec<Listed>) {
+        self.0.resize_with(shards, Vec::new);
+        if let Some(listed) = self.0.get_mut(shard).filter(|listed| listed.is_empty()) {
+            *listed = list(shard);
+        }
+    }
+
     /// There is room again; the lists, and the channels in them that are gone, are let go.
     pub(super) fn forget(&mut self) {
         self.0 = Vec::new();

@@ -145,6 +145,8 @@ fn many_channels_are_trimmed_in_the_order_of_their_newest_messages() {
         publish(&memory, &channel.to_string(), "x", 1_000 + channel).unwrap();
         // The very first is published to again and again, and never is the least recent one.
         publish(&memory, "0", "y", 1_000 + channel).unwrap();
+        // Sweeps list shards in advance; that changes nothing in the order.
+        memory.sweep(0);
     }
     assert!(memory.weight.load(Ordering::Relaxed) <= 1 << 20);
     let kept = |channel: &u64| memory.find(&name(&channel.to_string())).unwrap().newest_ms().is_some();
