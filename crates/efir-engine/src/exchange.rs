@@ -64,6 +64,11 @@ pub trait Exchange: Send {
         true
     }
 
+    /// Whether its answers are whole: a client that has sent its end still reads them. The reader of a stream is gone then.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
     /// Says what comes first (`hello`). The reader has already joined the channels of the request.
     fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn;
 

@@ -213,9 +213,12 @@ impl Memory {
         while stubs.len() > self.limits.stubs_max {
             let Some(name) = stubs.pop_front() else { return };
             let key = Hashed::new(&self.hasher, &name);
-            // A name stands here twice when its channel lived and was reaped again; only a stub is forgotten.
-            if self.shard(key).lock().remove_stub(key) {
-                self.epoch.store(random_seed(), Ordering::Release);
+            let seed = random_seed();
+            let mut shard = self.shard(key).lock();
+            // A name stands here twice when its channel lived and was reaped again; only a stub is forgotten. The new epoch is there
+            // before anybody can find the stub gone.
+            if shard.remove_stub(key) {
+                self.epoch.store(seed, Ordering::Release);
             }
         }
     }

@@ -49,6 +49,11 @@ impl Socket {
         }
     }
 
+    pub(crate) fn fd(&self) -> std::os::fd::RawFd {
+        let Self::Tcp(stream) = self;
+        std::os::fd::AsRawFd::as_raw_fd(stream)
+    }
+
     /// Says that nothing more will be written.
     pub(crate) fn shut_down_write(&self) {
         let Self::Tcp(stream) = self;

@@ -96,8 +96,9 @@ impl Heads {
 
     /// Serves a fresh connection, unless there are far too many.
     pub(crate) fn welcome(&self, stream: TcpStream) {
-        if !self.shared.connections.is_far_over() {
-            let response = PlainRequests::first(&self.shared);
+        let connections = &self.shared.connections;
+        if !connections.is_far_over() {
+            let response = PlainRequests::first(&self.shared, connections.is_full());
             self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input: BytesMut::new(), response });
         }
     }
@@ -124,15 +125,10 @@ impl Heads {
         let times = self.shared.site.hub().times();
         let (idle_max, head_max) =
             (Duration::from_millis(times.idle_ms_max), Duration::from_millis(times.head_ms_max));
-        let mut stop = self.stop.clone();
-        let is_h2 = tokio::select! {
-            is_h2 = io.begins_with(H2_PREFACE, idle_max, head_max) => is_h2,
-            // Between two requests nothing is lost by closing.
-            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
-        };
-        match is_h2 {
-            Ok(true) => self.run_http2(io, stop).await,
-            Ok(false) => self.run_http1(io, stop).await,
+        // It has come because of a request that has begun, which is answered whatever happens meanwhile.
+        match io.begins_with(H2_PREFACE, idle_max, head_max).await {
+            Ok(true) => self.run_http2(io, self.stop.clone()).await,
+            Ok(false) => self.run_http1(io, self.stop.clone()).await,
             // The client left or said nothing; there is nobody to answer.
             Err(_) => {}
         }
@@ -163,12 +159,14 @@ impl Heads {
         let mut is_told = false;
         let mut clocks = Clocks::new(&self.shared.site);
         let outcome = std::future::poll_fn(|cx: &mut Context<'_>| {
+            if Pin::new(&mut connection).poll(cx).is_ready() {
+                return Poll::Ready(Outcome::Over);
+            }
+            // After the library has seen what was read ahead: told before, it would close without answering it.
             if !is_told && stopping.as_mut().poll(cx).is_ready() {
                 is_told = true;
                 Pin::new(&mut connection).graceful_shutdown();
-            }
-            if Pin::new(&mut connection).poll(cx).is_ready() {
-                return Poll::Ready(Outcome::Over);
+                cx.waker().wake_by_ref();
             }
             if exit.borrow().is_some() {
                 return Poll::Ready(Outcome::Leaves);
@@ -192,6 +190,7 @@ impl Heads {
     fn hand_over(&self, io: Metered, read_ahead: &[u8], leaving: Leaving, meter: &Meter) {
         let Leaving { held, version, keep_alive } = leaving;
         let tally = held.client().map(|client| self.shared.traffic.tally(client, held.transport()));
+        meter.leave(io.unread(read_ahead));
         meter.claim(tally.clone());
         let response = efir_engine::Response { tally, ..held.take_over(TakeOver { version, keep_alive }) };
         let (stream, input) = io.into_parts(read_ahead);
@@ -300,6 +299,11 @@ impl Shared {
 }
 
 impl Connections {
+    /// Whether the next connection is one too many.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= self.max
+    }
+
     /// Whether requests are to be refused for now.
     pub(crate) fn is_over(&self) -> bool {
         self.count.load(Ordering::Relaxed) > self.max

@@ -47,6 +47,11 @@ impl Meter {
         *self.owner.borrow_mut() = owner;
     }
 
+    /// So many bytes that were read belong to a later request, which somebody else will count.
+    pub(crate) fn leave(&self, bytes: usize) {
+        self.unclaimed.set(self.unclaimed.get().saturating_sub(bytes as u64));
+    }
+
     /// Whether a request has come whose answer is not written to its end.
     pub(crate) fn is_answering(&self) -> bool {
         self.is_answering.get()
@@ -101,15 +106,21 @@ pub(crate) struct Metered {
 }
 
 impl Metered {
-    /// `ahead` counts as claimed already.
+    /// `ahead` belongs to the request that comes first.
     pub(crate) fn new(stream: TcpStream, ahead: BytesMut) -> Self {
         let meter = Rc::<Meter>::default();
         meter.has_begun.set(!ahead.is_empty());
+        meter.unclaimed.set(ahead.len() as u64);
         Self { stream, ahead, meter }
     }
 
     pub(crate) fn meter(&self) -> Rc<Meter> {
         Rc::clone(&self.meter)
+    }
+
+    /// How many bytes were read and not answered, `taken` by the library among them.
+    pub(crate) fn unread(&self, taken: &[u8]) -> usize {
+        taken.len() + self.ahead.len()
     }
 
     /// The stream, and everything that was read from it and not answered: what the library had taken (`taken`), then what stood

@@ -23,6 +23,8 @@ use crate::heads::Shared;
 
 /// Answers that wait to be written before further requests of the connection are read.
 const AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// Requests of one connection that are answered before others get their turn.
+const AT_ONCE_MAX: usize = 32;
 /// How long a connection that has asked for nothing yet may still do so when the node drains.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
@@ -43,40 +45,45 @@ pub(crate) struct PlainRequests {
     stage: Stage,
     /// Since when it is in this stage.
     since: Option<Instant>,
-    /// Bytes of the input that were counted for an earlier request's client.
-    counted: usize,
     successor: Option<Box<Response>>,
     /// The connection has not carried a request yet.
     is_fresh: bool,
+    /// There were as many connections as may be when it came. Those who were there before are not disturbed by it.
+    is_surplus: bool,
     is_draining: bool,
 }
 
 impl PlainRequests {
-    /// Those of a fresh connection.
-    pub(crate) fn first(shared: &Arc<Shared>) -> Response {
-        Self::response(shared, 0, true)
+    /// Those of a fresh connection; a surplus one is told that it is one too many.
+    pub(crate) fn first(shared: &Arc<Shared>, is_surplus: bool) -> Response {
+        Self { is_fresh: true, is_surplus, ..Self::new(shared) }.response()
     }
 
     /// Those that follow after a response; `ahead` bytes of the next one are read already.
     pub(crate) fn next(shared: &Arc<Shared>, ahead: usize) -> Response {
-        Self::response(shared, ahead, false)
+        let stage = if ahead > 0 { Stage::Head } else { Stage::Rest };
+        Self { stage, ..Self::new(shared) }.response()
     }
 
-    fn response(shared: &Arc<Shared>, ahead: usize, is_fresh: bool) -> Response {
-        let requests = Self {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self {
             shared: Arc::clone(shared),
-            stage: if ahead > 0 { Stage::Head } else { Stage::Rest },
+            stage: Stage::Rest,
             since: None,
-            counted: ahead,
             successor: None,
-            is_fresh,
+            is_fresh: false,
+            is_surplus: false,
             is_draining: false,
-        };
+        }
+    }
+
+    fn response(self) -> Response {
+        let reader = Reader::new(self.shared.site.hub().clone());
         Response {
             head: Bytes::new(),
             framing: Framing::Plain,
-            exchange: Box::new(requests),
-            reader: Reader::new(shared.site.hub().clone()),
+            exchange: Box::new(self),
+            reader,
             tally: None,
         }
     }
@@ -93,7 +100,8 @@ impl PlainRequests {
             Stage::Rest if self.is_draining => return DRAIN_GRACE,
             Stage::Rest => times.idle_ms_max,
             Stage::Head => times.head_ms_max,
-            Stage::Body => times.body_ms_max,
+            // Then the library waits for the rest, and says so if it does not come.
+            Stage::Body => times.body_ms_max / 8,
         })
     }
 
@@ -102,9 +110,8 @@ impl PlainRequests {
         let PlainRequest { request, keep_alive, bytes } = plain;
         self.is_fresh = false;
         let how = TakeOver { version: request.version(), keep_alive: keep_alive && !self.is_draining };
-        let up = bytes.saturating_sub(self.counted) as u64;
-        self.counted = self.counted.saturating_sub(bytes);
-        if self.shared.connections.is_over() {
+        let up = bytes as u64;
+        if self.is_surplus {
             return self.say(how, self.shared.refusal(&request.into_parts().0), out).0;
         }
         let client = parse::has_client(&request).then(|| efir_transports::client_of(&request)).flatten();
@@ -156,6 +163,10 @@ impl Exchange for PlainRequests {
         false
     }
 
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn open(&mut self, now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
         self.since = Some(now);
         Turn::Wait
@@ -166,7 +177,10 @@ impl Exchange for PlainRequests {
     }
 
     fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, out: &mut Outbox) -> Turn {
-        while out.len() < AHEAD_BYTES_MAX {
+        for _ in 0..AT_ONCE_MAX {
+            if out.len() >= AHEAD_BYTES_MAX {
+                break;
+            }
             if input.is_empty() {
                 self.since = None;
                 self.enter(Stage::Rest);
@@ -198,7 +212,6 @@ impl Exchange for PlainRequests {
     fn tick(&mut self, now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
         match self.due() {
             Some(due) if due <= now => match self.stage {
-                // The library reads on for as long again, and then says what was waited for.
                 Stage::Body => Turn::Leave,
                 Stage::Rest | Stage::Head => Turn::Close,
             },

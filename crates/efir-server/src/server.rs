@@ -130,14 +130,9 @@ fn run_worker(
     let drain_max = Duration::from_millis(shared.site.hub().times().drain_ms_max);
     let local = LocalSet::new();
     local.block_on(runtime, async move {
-        let intake = Arc::<Intake>::default();
+        let intake = Intake::new(Arc::clone(&shared.connections.count));
         let heads = Heads::new(Arc::clone(&shared), Arc::clone(&intake), stopping.clone());
-        let worker = Worker::new(
-            shared.site.hub().clone(),
-            Arc::clone(&intake),
-            Arc::clone(&shared.connections.count),
-            Rc::clone(&heads) as _,
-        );
+        let worker = Worker::new(shared.site.hub().clone(), Arc::clone(&intake), Rc::clone(&heads) as _);
         // It yields by itself; a budget of socket operations on top would only make it try again.
         tokio::task::spawn_local(tokio::task::unconstrained(worker));
         if index == 0 {

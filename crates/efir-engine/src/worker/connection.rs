@@ -68,9 +68,11 @@ pub(super) struct Connection {
     pub(super) is_plain: bool,
     /// Stands in the worker's list of connections to flush.
     pub(super) is_dirty: bool,
-    /// The client sent its end while we keep writing, or too much; the socket is no longer read.
+    /// The client sent more than the exchange wants; the socket is not read for now.
     pub(super) is_deaf: bool,
-    /// The exchange has not seen the input that came before it.
+    /// The client sent its end and is still owed an answer.
+    pub(super) has_ended: bool,
+    /// There is input, here or in the socket, that was left for later and for which no bell will ring.
     pub(super) has_ahead: bool,
 }
 
@@ -94,6 +96,7 @@ impl Connection {
             phase: Phase::Open,
             is_dirty: false,
             is_deaf: false,
+            has_ended: false,
             has_ahead: false,
         }
     }
@@ -116,6 +119,17 @@ impl Connection {
         poll(&mut Context::from_waker(&waker))
     }
 
+    /// Whether the client is heard now. While a response ends that another one follows, what comes is for that one; and whoever does
+    /// not read what we answer is not heard further.
+    pub(super) fn listens(&self) -> bool {
+        let is_free = match self.phase {
+            Phase::Open => self.stalled_since.is_none() || self.input.is_empty(),
+            Phase::Ending(turn) => turn == Turn::Close,
+            Phase::Lingering => true,
+        };
+        is_free && !self.is_deaf && !self.has_ended
+    }
+
     /// Whether there is something to read; if not, the bell rings when there is.
     pub(super) fn is_readable(&self) -> bool {
         self.with_bell(|cx| self.socket.poll_readable(cx)).is_ready()
@@ -135,10 +149,15 @@ impl Connection {
     /// One write of shared slices; the bytes taken.
     pub(super) fn write_shared(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = self.socket.try_write(slices)?;
+        self.count_down(written);
+        Ok(written)
+    }
+
+    /// So many bytes went to the client.
+    pub(super) fn count_down(&self, written: usize) {
         if let Some(tally) = &self.tally {
             tally.add_down(written as u64);
         }
-        Ok(written)
     }
 
     fn write_once(&self, out: &Outbox) -> io::Result<usize> {

@@ -11,7 +11,9 @@ use super::{
 use crate::exchange::Turn;
 
 /// Reads from one connection before the others get their turn.
-const READS_MAX: usize = 8;
+const READS_MAX: usize = 2;
+/// Calls of its exchange before the others get their turn.
+const ROUNDS_MAX: usize = 2;
 
 enum Heard {
     /// Bytes were read.
@@ -38,16 +40,19 @@ impl Worker {
             self.receive(key, now);
         }
         for _ in 0..READS_MAX {
-            let Some(connection) = self.connections.get(key as usize) else { return };
-            // Whoever does not read what we answer is not heard further.
-            let is_held_back = connection.stalled_since.is_some() && !connection.input.is_empty();
-            if connection.is_deaf || (is_held_back && connection.phase == Phase::Open) {
+            let Some(connection) = self.connections.get_mut(key as usize) else { return };
+            if connection.has_ahead {
+                return;
+            }
+            if !connection.listens() {
+                // Whatever follows this response looks again: the bell has rung for what is there.
+                connection.has_ahead = matches!(connection.phase, Phase::Ending(_));
                 return;
             }
             match self.hear(key) {
                 Heard::Bytes => self.receive(key, now),
                 Heard::Nothing => return,
-                Heard::End => return self.remove(key),
+                Heard::End => return self.hear_end(key),
             }
         }
         // There may be more, for which the bell has rung already.
@@ -55,6 +60,21 @@ impl Worker {
             && connection.is_readable()
         {
             self.intake.ring(key);
+        }
+    }
+
+    /// The client sends nothing more. It may still read what it asked for; a response that goes on has lost its reader.
+    fn hear_end(&mut self, key: u32) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let is_owed = match connection.phase {
+            Phase::Ending(_) => true,
+            Phase::Open => connection.pending.is_some() && connection.exchange.is_whole(),
+            Phase::Lingering => false,
+        };
+        if is_owed {
+            connection.has_ended = true;
+        } else {
+            self.remove(key);
         }
     }
 
@@ -81,10 +101,7 @@ impl Worker {
         self.read_buffer.reserve(READ_BYTES);
         match connection.read(&mut self.read_buffer) {
             Poll::Ready(Ok(0)) => Heard::End,
-            Poll::Ready(Ok(count)) => {
-                if let Some(tally) = &connection.tally {
-                    tally.add_up(count as u64);
-                }
+            Poll::Ready(Ok(_)) => {
                 let heard = self.read_buffer.split();
                 match connection.phase {
                     Phase::Open if connection.input.is_empty() => connection.input = heard,
@@ -99,10 +116,10 @@ impl Worker {
         }
     }
 
-    /// Lets the exchange consume its input, again as long as it does: it stops early where too much waits to be written, which the
-    /// write after each call may have mended.
+    /// Lets the exchange consume its input, again while it does: it stops early where too much waits to be written, which the write
+    /// after each call may have mended. What is left after some rounds waits until others had their turn.
     pub(super) fn receive(&mut self, key: u32, now: Instant) {
-        loop {
+        for _ in 0..ROUNDS_MAX {
             let Some(before) = self.connections.get(key as usize).map(|connection| connection.input.len())
             else {
                 return;
@@ -115,13 +132,21 @@ impl Worker {
                 return;
             }
         }
+        if let Some(connection) = self.connections.get_mut(key as usize) {
+            connection.has_ahead = true;
+            self.intake.ring(key);
+        }
     }
 
     /// What the exchange leaves is copied out of the shared buffer.
     fn receive_once(&mut self, key: u32, now: Instant) {
         self.call(key, now, |connection, out| {
             let mut input = std::mem::take(&mut connection.input);
+            let before = input.len();
             let turn = connection.exchange.receive(&mut input, &mut connection.reader, out);
+            if let Some(tally) = &connection.tally {
+                tally.add_up(before.saturating_sub(input.len()) as u64);
+            }
             if !input.is_empty() {
                 connection.input = BytesMut::from(&input[..]);
             }

@@ -52,11 +52,12 @@ struct Inner {
 }
 
 /// The letter box of one worker.
-#[derive(Default)]
 pub struct Intake {
     inner: Mutex<Inner>,
     /// Connections that were handed in and have not left.
     carried: AtomicUsize,
+    /// Connections of the whole server.
+    count: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -66,9 +67,15 @@ impl std::fmt::Debug for Intake {
 }
 
 impl Intake {
+    /// An empty one; `count` goes up and down with the connections that are handed in.
+    pub fn new(count: Arc<AtomicUsize>) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default(), carried: AtomicUsize::new(0), count })
+    }
+
     /// Hands a connection over to the worker. It must be called on the worker's own thread, whose event loop knows the socket.
     pub fn adopt(&self, adoption: Adoption) {
         self.carried.fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
         self.put(|batch| batch.adoptions.push(adoption));
     }
 
@@ -79,6 +86,7 @@ impl Intake {
 
     pub(super) fn let_go(&self) {
         self.carried.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Serves a connection again as if its bell had rung.

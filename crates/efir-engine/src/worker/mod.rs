@@ -8,6 +8,7 @@
 mod connection;
 mod input;
 mod intake;
+mod ring;
 mod subscriptions;
 mod timers;
 mod walk;
@@ -19,10 +20,7 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -35,6 +33,7 @@ pub use self::intake::{Adoption, Intake};
 use self::{
     connection::{Connection, Phase, Written},
     intake::{Batch, Bell},
+    ring::Ring,
     walk::Walk,
     watched::{Subscriber, WatchedChannels},
 };
@@ -49,7 +48,7 @@ use crate::{
 /// Connections flushed before the worker looks at its intake again.
 const FLUSHES_PER_TURN: usize = 256;
 /// Turns before the runtime's other tasks get the thread.
-const TURNS_PER_POLL: usize = 16;
+const TURNS_PER_POLL: usize = 4;
 /// The read buffer that all connections share.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -79,6 +78,8 @@ pub struct Worker {
     connections: Slab<Connection>,
     watched: WatchedChannels,
     walks: VecDeque<Walk>,
+    /// For many sends at once, where the kernel grants it.
+    ring: Option<Ring>,
     dirty: VecDeque<u32>,
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     sleep: Pin<Box<Sleep>>,
@@ -89,8 +90,6 @@ pub struct Worker {
     is_draining: bool,
     drain_id: usize,
     stall_max: Duration,
-    /// Connections of the whole server; this worker counts its own in and out.
-    count: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -100,14 +99,8 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker that reads from `hub` and takes connections from `intake`; `count` goes up and down with them. Call it inside the
-    /// runtime that will run it.
-    pub fn new(
-        hub: Hub,
-        intake: Arc<Intake>,
-        count: Arc<AtomicUsize>,
-        surroundings: Rc<dyn Surroundings>,
-    ) -> Self {
+    /// A worker that reads from `hub` and takes connections from `intake`. Call it inside the runtime that will run it.
+    pub fn new(hub: Hub, intake: Arc<Intake>, surroundings: Rc<dyn Surroundings>) -> Self {
         let drain_id = hub.enlist(&intake);
         Self {
             stall_max: Duration::from_millis(hub.times().stall_ms_max),
@@ -117,6 +110,7 @@ impl Worker {
             connections: Slab::new(),
             watched: WatchedChannels::default(),
             walks: VecDeque::new(),
+            ring: Ring::open(),
             dirty: VecDeque::new(),
             timers: BinaryHeap::new(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -125,7 +119,6 @@ impl Worker {
             batch: Batch::default(),
             is_draining: false,
             drain_id,
-            count,
         }
     }
 
@@ -160,7 +153,6 @@ impl Worker {
         let head = adoption.response.head.clone();
         let bell = Bell::new(key, Arc::clone(&self.intake));
         self.connections.insert(Connection::new(adoption, bell));
-        self.count.fetch_add(1, Ordering::Relaxed);
         self.begin(key, head, now);
         if self.connections.get(key as usize).is_some_and(|connection| !connection.input.is_empty()) {
             // The client did not wait for the head before it went on.
@@ -247,8 +239,13 @@ impl Worker {
         if let (Written::All, Phase::Ending(turn)) = (written, connection.phase) {
             return self.end(key, turn, now);
         }
-        if written == Written::All && connection.phase == Phase::Open && connection.reader.is_behind() {
-            self.mark_dirty(key);
+        if written == Written::All && connection.phase == Phase::Open {
+            if connection.has_ended && connection.input.is_empty() && connection.exchange.is_whole() {
+                return self.remove(key);
+            }
+            if connection.reader.is_behind() {
+                self.mark_dirty(key);
+            }
         }
         self.set_timer(key);
     }
@@ -259,15 +256,11 @@ impl Worker {
         match turn {
             Turn::Reuse => {
                 let ahead = connection.input.len();
+                if ahead == 0 && connection.has_ended {
+                    return self.remove(key);
+                }
                 let response = self.surroundings.between(ahead);
                 self.succeed(key, response, now);
-                if ahead > 0
-                    && let Some(connection) = self.connections.get_mut(key as usize)
-                {
-                    // Not from here: a thousand requests that were sent ahead must not become a thousand nested calls.
-                    connection.has_ahead = true;
-                    self.intake.ring(key);
-                }
             }
             Turn::Succeed => match connection.exchange.succeed() {
                 Some(response) => self.succeed(key, response, now),
@@ -287,6 +280,11 @@ impl Worker {
     fn succeed(&mut self, key: u32, response: Response, now: Instant) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let head = response.head.clone();
+        if connection.has_ahead || !connection.input.is_empty() {
+            // Not from here: a thousand requests that were sent ahead must not become a thousand nested calls.
+            connection.has_ahead = true;
+            self.intake.ring(key);
+        }
         let left = connection.succeed(response);
         self.leave(left);
         self.begin(key, head, now);
@@ -298,6 +296,9 @@ impl Worker {
     /// Nothing more will be written.
     fn close(&mut self, key: u32, now: Instant) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        if connection.has_ended {
+            return self.remove(key);
+        }
         connection.socket.shut_down_write();
         connection.phase = Phase::Lingering;
         connection.input = BytesMut::new();
@@ -327,7 +328,6 @@ impl Worker {
     fn take_out(&mut self, key: u32) -> Option<Connection> {
         self.leave_all(key);
         let taken = self.connections.try_remove(key as usize)?;
-        self.count.fetch_sub(1, Ordering::Relaxed);
         self.intake.let_go();
         Some(taken)
     }
@@ -364,9 +364,9 @@ impl Future for Worker {
                 return Poll::Pending;
             }
         }
-        // Busy: let accepting and HTTP heads run, and come back.
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        // Busy: let the sockets be asked, accepting and HTTP heads run, and come back. A plain wake would be answered at once, many
+        // times over, before anybody asks the sockets again.
+        std::pin::pin!(tokio::task::yield_now()).poll(cx)
     }
 }
 

@@ -4,7 +4,11 @@
 //! connection, behind, blocked) are marked and served by their exchange. The walk goes from the last subscriber to the first: one that leaves
 //! meanwhile is replaced by the last one, which has been visited already.
 
-use std::{io::IoSlice, sync::Arc, time::Instant};
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::{Bytes, BytesMut};
 use efir_core::{Message, Position, ReadMost, wire::Form};
@@ -13,11 +17,14 @@ use super::{Subscriber, Worker, connection::Phase};
 use crate::outbox::{Framing, Outbox};
 
 /// Subscribers visited before other channels get their turn.
-const STEP: usize = 256;
+pub(super) const STEP: usize = 256;
 /// Messages gathered in one write.
 const MESSAGES_MAX: usize = 256;
 /// Bytes gathered in one write.
 const BYTES_MAX: usize = 256 * 1024;
+
+/// Sends from which on one system call for all of them is cheaper.
+const RING_MIN: usize = 4;
 
 /// A fan-out under way.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +51,14 @@ struct Gathered {
     has_more: bool,
     /// The log no longer reaches back to `after`.
     needs_reader: bool,
+}
+
+/// What one subscriber is about to be sent.
+#[derive(Debug, Clone, Copy)]
+struct Send {
+    subscriber: Subscriber,
+    /// Of the [`Gathered`].
+    index: usize,
 }
 
 impl Worker {
@@ -87,6 +102,8 @@ impl Worker {
         let begin = end.saturating_sub(STEP);
         let head = channel.head();
         let mut gathered: Vec<Gathered> = Vec::new();
+        let mut sends: Vec<Send> = Vec::new();
+        let has_ring = self.ring.is_some() && end - begin >= RING_MIN;
         for place in (begin..end).rev() {
             let Some(subscriber) =
                 self.watched.at(walk.slot).and_then(|watched| watched.subscribers.get(place)).copied()
@@ -103,10 +120,13 @@ impl Worker {
                 gathered.push(gather(&channel, form, framing, after));
                 gathered.len() - 1
             });
-            if let Some(one) = gathered.get(index) {
-                self.send_shared(subscriber, one, now);
+            match gathered.get(index) {
+                Some(one) if has_ring && !one.needs_reader => sends.push(Send { subscriber, index }),
+                Some(one) => self.send_shared(subscriber, one, now),
+                None => {}
             }
         }
+        self.send_by_ring(&gathered, &sends, now);
         walk.left = begin;
         begin == 0
     }
@@ -143,7 +163,40 @@ impl Worker {
             connection.reader.note(subscriber.subscription);
             return self.mark_dirty(subscriber.connection);
         }
-        match connection.write_shared(&[IoSlice::new(&gathered.bytes)]) {
+        let result = connection.write_shared(&[IoSlice::new(&gathered.bytes)]);
+        self.sent(subscriber, gathered, result, now);
+    }
+
+    /// The sends of a step by one system call.
+    fn send_by_ring(&mut self, gathered: &[Gathered], sends: &[Send], now: Instant) {
+        let Some(ring) = &mut self.ring else { return };
+        if sends.is_empty() {
+            return;
+        }
+        let prepared = sends.iter().map(|send| {
+            let connection = self.connections.get(send.subscriber.connection as usize);
+            let fd = connection.map_or(-1, |connection| connection.socket.fd());
+            (fd, gathered.get(send.index).map_or(&[][..], |one| &one.bytes))
+        });
+        let results: Vec<io::Result<usize>> = ring.send(prepared).collect();
+        if ring.is_broken() {
+            self.ring = None;
+        }
+        for (send, result) in sends.iter().zip(results) {
+            let Some(one) = gathered.get(send.index) else { continue };
+            if let (Ok(written), Some(connection)) =
+                (&result, self.connections.get(send.subscriber.connection as usize))
+            {
+                connection.count_down(*written);
+            }
+            self.sent(send.subscriber, one, result, now);
+        }
+    }
+
+    /// A send has ended.
+    fn sent(&mut self, subscriber: Subscriber, gathered: &Gathered, result: io::Result<usize>, now: Instant) {
+        let Some(connection) = self.connections.get_mut(subscriber.connection as usize) else { return };
+        match result {
             Ok(written) if written == gathered.bytes.len() => {
                 connection.reader.skip_to(subscriber.subscription, gathered.until);
                 if gathered.has_more {
@@ -152,7 +205,7 @@ impl Worker {
                 }
             }
             Ok(written) => self.send_rest(subscriber, gathered, written, now),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.send_rest(subscriber, gathered, 0, now);
             }
             Err(_) => self.remove(subscriber.connection),

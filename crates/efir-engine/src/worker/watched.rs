@@ -125,7 +125,7 @@ mod tests {
     fn channels_come_and_go() {
         assert!(size_of::<Watched>() <= 48, "{} bytes", size_of::<Watched>());
         let hub = Hub::new(Limits::default(), Times::default());
-        let (mut channels, intake) = (WatchedChannels::default(), Arc::<Intake>::default());
+        let (mut channels, intake) = (WatchedChannels::default(), Intake::new(Arc::default()));
         let names: Vec<_> = (0..40).map(|n| ChannelName::parse(&format!("room-{n}")).unwrap()).collect();
         let subscriber = |connection| Subscriber { connection, subscription: 0 };
         let mut slots = Vec::new();

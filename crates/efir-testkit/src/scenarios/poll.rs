@@ -26,6 +26,8 @@ scenarios! { "poll";
     Carriers limits_of_a_batch: "wire";
     Carriers connection_is_reused_after_a_long_poll: "wire";
     Carriers requests_behind_held_polls: "wire";
+    Carriers requests_behind_answers_that_wait: "wire";
+    Carriers half_closed_after_the_request: "wire";
     Carriers connection_is_reused_after_not_modified: "wire";
 }
 
@@ -299,6 +301,55 @@ async fn connection_is_reused_after_a_long_poll(cell: Cell) -> Result<()> {
     same("an empty answer", messages(&raw.answer_to("GET").await?)?.len(), 0)?;
     raw.write(&Ask::text(room.path(""), "m5").bytes(address)).await?;
     same("a publish", raw.answer_to("POST").await?.status, 200)?;
+    room.close().await
+}
+
+/// While large answers wait in a full socket, requests of every kind come behind them: each is answered, in order, and none is
+/// taken for another.
+async fn requests_behind_answers_that_wait(cell: Cell) -> Result<()> {
+    const ROUNDS: usize = 40;
+    let room = Room::open(&cell).await?;
+    let address = room.node.address();
+    let large = "x".repeat(60_000);
+    room.publish_inside((0..16).map(|_| large.clone()))?;
+    let mut raw = Raw::connect_narrow(address).await?;
+    let held = Ask::get(room.path("?after=start&limit=16&wait=5")).bytes(address);
+    // Longer than what is parsed without the library, so that the connection changes hands.
+    let odd = Ask::get(room.path("?last=1")).with("x-long", &"y".repeat(9_000)).bytes(address);
+    // A body that would be a request, were its head lost.
+    let trap = String::from_utf8_lossy(&Ask::get(room.path("?last=1")).bytes(address)).into_owned();
+    let publish = Ask::text("/channels/side", &trap).bytes(address);
+    raw.write(&held).await?;
+    raw.write(&publish).await?;
+    raw.write(&odd).await?;
+    raw.write(&held).await?;
+    for _ in 0..ROUNDS {
+        raw.write(&publish).await?;
+    }
+    same("the first answer", messages(&raw.answer_to("GET").await?)?.len(), 16)?;
+    same("a publish", raw.answer_to("POST").await?.json()?["offset"].as_u64(), Some(1))?;
+    same("an odd request", messages(&raw.answer_to("GET").await?)?.len(), 1)?;
+    same("the second answer", messages(&raw.answer_to("GET").await?)?.len(), 16)?;
+    for round in 0..ROUNDS {
+        let offset = raw.answer_to("POST").await?.json()?["offset"].as_u64();
+        same("a publish", offset, Some(round as u64 + 2))?;
+    }
+    room.close().await
+}
+
+/// A client that says with its FIN that it asks for nothing more still gets all that it asked for.
+async fn half_closed_after_the_request(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let address = room.node.address();
+    let large = "x".repeat(60_000);
+    room.publish_inside((0..16).map(|_| large.clone()))?;
+    for query in ["?after=start&limit=16", "?after=start&limit=16&wait=5"] {
+        let mut raw = Raw::connect_narrow(address).await?;
+        raw.write(&Ask::get(room.path(query)).bytes(address)).await?;
+        raw.shut_down().await?;
+        same(query, messages(&raw.answer_to("GET").await?)?.len(), 16)?;
+        same("behind it", raw.to_end().await?.len(), 0)?;
+    }
     room.close().await
 }
 

@@ -7,7 +7,7 @@ use std::{
     net::{TcpListener, TcpStream},
     pin::Pin,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc},
     task::{Context, Waker},
     time::{Duration, Instant},
 };
@@ -37,15 +37,10 @@ pub(crate) struct Audience {
 impl Audience {
     /// A worker without connections.
     pub(crate) fn new() -> Self {
-        let (site, runtime, intake) = (requests::site(), requests::runtime(), Arc::<Intake>::default());
+        let (site, runtime, intake) = (requests::site(), requests::runtime(), Intake::new(Arc::default()));
         let entered = runtime.enter();
         let surroundings = Rc::new(Requests(site.clone()));
-        let worker = Worker::new(
-            site.hub().clone(),
-            Arc::clone(&intake),
-            Arc::<AtomicUsize>::default(),
-            surroundings as _,
-        );
+        let worker = Worker::new(site.hub().clone(), Arc::clone(&intake), surroundings as _);
         drop(entered);
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         Self { site, worker: Box::pin(worker), intake, listener, clients: Vec::new(), runtime }
