@@ -184,10 +184,12 @@ impl Publishers {
         let (lanes, count) = (u64::from(self.channels.lanes()), self.outgoing.len() as u64);
         loop {
             let due = start + Duration::from_secs_f64(nth as f64 / rate);
-            if due >= start + most || watch.should_stop() {
+            let now = self.clock.elapsed();
+            if watch.should_stop() || (due >= start + most && now >= start + most) {
                 return Ok(());
             }
-            let now = self.clock.elapsed();
+            // The plan ends after its whole time, not with its last message: a rate is messages over time.
+            let due = due.min(start + most);
             if due > now {
                 self.flush()?;
                 self.poll.pause((due - now).min(Duration::from_millis(50)));

@@ -188,6 +188,13 @@ pub(super) fn run(bench: &Bench) -> Result<(), Failure> {
             figures.faults
         )));
     }
+    if figures.seen.ended > 0 {
+        // What they missed is nobody's fault and in no figure, so the figures are not those of the load that was asked for.
+        return Err(Failure::failed(format!(
+            "{} of {} connections ended before the run did; the figures are those of the others",
+            figures.seen.ended, figures.connections
+        )));
+    }
     Ok(())
 }
 

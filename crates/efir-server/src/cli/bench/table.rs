@@ -141,6 +141,12 @@ fn wire(paint: Paint, figures: &Figures) -> String {
 
 fn faults(paint: Paint, figures: &Figures) -> String {
     let faults = figures.faults;
+    if faults.is_none() && figures.seen.ended > 0 {
+        return paint.with(
+            "1;31",
+            &format!("{} connections ended; the others lost nothing", grouped(figures.seen.ended)),
+        );
+    }
     if faults.is_none() {
         return paint.strong("none") + ": nothing lost, double or out of order";
     }
