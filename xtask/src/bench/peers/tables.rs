@@ -48,7 +48,9 @@ impl Results {
 
     fn ending(&self, text: &mut String, behind: &[String]) {
         if behind.is_empty() {
-            text.push_str("\nefir is first in every table above: in cost, and in p99 latency where it is measured.\n");
+            text.push_str(
+                "\nefir is first in every table above: in cost, and in p99 latency where it is measured.\n",
+            );
         } else {
             text.push_str("\nWhere efir is not first:\n\n");
             behind.iter().for_each(|line| add(text, format_args!("- {line}\n")));
