@@ -7,7 +7,7 @@ use std::{
     net::{TcpListener, TcpStream},
     pin::Pin,
     rc::Rc,
-    sync::{Arc},
+    sync::Arc,
     task::{Context, Waker},
     time::{Duration, Instant},
 };
