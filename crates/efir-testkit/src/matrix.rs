@@ -47,6 +47,12 @@ pub const HOLES: &[Hole] = &[
         reason: "a poll has neither: its answer carries the cursor and comes after the hold at the latest",
     },
     Hole {
+        scenario: "poll::half_closed_after_the_request",
+        rows: ANY,
+        carriers: &[Carrier::Axum],
+        reason: "inside somebody's server it is their HTTP stack that judges a FIN; hyper takes it for the end",
+    },
+    Hole {
         scenario: "live::bad_channel_among_several",
         rows: SINGLE,
         carriers: Carrier::ALL,

@@ -315,7 +315,7 @@ async fn requests_behind_answers_that_wait(cell: Cell) -> Result<()> {
     let mut raw = Raw::connect_narrow(address).await?;
     let held = Ask::get(room.path("?after=start&limit=16&wait=5")).bytes(address);
     // Longer than what is parsed without the library, so that the connection changes hands.
-    let odd = Ask::get(room.path("?last=1")).with("x-long", &"y".repeat(9_000)).bytes(address);
+    let odd = Ask::get(room.path("?last=1")).with("x-long", "y".repeat(9_000)).bytes(address);
     // A body that would be a request, were its head lost.
     let trap = String::from_utf8_lossy(&Ask::get(room.path("?last=1")).bytes(address)).into_owned();
     let publish = Ask::text("/channels/side", &trap).bytes(address);
