@@ -129,9 +129,9 @@ pub(super) const FULL: Plan = Plan {
     runs: 3,
     divisor: 1,
     warm_up: Duration::from_secs(1),
-    measured: Duration::from_secs(5),
+    measured: Duration::from_secs(3),
     idle: 5_000,
-    rest: Duration::from_secs(2),
+    rest: Duration::from_secs(1),
 };
 
 pub(super) const QUICK: Plan = Plan {
