@@ -25,20 +25,20 @@ pub(crate) fn listen(
     count: usize,
     silent_max: Duration,
 ) -> anyhow::Result<Vec<TcpListener>> {
-    // Sharing a port is meant for our own workers only: a second server on it would silently get half of the connections.
-    let exclusive = open(address, false).map_err(|error| explain(address, error))?;
-    let address = exclusive.local_addr()?;
-    if count == 1 {
-        tune(&exclusive, silent_max)?;
-        return Ok(vec![exclusive]);
+    // Sharing a port is meant for our own workers only: a second server on it would silently get half of the connections. So the
+    // first takes the address for itself, and shares it while it holds it: in between nobody else can take it.
+    let first = open(address, false).map_err(|error| explain(address, error))?;
+    tune(&first, silent_max)?;
+    let address = first.local_addr()?;
+    if count > 1 {
+        SockRef::from(&first).set_reuse_port(true).context("SO_REUSEPORT")?;
     }
-    drop(exclusive);
-    let listeners = (0..count).map(|_| {
+    let others = (1..count).map(|_| {
         let listener = open(address, true).map_err(|error| explain(address, error))?;
         tune(&listener, silent_max)?;
         Ok(listener)
     });
-    listeners.collect()
+    std::iter::once(Ok(first)).chain(others).collect()
 }
 
 fn open(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
@@ -121,5 +121,15 @@ mod tests {
         let address = first[0].local_addr().unwrap();
         let error = listen(address, 2, Duration::from_secs(45)).unwrap_err();
         assert!(format!("{error:#}").contains("is taken"), "{error:#}");
+    }
+    #[test]
+    fn connections_are_spread_over_all_sockets() {
+        let listeners = listen("127.0.0.1:0".parse().unwrap(), 3, Duration::from_secs(45)).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let clients: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let shares: Vec<_> =
+            listeners.iter().map(|one| std::iter::from_fn(|| one.accept().ok()).count()).collect();
+        assert_eq!(shares.iter().sum::<usize>(), clients.len());
+        assert!(shares.iter().all(|share| *share > 40), "{shares:?}");
     }
 }

@@ -1,14 +1,16 @@
 //! The real binary as a child process, for what can only be done to a process: killing it.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::Stdio,
+    sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use efir_client::{Client, ClientOptions, HttpVersion};
+use http::{HeaderMap, Method};
 use tokio::process::{Child, Command};
 
 use crate::carrier::Carrier;
@@ -22,16 +24,23 @@ pub struct Binary {
 impl Binary {
     /// Starts it on a free port and waits until it answers.
     pub async fn start() -> Result<Self> {
-        let free = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let free = TcpListener::bind((own_address(), 0))?.local_addr()?;
         let mut binary = Self { child: spawn(free)?, address: free };
         binary.until_it_answers().await?;
         Ok(binary)
     }
 
-    /// Starts it again on the same port.
-    pub async fn start_again(&mut self) -> Result<()> {
+    /// Starts it again on the same port. `client` has used up the connections of the one before when this returns: a request
+    /// on one that broke unnoticed has no answer, and is not sent twice.
+    pub async fn start_again(&mut self, client: &Client) -> Result<()> {
         self.child = spawn(self.address)?;
-        self.until_it_answers().await
+        self.until_it_answers().await?;
+        let answered = async {
+            while client.request(Method::GET, "/info", HeaderMap::new(), "").await.is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), answered).await.context("the binary does not answer")
     }
 
     /// SIGKILL.
@@ -63,6 +72,18 @@ impl Binary {
         };
         tokio::time::timeout(Duration::from_secs(10), answers).await.context("the binary does not listen")?
     }
+}
+
+/// An address of the loopback network that nobody else here uses, so that no other test takes the port while nobody listens
+/// on it. Elsewhere than on Linux the network has one address only.
+fn own_address() -> Ipv4Addr {
+    static STARTED: AtomicU8 = AtomicU8::new(0);
+    if !cfg!(target_os = "linux") {
+        return Ipv4Addr::LOCALHOST;
+    }
+    // The process's id keeps matrices apart that run side by side; 127.0 is everybody's.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 0x80, low, 1 + STARTED.fetch_add(1, Ordering::Relaxed) % 254)
 }
 
 fn spawn(address: SocketAddr) -> Result<Child> {

@@ -63,7 +63,7 @@ async fn killed(cell: Cell) -> Result<()> {
     room.history.record("server", history::Event::Lost);
     let known = reader.cursors().len();
     reader.cut();
-    binary.start_again().await?;
+    binary.start_again(&client).await?;
     writer.publish(&room.channel, "n1".into(), None).await?;
     reader.reopen().await?;
     // Each channel whose cursor is known says it for itself, also the one that has no message.
