@@ -12,8 +12,18 @@ const PLAIN: &str = include_str!("plain.html");
 
 fn main() {
     let page = PathBuf::from("../../packages/ui");
-    for path in ["src", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json"]
-    {
+    let parts = [
+        "src",
+        "index.html",
+        "by-hand",
+        "lab",
+        "package.json",
+        "package-lock.json",
+        "vite.config.ts",
+        "tsconfig.json",
+        "../client/src",
+    ];
+    for path in parts {
         println!("cargo::rerun-if-changed={}", page.join(path).display());
     }
     println!("cargo::rerun-if-changed=plain.html");

@@ -1,6 +1,7 @@
 // How the page is built: hashed assets, nothing inline (so that a strict Content-Security-Policy fits later), one address of its
 // own for each paper that the page links to, and `build.json`, by which `/info` and the browser tests know that this is the full page.
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
 
 const server = "http://127.0.0.1:8080";
@@ -37,19 +38,29 @@ function papers(): Plugin {
   };
 }
 
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
   base: "./",
+  resolve: { alias: { efir: here("../client/src/index.ts") } },
   plugins: [papers(), buildRecord()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: { input: { chat: here("index.html"), "by-hand": here("by-hand/index.html"), lab: here("lab/index.html") } },
     reportCompressedSize: true,
   },
   server: {
     proxy: {
       "/channels": { target: server, ws: true },
+      "/subscribe": { target: server, ws: true },
+      "/socket": { target: server, ws: true },
+      "/lab/via": { target: server, ws: true },
+      "/lab/runs": server,
+      "/lab/network": server,
+      "/lab/clock": server,
       "/traffic": server,
       "/info": server,
     },

@@ -7,7 +7,7 @@ use axum::{
     extract::{RawQuery, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
-    response::{AppendHeaders, IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Redirect, Response},
     routing::get,
 };
 use efir_core::{Code, Problem};
@@ -92,15 +92,37 @@ async fn wrong_method(method: Method) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, headers, problem.to_json()).into_response()
 }
 
+/// What a path of the page leads to.
+enum Found {
+    /// A file, under the path that it is embedded by.
+    File(String, EmbeddedFile),
+    /// A folder with an index, asked for without the slash that its relative links need.
+    Folder,
+    Nothing,
+}
+
+/// A path that ends in a slash means the `index.html` there.
+fn find(path: &str) -> Found {
+    let file =
+        if path.is_empty() || path.ends_with('/') { format!("{path}index.html") } else { path.to_owned() };
+    match Page::get(&file) {
+        Some(content) => Found::File(file, content),
+        None if Page::get(&format!("{path}/index.html")).is_some() => Found::Folder,
+        None => Found::Nothing,
+    }
+}
+
 async fn page(uri: Uri, headers: HeaderMap) -> Response {
-    let path = match uri.path().trim_start_matches('/') {
-        "" => "index.html",
-        path => path,
-    };
-    let Some(file) = Page::get(path) else {
-        let text =
-            format!("efir has no page at /{path}; its web page is at /, channels are at /channels/NAME\n");
-        return (StatusCode::NOT_FOUND, text).into_response();
+    let path = uri.path().trim_start_matches('/');
+    let (path, file) = match find(path) {
+        Found::File(path, file) => (path, file),
+        Found::Folder => return into_folder(path, uri.query()),
+        Found::Nothing => {
+            let text = format!(
+                "efir has no page at /{path}; its web page is at /, channels are at /channels/NAME\n"
+            );
+            return (StatusCode::NOT_FOUND, text).into_response();
+        }
     };
     let etag = etag(&file);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
@@ -108,10 +130,17 @@ async fn page(uri: Uri, headers: HeaderMap) -> Response {
     }
     // Names under assets/ contain a hash of their content.
     let cache = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let kind = content_type(path);
+    let kind = content_type(&path);
     let headers =
         [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache), (header::ETAG, etag.as_str())];
     (headers, file.data.into_owned()).into_response()
+}
+
+/// Relative, since a proxy may have this server under a path of its own.
+fn into_folder(path: &str, query: Option<&str>) -> Response {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("{name}/{query}")).into_response()
 }
 
 fn etag(file: &EmbeddedFile) -> String {

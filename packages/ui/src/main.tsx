@@ -1,24 +1,17 @@
-// Where the page begins.
-import { effect } from "@preact/signals";
+// Where the page of the five panes begins.
 import { render } from "preact";
+import { dress } from "./look/document.ts";
 import { start } from "./page.ts";
-import { language, theme } from "./preferences.ts";
 import { App } from "./view/app.tsx";
 import { words } from "./words.ts";
 import "./style/tokens.css";
+import "./style/base.css";
+import "./style/masthead.css";
 import "./style/page.css";
 import "./style/pane.css";
 import "./style/by_hand.css";
 
-effect(() => {
-  document.documentElement.lang = language.value;
-  document.title = words.value.title;
-});
-
-effect(() => {
-  if (theme.value === "auto") delete document.documentElement.dataset["theme"];
-  else document.documentElement.dataset["theme"] = theme.value;
-});
+dress(() => words.value.title);
 
 const place = document.getElementById("page");
 if (place) {

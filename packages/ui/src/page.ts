@@ -1,20 +1,18 @@
-// The page as a whole: which channel, the five panes, and what this window may hold open beside other windows of the same browser.
+// The page of the five panes as a whole: which channel, the five panes, and what this window may hold open beside other windows of the same browser.
 // Knows nothing of markup; view/ shows it.
 import { effect, signal, untracked } from "@preact/signals";
-import { channelName, channelOfHash, encodeName } from "./channel.ts";
+import { home } from "./look/home.ts";
 import { Lease, type LeaseState, type Word } from "./lease.ts";
 import { Outbox } from "./outbox.ts";
 import { Pane } from "./panes.ts";
+import { channel } from "./place.ts";
 import { readTraffic } from "./traffic.ts";
 import { transportNames, type TransportName } from "./wire.ts";
 
-const first_channel = "chat";
 const traffic_every_ms = 2_000;
 
-/** Where the page was opened: channels and figures are asked for beside it. */
-export const base = new URL(".", location.href.replace(/#.*$/, "")).href;
-
-export const channel = signal(channelOfHash(location.hash) ?? first_channel);
+/** Where this efir is: channels and figures are asked for beside it. */
+export const base = home();
 
 const outbox = new Outbox();
 export const panes: readonly Pane[] = transportNames.map((name) => new Pane(name, base, outbox));
@@ -39,14 +37,6 @@ const lease = new Lease(
   (state) => (leaseState.value = state),
 );
 
-/** Goes to another channel; false when it cannot be one. */
-export function visit(typed: string): boolean {
-  const name = channelName(typed);
-  if (name === undefined) return false;
-  if (name !== channel.value) location.hash = encodeName(name);
-  return true;
-}
-
 /** Has another window give up its held panes in favour of this one. */
 export function takeOver(): void {
   lease.take();
@@ -55,7 +45,6 @@ export function takeOver(): void {
 /** Begins; called once. */
 export function start(): void {
   wire.onmessage = (event: MessageEvent<Word>) => lease.hear(event.data);
-  addEventListener("hashchange", () => (channel.value = channelOfHash(location.hash) ?? first_channel));
   addEventListener("online", () => panes.forEach((pane) => pane.hurry()));
   addEventListener("pagehide", () => lease.release());
   addEventListener("pageshow", settleVisibility);

@@ -7,28 +7,37 @@ export type Content =
 export interface Readable {
   content: Content;
   from: string | undefined;
+  /** The visitor's id, where the sender says it. */
+  member: string | undefined;
   /** The transport that the sender says it used. */
   via: string | undefined;
   /** The sender's own stamp; this page knows its own again by it. */
   sent: number | undefined;
 }
 
-/** Makes a message readable. A proven sender (`from` of the envelope) beats the one that the payload claims. */
-export function readMessage(message: Message): Readable {
-  const { data } = message;
-  const from = message.from;
-  if (message.bytes !== undefined)
-    return { content: { kind: "bytes", count: countBytes(message.bytes) }, from, via: undefined, sent: undefined };
-  if (typeof data === "string") return { content: { kind: "text", text: data }, from, via: undefined, sent: undefined };
+/** Makes a message of the wire readable. */
+export function readMessage({ data, bytes, from }: Message): Readable {
+  return bytes === undefined ? readPayload(data, from) : plain({ kind: "bytes", count: countBytes(bytes) }, from);
+}
+
+/** Makes a payload readable. A proven sender (`from` of the envelope) beats the one that the payload claims. */
+export function readPayload(data: unknown, from?: string): Readable {
+  if (data instanceof Uint8Array) return plain({ kind: "bytes", count: data.length }, from);
+  if (typeof data === "string") return plain({ kind: "text", text: data }, from);
   const fields: Record<string, unknown> =
     typeof data === "object" && data !== null && !Array.isArray(data) ? { ...data } : {};
   const text = stringOf(fields["text"]);
   return {
     content: text === undefined ? { kind: "json", json: spaced(data) } : { kind: "text", text },
     from: from ?? stringOf(fields["from"]),
+    member: stringOf(fields["member"]),
     via: stringOf(fields["via"]),
     sent: typeof fields["sent"] === "number" ? fields["sent"] : undefined,
   };
+}
+
+function plain(content: Content, from: string | undefined): Readable {
+  return { content, from, member: undefined, via: undefined, sent: undefined };
 }
 
 /** JSON on one line, with spaces at which it may wrap. A string in it has no line breaks of its own: they are escaped. */

@@ -1,10 +1,11 @@
-// What the visitor chose, kept in this browser: nickname, language, theme. Where storage is closed, for this visit only.
+// What the visitor chose, kept in this browser and the same in all its windows: nickname, language, theme; and the visitor's id in
+// presence. Where storage is closed, for this visit only.
 import { signal, type Signal } from "@preact/signals";
 
 export type Theme = "auto" | "light" | "dark";
 export type Language = "en" | "ru";
 
-/** A signal that is written to storage whenever it changes. */
+/** A signal that is written to storage whenever it changes, and follows what other windows write there. */
 function kept<T extends string>(key: string, initial: (stored: string | null) => T): Signal<T> {
   const name = `efir.${key}`;
   const value = signal(initial(read(name)));
@@ -12,6 +13,9 @@ function kept<T extends string>(key: string, initial: (stored: string | null) =>
   value.subscribe((current) => {
     if (!isFirst) write(name, current);
     isFirst = false;
+  });
+  addEventListener("storage", (event) => {
+    if (event.key === name && event.newValue !== null) value.value = initial(event.newValue);
   });
   return value;
 }
@@ -29,6 +33,18 @@ export const nickname = kept<string>(
 
 // A made-up name is kept at once, so that all windows go by the same one.
 write("efir.nickname", nickname.peek());
+
+/** Who this browser profile is in presence, whatever its name and in however many windows. */
+export const memberId: string = keptId();
+
+function keptId(): string {
+  const stored = read("efir.member");
+  if (stored !== null && /^[A-Za-z0-9._~-]{8,64}$/.test(stored)) return stored;
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  const made = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  write("efir.member", made);
+  return made;
+}
 
 /** The first of the browser's languages that the page speaks. */
 export function browserLanguage(wanted: readonly string[]): Language {

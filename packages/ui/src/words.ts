@@ -1,49 +1,18 @@
-// All that the page says, in its languages. One table a language with the same keys: a missing one does not compile.
-import { computed } from "@preact/signals";
+// All that the page of the five panes says, in its languages, beside what all pages say. One table a language with the same keys: a
+// missing one does not compile.
+import { look, wordsOf } from "./look/words.ts";
 import { plural } from "./numbers.ts";
-import { language, type Language } from "./preferences.ts";
-import type { TransportName } from "./wire.ts";
 
 const en = {
+  ...look.en,
   title: "efir: on air",
   tagline: "One channel, five transports: type in any pane, all five show it.",
-  channel: "Channel",
-  channel_invalid: "A channel's name has 1–255 bytes and no slash.",
-  nickname: "Your name",
-  other_language: "Русский",
-  theme: "Theme",
-  themes: { auto: "Auto", light: "Light", dark: "Dark" },
-  transports: {
-    "short-poll": "AJAX polling",
-    "long-poll": "Long polling",
-    sse: "Server-Sent Events",
-    "http-stream": "HTTP streaming",
-    websocket: "WebSocket",
-  } satisfies Record<TransportName, string>,
-  transports_short: {
-    "short-poll": "AJAX",
-    "long-poll": "Long poll",
-    sse: "SSE",
-    "http-stream": "Stream",
-    websocket: "Socket",
-  } satisfies Record<TransportName, string>,
-  transports_explained: {
-    "short-poll": "Asks again and again",
-    "long-poll": "Hangs until there is news",
-    sse: "One answer that never ends",
-    "http-stream": "One JSON object per line",
-    websocket: "Both ways in one connection",
-  } satisfies Record<TransportName, string>,
   panes: "Transports",
-  message: "Message",
   message_on: (transport: string) => `Message over ${transport}`,
-  send: "Send",
   messages_of: (transport: string) => `Messages over ${transport}, newest first`,
   message_cut: "Plug in to write",
   nothing_yet: "Nothing yet. What you write here shows in all five panes.",
   caught_up: "caught up",
-  anonymous: "someone",
-  bytes_payload: (count: number) => plural("en", count, { one: "# byte", other: "# bytes" }),
   cut_cable: "Cut the cable",
   cut: "Cut",
   plug: "Plug in",
@@ -57,17 +26,6 @@ const en = {
     reconnecting_in: (seconds: number) => `reconnecting in ${seconds} s`,
     stopped: (why: string) => `stopped: ${why}`,
   },
-  gap: (reason: string) => `gap: ${reason}`,
-  gap_reasons: {
-    trimmed: "older messages are no longer kept",
-    expired: "the missed messages have expired",
-    epoch_changed: "the server began anew",
-    position_ahead: "the server is behind what was read here",
-    broker_loss: "the broker lost messages",
-    storage_truncated: "storage was cut short",
-    denied: "reading is no longer allowed",
-    unannounced: "messages are missing and nobody said so",
-  } as Record<string, string>,
   requests: "Requests",
   empty: "Empty",
   down: "Down",
@@ -85,9 +43,6 @@ const en = {
   by_hand_javascript: "In the browser, with no library",
   by_hand_curl: "In a terminal",
   curl_websocket: "curl 8.11 or newer speaks WebSocket.",
-  copy: "Copy",
-  copied: "Copied",
-  close: "Close",
   unconnected: "Not connected just now: not sent.",
   unreachable: "The server cannot be reached: not sent.",
   refused: (why: string) => `Not sent: ${why}`,
@@ -112,52 +67,20 @@ const en = {
   link_limits: "Server and limits: /info",
   link_channel: "This channel as JSON",
   link_traffic: "Figures of these panes: /traffic",
-  units: ["B", "KB", "MB", "GB"] as readonly string[],
-  time_units: ["ms", "s"] as [string, string],
 };
 
 export type Words = typeof en;
 
 const ru: Words = {
+  ...look.ru,
   title: "efir: в эфире",
   tagline: "Один канал, пять транспортов: напишите в любой панели — увидят все пять.",
-  channel: "Канал",
-  channel_invalid: "Имя канала: от 1 до 255 байт, без косой черты.",
-  nickname: "Ваше имя",
-  other_language: "English",
-  theme: "Тема",
-  themes: { auto: "Авто", light: "Светлая", dark: "Тёмная" },
-  transports: {
-    "short-poll": "AJAX-опрос",
-    "long-poll": "Долгий опрос",
-    sse: "Server-Sent Events",
-    "http-stream": "HTTP-поток",
-    websocket: "WebSocket",
-  },
-  transports_short: {
-    "short-poll": "AJAX",
-    "long-poll": "Долгий",
-    sse: "SSE",
-    "http-stream": "Поток",
-    websocket: "Сокет",
-  },
-  transports_explained: {
-    "short-poll": "Спрашивает снова и снова",
-    "long-poll": "Висит, пока нет новостей",
-    sse: "Один ответ без конца",
-    "http-stream": "По объекту JSON в строке",
-    websocket: "Обе стороны, одно соединение",
-  },
   panes: "Транспорты",
-  message: "Сообщение",
   message_on: (transport) => `Сообщение: ${transport}`,
-  send: "Отправить",
   messages_of: (transport) => `Сообщения: ${transport}, новые сверху`,
   message_cut: "Включите кабель",
   nothing_yet: "Пока пусто. Напишите здесь — увидят все пять панелей.",
   caught_up: "догнано",
-  anonymous: "кто-то",
-  bytes_payload: (count) => plural("ru", count, { one: "# байт", few: "# байта", many: "# байт", other: "# байта" }),
   cut_cable: "Отрезать кабель",
   cut: "Отрезать",
   plug: "Включить",
@@ -170,17 +93,6 @@ const ru: Words = {
     reconnecting: "восстанавливает связь",
     reconnecting_in: (seconds) => `новая попытка через ${seconds} с`,
     stopped: (why) => `остановлено: ${why}`,
-  },
-  gap: (reason) => `пропуск: ${reason}`,
-  gap_reasons: {
-    trimmed: "старые сообщения уже не хранятся",
-    expired: "у пропущенных сообщений вышел срок",
-    epoch_changed: "сервер начал заново",
-    position_ahead: "сервер отстаёт от прочитанного здесь",
-    broker_loss: "брокер потерял сообщения",
-    storage_truncated: "хранилище обрезано",
-    denied: "читать больше не разрешено",
-    unannounced: "сообщений нет, и никто об этом не сказал",
   },
   requests: "Запросы",
   empty: "Пустые",
@@ -206,9 +118,6 @@ const ru: Words = {
   by_hand_javascript: "В браузере, без библиотек",
   by_hand_curl: "В терминале",
   curl_websocket: "WebSocket понимает curl 8.11 и новее.",
-  copy: "Скопировать",
-  copied: "Скопировано",
-  close: "Закрыть",
   unconnected: "Сейчас нет связи: не отправлено.",
   unreachable: "Сервер недоступен: не отправлено.",
   refused: (why) => `Не отправлено: ${why}`,
@@ -234,11 +143,7 @@ const ru: Words = {
   link_limits: "Сервер и пределы: /info",
   link_channel: "Этот канал как JSON",
   link_traffic: "Показатели этих панелей: /traffic",
-  units: ["Б", "КБ", "МБ", "ГБ"],
-  time_units: ["мс", "с"],
 };
 
-const tables: Record<Language, Words> = { en, ru };
-
 /** The words of the language that was chosen. */
-export const words = computed(() => tables[language.value]);
+export const words = wordsOf<Words>({ en, ru });

@@ -11,7 +11,7 @@ test("text from curl", () => {
 
 test("what the page itself sends", () => {
   const readable = readMessage(message({ data: { text: "Привет", from: "Анна", via: "sse", sent: 12.5 } }));
-  assert.deepEqual(readable, { content: { kind: "text", text: "Привет" }, from: "Анна", via: "sse", sent: 12.5 });
+  assert.deepEqual(readable, { content: { kind: "text", text: "Привет" }, from: "Анна", member: undefined, via: "sse", sent: 12.5 });
 });
 
 test("a proven sender beats the one that the payload claims", () => {

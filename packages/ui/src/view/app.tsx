@@ -1,12 +1,14 @@
-// The whole page: masthead, the five panes, what the strips mean, links; and the two things that concern all of it: the banner of a
+// The whole page of the five panes: masthead, the five panes, what the strips mean, links; and the two things that concern all of it: the banner of a
 // window without the lease, and the voice for screen readers.
 import { useEffect, useRef } from "preact/hooks";
 import protocol from "paper:protocol";
 import { encodeName } from "../channel.ts";
-import { activePane, base, channel, leaseState, panes, takeOver } from "../page.ts";
+import { Code } from "../look/code.tsx";
+import { activePane, base, leaseState, panes, takeOver } from "../page.ts";
+import { channel } from "../place.ts";
 import { shownPane } from "./shown_pane.ts";
 import { words } from "../words.ts";
-import { ByHand, Code } from "./by_hand.tsx";
+import { ByHand } from "./by_hand.tsx";
 import { Masthead } from "./masthead.tsx";
 import { PaneView } from "./pane_view.tsx";
 
@@ -17,6 +19,7 @@ export function App() {
       {leaseState.value === "elsewhere" && <Banner />}
       <Tabs />
       <main class="panes" aria-label={words.value.panes} id="panes">
+        <h1 class="unseen">{words.value.title}</h1>
         {panes.map((pane) => (
           <PaneView key={pane.name} pane={pane} />
         ))}
@@ -99,9 +102,9 @@ function Links() {
     <footer class="links">
       <nav aria-label={links}>
         <a href={protocol}>{link_protocol}</a>
-        <a href="info">{link_limits}</a>
-        <a href={`channels/${encodeName(channel.value)}`}>{link_channel}</a>
-        <a href={`traffic?${traffic}`}>{link_traffic}</a>
+        <a href={`${base}info`}>{link_limits}</a>
+        <a href={`${base}channels/${encodeName(channel.value)}`}>{link_channel}</a>
+        <a href={`${base}traffic?${traffic}`}>{link_traffic}</a>
       </nav>
     </footer>
   );

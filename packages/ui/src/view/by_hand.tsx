@@ -1,7 +1,9 @@
 // The dialog that shows the same by hand: the browser lines and the curl line of a transport, ready to be copied.
-import { signal, useSignal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { base, channel } from "../page.ts";
+import { Code } from "../look/code.tsx";
+import { base } from "../page.ts";
+import { channel } from "../place.ts";
 import { snippet } from "../snippets.ts";
 import type { TransportName } from "../wire.ts";
 import { words } from "../words.ts";
@@ -42,40 +44,4 @@ export function ByHand() {
       )}
     </dialog>
   );
-}
-
-/** A block of code with a button that copies it. */
-export function Code({ title, text, testId }: { title: string; text: string; testId: string }) {
-  const block = useRef<HTMLElement>(null);
-  const isCopied = useSignal(false);
-  const copy = async (): Promise<void> => {
-    isCopied.value = await copyText(text, block.current);
-    setTimeout(() => (isCopied.value = false), 1_600);
-  };
-  return (
-    <figure class="code">
-      <figcaption>
-        {title}
-        <button type="button" class="quiet" onClick={() => void copy()}>
-          <span aria-live="polite">{isCopied.value ? words.value.copied : words.value.copy}</span>
-        </button>
-      </figcaption>
-      <pre tabIndex={0}>
-        <code ref={block} data-testid={testId}>
-          {text}
-        </code>
-      </pre>
-    </figure>
-  );
-}
-
-/** Copies; where the clipboard is closed (plain http to another host) the text is selected and copied the old way. */
-async function copyText(text: string, element: HTMLElement | null): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    if (element) getSelection()?.selectAllChildren(element);
-    return document.execCommand("copy");
-  }
 }

@@ -2,9 +2,9 @@
 import { duration } from "../numbers.ts";
 import type { Entry } from "../panes.ts";
 import { language } from "../preferences.ts";
-import type { Content } from "../payload.ts";
 import type { TransportName } from "../wire.ts";
 import { words } from "../words.ts";
+import { timeOfDay, Words } from "./content.tsx";
 
 type MessageEntry = Extract<Entry, { kind: "message" }>;
 type GapEntry = Extract<Entry, { kind: "gap" }>;
@@ -44,32 +44,4 @@ function MessageLine({ entry, own }: { entry: MessageEntry; own: string }) {
       <Words content={readable.content} />
     </li>
   );
-}
-
-function Words({ content }: { content: Content }) {
-  switch (content.kind) {
-    case "text":
-      return (
-        <p class="text" dir="auto">
-          {content.text}
-        </p>
-      );
-    case "json":
-      return (
-        <p class="text">
-          <code>{content.json}</code>
-        </p>
-      );
-    case "bytes":
-      return <p class="text bytes">{words.value.bytes_payload(content.count)}</p>;
-  }
-}
-
-function timeOfDay(time: number): string {
-  return new Intl.DateTimeFormat(language.value, {
-    hour: "2-digit",
-    minute: "2-digit",
-    second: "2-digit",
-    hour12: false,
-  }).format(time);
 }
