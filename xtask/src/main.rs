@@ -8,6 +8,7 @@ mod bench;
 mod browsers;
 mod check;
 mod child;
+mod client;
 mod count;
 mod docs;
 mod evidence;

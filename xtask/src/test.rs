@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
-use crate::{Verdict, backends, browsers, count, docs, evidence, install, tidy};
+use crate::{Verdict, backends, browsers, client, count, docs, evidence, install, tidy};
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
 struct Stage {
@@ -24,6 +24,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "format", run: |report| report.one(&mut cargo(&["fmt", "--all", "--", "--check"])) },
     Stage { name: "lints", run: lints },
     Stage { name: "tidy", run: |report| report.count(tidy::report()?) },
+    Stage { name: "client", run: package },
     Stage { name: "page", run: page },
     Stage { name: "build", run: build },
     Stage { name: "units", run: units },
@@ -31,6 +32,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "reference", run: reference },
     Stage { name: "count", run: counts },
     Stage { name: "examples", run: examples },
+    Stage { name: "paths", run: |report| report.count(client::paths()?) },
     Stage { name: "vanish", run: vanish },
     Stage { name: "browsers", run: e2e },
 ];
@@ -134,6 +136,12 @@ fn minutes(duration: Duration) -> f64 {
 
 fn lints(report: &mut Report) -> Result<()> {
     report.one(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn package(report: &mut Report) -> Result<()> {
+    let (tally, notes) = client::package()?;
+    report.notes.extend(notes);
+    report.count(tally)
 }
 
 fn page(report: &mut Report) -> Result<()> {

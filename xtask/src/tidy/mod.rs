@@ -12,6 +12,7 @@ mod sizes;
 mod stored;
 mod tree;
 mod twins;
+mod versions;
 
 use anyhow::Result;
 
@@ -48,6 +49,7 @@ const RULES: &[Rule] = &[
         why: "papers for users are there in English and Russian",
         check: twins::languages,
     },
+    Rule { name: "one version", why: "an efir's client is as old as itself", check: versions::check },
     Rule { name: "file names", why: "files are nouns of the field", check: names::files },
     Rule { name: "type names", why: "types are nouns of the field", check: names::types },
     Rule {

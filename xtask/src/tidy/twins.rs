@@ -58,7 +58,7 @@ fn listed(workspace: &Workspace) -> Vec<String> {
 }
 
 /// Folders of papers that are there in both languages.
-const FOR_USERS: &[&str] = &["docs/concepts/", "docs/operating/"];
+const FOR_USERS: &[&str] = &["docs/concepts/", "docs/guides/", "docs/operating/"];
 
 pub(super) fn languages(workspace: &Workspace) -> Vec<String> {
     let mut findings = Vec::new();

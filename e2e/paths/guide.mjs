@@ -1,0 +1,91 @@
+// The guide of the client, example by example in both languages: each program is written to a folder that has the package, run, and
+// must print what stands below it. Run by `cargo xtask test paths`.
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { start } from "../stage/browsers.mjs";
+import { binary, freePort } from "../stage/server.mjs";
+import { until } from "../stage/until.mjs";
+import { blocks, sessions } from "./blocks.mjs";
+import { Folder } from "./folder.mjs";
+
+const papers = ["docs/guides/client.md", "docs/guides/client.ru.md", "packages/client/README.md"];
+
+let browser;
+before(async () => {
+  browser = await start.chromium();
+});
+after(() => browser?.close());
+
+for (const paper of papers) {
+  describe(paper, () => {
+    const all = blocks(paper);
+    let folder;
+    let url;
+
+    before(async () => {
+      const port = await freePort("127.0.0.1");
+      url = `http://localhost:${port}`;
+      folder = new Folder(port, binary());
+      const server = folder.start("efir --static .");
+      await until("efir answers", async () => server.isOver || (await fetch(`${url}/info`)).ok, { seen: () => server.said });
+      for (const block of all) {
+        if (block.name) folder.write(block);
+        else if (block.language === "sh" && block.text.includes("npm install")) await folder.follow(block);
+      }
+    });
+    after(() => folder?.close());
+
+    for (const block of all.filter((block) => block.language === "console")) {
+      for (const { command, printed } of sessions(block)) {
+        test(`line ${block.line}: ${command}`, async () => assert.equal(await folder.run(command), printed));
+      }
+    }
+
+    if (all.some((block) => block.name === "tabs.html")) {
+      test("tabs.html: two tabs read what is published", async () => {
+        const windows = [await browser.window(), await browser.window()];
+        for (const window of windows) await window.goto(`${url}/tabs.html`);
+        await hear(windows, `${url}/channels/tabs`);
+      });
+    }
+
+    if (all.some((block) => block.name === "vue.js")) {
+      test("vue.js, built by vite, reads what is published", async () => {
+        writeFileSync(path.join(folder.place, "vue.html"), '<!doctype html><meta charset="utf-8"><div id="app"></div><script type="module" src="/vue.js"></script>');
+        await folder.run("npm install vue vite");
+        await folder.run("npx vite build --base ./ vue.html");
+        const window = await browser.window();
+        await window.goto(`${url}/dist/vue.html`);
+        await hear([window], `${url}/channels/chat`);
+      });
+    }
+  });
+}
+
+/** Publishes until each window shows the first line, then once more: then each shows all that came since, once and in order. */
+async function hear(windows, channel) {
+  const lines = (window) => window.evaluate(() => Array.from(document.querySelectorAll("li"), (line) => line.textContent));
+  let said = 0;
+  const say = async () => {
+    said += 1;
+    await fetch(channel, { method: "POST", body: `${said}` });
+  };
+  for (const window of windows) {
+    const isReading = async () => {
+      await say();
+      return (await lines(window)).length > 0;
+    };
+    await until("the page reads", isReading, { seen: () => window.complaints });
+  }
+  await say();
+  for (const window of windows) {
+    await until("the page shows the last line", async () => (await lines(window)).at(-1) === `${said}`, { seen: () => lines(window) });
+    const shown = (await lines(window)).map(Number);
+    const first = shown[0];
+    assert.deepEqual(shown, shown.map((_, index) => first + index), "all since it reads, once and in order");
+    assert.deepEqual(window.unexpected(), []);
+    await window.close();
+  }
+}
