@@ -150,6 +150,10 @@ codes! {
         "Request timeout": "The request did not arrive in time.";
     Internal 170 "internal" 500 1011 RetryLater
         "Internal error": "A fault of the server; the log of the server says more.";
+    LabDisabled 180 "lab_disabled" 404 1008 Stop
+        "Lab disabled": "The transport lab is off; it is on where the server listens on loopback only, or with `--lab`.";
+    LabFull 181 "lab_full" 429 1013 RetryLater
+        "Lab full": "The transport lab has as many runs, visitors or connections as it may.";
 }
 
 impl fmt::Display for Code {
@@ -247,7 +251,8 @@ mod tests {
             assert!(numbers.insert(row.number), "{} twice", row.number);
             assert!((400..600).contains(&row.status));
             assert!((1001..=1013).contains(&row.close));
-            assert_eq!(row.status == 503, row.action == Action::RetryLater && row.code != Code::Internal);
+            let is_temporary = row.action == Action::RetryLater && row.code != Code::Internal;
+            assert_eq!(matches!(row.status, 429 | 503), is_temporary, "{}", row.name);
             assert!(row.meaning.ends_with('.'));
         }
     }

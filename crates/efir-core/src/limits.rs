@@ -80,6 +80,12 @@ table! {
     subscribe_channels_max usize "channels" 100 "How many channels one response of `/subscribe` may have.";
     socket_channels_max usize "channels" 10_000 "How many channels one `/socket` may have.";
     connections_max usize "connections" 100_000 "How many connections the server holds.";
+    lab_messages_per_s_max u64 "messages" 200 "How many messages a second one run of the lab may publish.";
+    lab_message_bytes_max u64 "bytes" 16_384 "The largest payload that a run of the lab may publish.";
+    lab_runs_max usize "runs" 10 "How many runs of the lab go on at once; one visitor has one.";
+    lab_visitors_max usize "visitors" 100 "How many visitors' networks the lab remembers.";
+    lab_connections_max usize "connections" 500 "How many connections go through the lab's networks.";
+    lab_visitor_connections_max usize "connections" 32 "How many connections of one visitor go through the lab.";
 }
 
 table! {
@@ -101,6 +107,10 @@ table! {
     body_ms_max u64 "ms" 30_000 "How long the body of a request may take to arrive.";
     idle_ms_max u64 "ms" 120_000 "How long a connection may stay open between two requests.";
     drain_ms_max u64 "ms" 10_000 "How long a server that goes away waits for its connections.";
+    lab_run_ms_max u64 "ms" 60_000 "The longest run of the lab.";
+    lab_wait_ms_max u64 "ms" 10_000 "The longest wait before the first message of a run of the lab.";
+    lab_delay_ms_max u64 "ms" 10_000 "The longest delay of the lab's network, there and back.";
+    lab_faults_ms u64 "ms" 120_000 "How long the faults of a visitor's network last when nobody sets them again; then the visitor is forgotten, too.";
 }
 
 impl Limits {

@@ -35,6 +35,7 @@ use tower::ServiceExt;
 use crate::{
     body::ServerBody,
     clocks::{Clocks, Outcome},
+    lab::{self, Lab},
     meter::{Answering, Meter, Metered},
     plain::PlainRequests,
     traffic::Traffic,
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) site: Site,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) pages: Router,
+    pub(crate) lab: Arc<Lab>,
     pub(crate) connections: Connections,
 }
 
@@ -128,7 +130,15 @@ impl Heads {
         // It has come because of a request that has begun, which is answered whatever happens meanwhile.
         match io.begins_with(H2_PREFACE, idle_max, head_max).await {
             Ok(true) => self.run_http2(io, self.stop.clone()).await,
-            Ok(false) => self.run_http1(io, self.stop.clone()).await,
+            Ok(false) => match self.shared.lab.way(io.ahead()) {
+                Some(way) => {
+                    let carried = lab::carry(way, io.into_parts(&[]), self.stop.clone()).await;
+                    if let lab::Carried::Back(stream, unread) = carried {
+                        self.rest(stream, unread);
+                    }
+                }
+                None => self.run_http1(io, self.stop.clone()).await,
+            },
             // The client left or said nothing; there is nobody to answer.
             Err(_) => {}
         }
@@ -170,6 +180,9 @@ impl Heads {
             }
             if exit.borrow().is_some() {
                 return Poll::Ready(Outcome::Leaves);
+            }
+            if meter.is_turned() {
+                return Poll::Ready(Outcome::Rests);
             }
             clocks.poll(&meter, cx)
         });

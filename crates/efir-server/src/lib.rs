@@ -1,7 +1,8 @@
 //! The efir server: one thread a core, each with its own listening socket, its own event loop and its own connections.
 //!
 //! [`Server::start`] takes a resolved [`config`] and gives a running server; the binary adds the [`cli`]. Plain HTTP requests
-//! are answered in `plain`, all others go through `heads`; long-lived responses are carried by the engine's workers, transports are in `efir-transports`, the page in `page`.
+//! are answered in `plain`, all others go through `heads`; long-lived responses are carried by the engine's workers, transports are in `efir-transports`, the page in `page`,
+//! the transport lab in `lab`.
 
 mod body;
 pub mod cli;
@@ -9,6 +10,7 @@ mod clocks;
 pub mod config;
 mod files;
 mod heads;
+mod lab;
 mod listen;
 mod meter;
 mod page;

@@ -33,6 +33,8 @@ pub(crate) struct Meter {
     is_answering: Cell<bool>,
     /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
     is_blocked: Cell<bool>,
+    /// A request has come that is not for the library; it stands ahead.
+    is_turned: Cell<bool>,
 }
 
 impl Meter {
@@ -65,6 +67,16 @@ impl Meter {
     /// Whether the socket took less than it was offered.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
+    }
+
+    /// Whether the next request is not for the library.
+    pub(crate) fn is_turned(&self) -> bool {
+        self.is_turned.get()
+    }
+
+    /// Whether bytes that come now are the beginning of a request, and nothing of an earlier one is under way.
+    fn is_between(&self) -> bool {
+        !self.has_begun.get() && !self.is_answering.get() && !self.is_blocked.get()
     }
 
     fn add_read(&self, count: usize) {
@@ -118,6 +130,11 @@ impl Metered {
         Rc::clone(&self.meter)
     }
 
+    /// What was read before the library was asked to.
+    pub(crate) fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
     /// How many bytes were read and not answered, `taken` by the library among them.
     pub(crate) fn unread(&self, taken: &[u8]) -> usize {
         taken.len() + self.ahead.len()
@@ -166,6 +183,9 @@ impl Read for Metered {
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.meter.is_turned() {
+            return Poll::Pending;
+        }
         if !this.ahead.is_empty() {
             let count = this.ahead.len().min(into.remaining());
             into.put_slice(&this.ahead[..count]);
@@ -180,6 +200,12 @@ impl Read for Metered {
         let most = into.remaining().min(space.len());
         let mut buffer = ReadBuf::uninit(&mut space[..most]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
+        if this.meter.is_between() && crate::lab::begins_via(buffer.filled()).is_some() {
+            // The lab's, which takes connections and not requests. The library sees nothing more of this one.
+            this.ahead.extend_from_slice(buffer.filled());
+            this.meter.is_turned.set(true);
+            return Poll::Pending;
+        }
         this.meter.add_read(buffer.filled().len());
         into.put_slice(buffer.filled());
         Poll::Ready(Ok(()))

@@ -20,6 +20,7 @@ use crate::{
     config::Resolved,
     files,
     heads::{Connections, Heads, Shared},
+    lab::{self, Lab},
     listen, page,
     traffic::Traffic,
 };
@@ -65,6 +66,7 @@ impl Server {
             }
         }
         let connections_max = connections_max(config.limits.connections_max);
+        let has_lab = config.has_lab();
         let limits = efir_core::Limits { connections_max, ..config.limits };
         let hub = Hub::new(limits, config.times);
         let policy = Policy {
@@ -75,15 +77,20 @@ impl Server {
         let options = SiteOptions {
             policy,
             page: Some(page::build()),
+            has_lab,
             has_websocket_deflate: config.has_websocket_deflate,
             ..SiteOptions::default()
         };
         let site = Site::new(hub, options);
         let traffic = Arc::<Traffic>::default();
+        let address = addresses.first().context("no address to listen on")?;
+        let lab = Arc::new(Lab::new(site.clone(), has_lab, *address));
         let shared = Arc::new(Shared {
             site: site.clone(),
-            pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref()),
+            pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref())
+                .merge(lab::router(Arc::clone(&lab))),
             traffic,
+            lab,
             connections: Connections { count: Arc::new(AtomicUsize::new(0)), max: connections_max },
         });
         let (stop, stopping) = watch::channel(false);
@@ -136,7 +143,7 @@ fn run_worker(
         // It yields by itself; a budget of socket operations on top would only make it try again.
         tokio::task::spawn_local(tokio::task::unconstrained(worker));
         if index == 0 {
-            tokio::task::spawn_local(sweep(shared.site.hub().clone()));
+            tokio::task::spawn_local(sweep(shared.site.hub().clone(), Arc::clone(&shared.lab)));
         }
         let accepting: Vec<_> = listeners
             .into_iter()
@@ -184,11 +191,12 @@ fn is_out_of_files(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-async fn sweep(hub: Hub) {
+async fn sweep(hub: Hub, lab: Arc<Lab>) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
         hub.sweep();
+        lab.sweep();
     }
 }
 

@@ -9,13 +9,14 @@ use http::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{Choice, TRANSPORTS, head, peer, place, site::Site, socket};
+use crate::{Choice, TRANSPORTS, head, peer, place, presence, site::Site, socket};
 
 #[derive(Serialize)]
 struct About<'a> {
     name: &'a str,
     version: &'a str,
     page: Option<&'a str>,
+    lab: bool,
     time: u64,
     is_draining: bool,
     websocket_deflate: bool,
@@ -55,6 +56,7 @@ pub(crate) fn response(site: &Site) -> Response<Bytes> {
         name: &or(&options.name, "efir"),
         version: &or(&options.version, env!("CARGO_PKG_VERSION")),
         page: options.page.as_deref(),
+        lab: options.has_lab,
         time: clock::now_ms(),
         is_draining: site.is_draining(),
         websocket_deflate: options.has_websocket_deflate,
@@ -77,6 +79,7 @@ fn limits(limits: &Limits) -> String {
         (peer::FRAGMENTS_LIMIT, peer::FRAGMENTS_MAX),
         (place::SUBSCRIBE_LIMIT, place::SUBSCRIBE_BYTES_MAX),
         (place::IGNORED_LIMIT, place::IGNORED_BYTES_MAX),
+        (presence::MEMBER_LIMIT, presence::MEMBER_BYTES_MAX),
     ] {
         let _ = write!(text, ",\"{name}\":{value}");
     }

@@ -69,6 +69,19 @@ impl Policy {
         Err(Problem::new(Code::OriginRefused, detail))
     }
 
+    /// Adds `Vary` and, for an origin that may read, the CORS headers to an answer of the server's own.
+    pub fn share(&self, parts: &Parts, headers: &mut HeaderMap) {
+        self.cors(parts).apply(headers);
+    }
+
+    /// The answer to `OPTIONS` on a path of the server's own that has these methods.
+    pub fn preflight(&self, parts: &Parts, methods: &'static str) -> Response<bytes::Bytes> {
+        let cors = self.cors(parts);
+        let mut response = cors.preflight(methods);
+        cors.apply(response.headers_mut());
+        response
+    }
+
     /// What to tell the browser of this request.
     pub(crate) fn cors(&self, parts: &Parts) -> Cors {
         let judged =

@@ -17,6 +17,8 @@ pub struct SiteOptions {
     pub version: String,
     /// The name of the web page's build in `/info`, where there is a page.
     pub page: Option<String>,
+    /// Whether the server has a transport lab that is on.
+    pub has_lab: bool,
     /// Whether messages are compressed on the WebSockets of clients that offer it (permessage-deflate, RFC 7692).
     pub has_websocket_deflate: bool,
 }
@@ -28,6 +30,7 @@ impl Default for SiteOptions {
             name: String::new(),
             version: String::new(),
             page: None,
+            has_lab: false,
             has_websocket_deflate: true,
         }
     }

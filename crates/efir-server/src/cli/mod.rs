@@ -69,6 +69,9 @@ struct ServeFlags {
     /// A folder whose files are served at /.
     #[arg(long = "static", value_name = "DIR")]
     static_dir: Option<String>,
+    /// The transport lab for everybody who reaches this server: its generator of messages, and faults of a visitor's own network.
+    #[arg(long)]
+    lab: bool,
     /// What is logged: error, warn, info, debug, trace or a filter.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -95,6 +98,7 @@ impl ServeFlags {
             ("--allow-origin", "allow_origins", self.allow_origin),
             ("--host", "hosts", self.host),
             ("--static", "static_dir", Vec::from_iter(self.static_dir)),
+            ("--lab", "lab", Vec::from_iter(self.lab.then(|| "true".to_owned()))),
             ("--log", "log", Vec::from_iter(self.log)),
         ] {
             if !texts.is_empty() {

@@ -92,7 +92,9 @@ fn check(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
             let number = u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| kind.expected())?;
             kind.read_number(number)
         }
-        DeValue::Boolean(is_on) if kind == Kind::Switch => Ok(Value::Switch(*is_on)),
+        DeValue::Boolean(is_on) if matches!(kind, Kind::Switch | Kind::AutoSwitch) => {
+            Ok(Value::Switch(*is_on))
+        }
         DeValue::Array(items) if matches!(kind, Kind::Addresses | Kind::Origins | Kind::Hosts) => {
             let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
             kind.read_list(texts.ok_or_else(|| kind.expected())?.into_iter())

@@ -22,6 +22,8 @@ pub enum Kind {
     Filter,
     /// On or off.
     Switch,
+    /// On, off, or as the rest of the configuration suggests.
+    AutoSwitch,
     /// A number of things, at least so many.
     Count(u64),
     /// A size, at least so many bytes.
@@ -143,6 +145,13 @@ fn top_level() -> Vec<Key> {
             flag: None,
             row: None,
         },
+        key(
+            "lab",
+            Kind::AutoSwitch,
+            Value::Text("auto".into()),
+            "--lab",
+            "Whether visitors may run the transport lab: a generator of messages, and faults of their own network. auto: where the server listens on loopback only and `hosts` is empty.",
+        ),
     ]
 }
 
@@ -234,6 +243,8 @@ impl Kind {
                 _ => Err(self.expected()),
             },
             Self::Switch => text.parse().map(Value::Switch).map_err(|_| self.expected()),
+            Self::AutoSwitch if text == "auto" => Ok(Value::Text(text.to_owned())),
+            Self::AutoSwitch => text.parse().map(Value::Switch).map_err(|_| self.expected()),
             Self::Count(least) => self.at_least(parse_count(text), least),
             Self::Bytes(least) => self.at_least(parse_size(text), least),
             Self::Time(least) => self.at_least(parse_time(text), least),
@@ -286,6 +297,7 @@ impl Kind {
                 "a level (error, warn, info, debug, trace) or a filter such as efir=debug,info".into()
             }
             Self::Switch => "true or false".into(),
+            Self::AutoSwitch => "\"auto\", true or false".into(),
             Self::Count(least) => format!("a whole number{}", at_least(least, "")),
             Self::Bytes(least) => format!("a size such as 64KiB, 8MiB or 1GiB{}", at_least(least, "B")),
             Self::Time(least) => {

@@ -27,6 +27,8 @@ pub struct Resolved {
     pub log: String,
     /// Whether WebSockets are compressed for clients that offer it.
     pub has_websocket_deflate: bool,
+    /// Whether the transport lab is on whatever the addresses; `None`: where [`Resolved::has_lab`] says so.
+    pub lab: Option<bool>,
     /// How much of everything there may be.
     pub limits: Limits,
     /// How long everything lasts.
@@ -44,6 +46,7 @@ impl Default for Resolved {
             static_dir: None,
             log: "info".to_owned(),
             has_websocket_deflate: true,
+            lab: None,
             limits: Limits::default(),
             times: Times::default(),
         }
@@ -55,6 +58,13 @@ impl Resolved {
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
         self.listen.iter().all(|address| address.ip().is_loopback())
+    }
+
+    /// Whether visitors may run the transport lab: as it is set, and otherwise where nobody else can reach it. A server on loopback
+    /// that answers for further host names has something in front of it that can.
+    #[must_use]
+    pub fn has_lab(&self) -> bool {
+        self.lab.unwrap_or_else(|| self.is_loopback_only() && self.hosts.is_empty())
     }
 
     /// Takes the settings over and checks what only shows when they are seen together.
@@ -69,6 +79,10 @@ impl Resolved {
             static_dir: Some(text(settings, "static_dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
             log: text(settings, "log").to_owned(),
             has_websocket_deflate: is_on(settings, "websocket_deflate"),
+            lab: match settings.setting("lab") {
+                Some(Setting { value: Value::Switch(is_on), .. }) => Some(*is_on),
+                _ => None,
+            },
             ..Self::default()
         };
         if let Some(workers) = number(settings, "workers").filter(|workers| *workers > 0) {
