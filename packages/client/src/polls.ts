@@ -1,0 +1,41 @@
+// What both polls have in common: a batch, and where each channel stands after it.
+import type { Link, Wanted } from "./link.ts";
+import { read } from "./responses.ts";
+import { entriesOf } from "./token.ts";
+import type { Batch } from "./wire.ts";
+
+/** How the next answer is waited for. */
+export interface Rest {
+  /** Before the next request. */
+  rest_ms: number;
+  /** From this answer to the next one, at most. */
+  silence_ms: number;
+}
+
+/** Asks once and gives the answer to the link; gives how long to rest before the next request. */
+export async function poll(
+  link: Link,
+  wanted: Wanted[],
+  init: RequestInit & { query: string },
+  restOf: (batch: Batch, response: Response) => Rest,
+): Promise<number> {
+  const response = await read(link, wanted, init, init.query);
+  const batch = (await response.json()) as Batch;
+  const { rest_ms, silence_ms } = restOf(batch, response);
+  if (init.signal?.aborted) return 0;
+  link.up(silence_ms);
+  for (const gap of batch.gap ? [batch.gap] : (batch.gaps ?? [])) link.take({ gap });
+  for (const presence of [batch.presence ?? []].flat()) link.take({ presence });
+  for (const problem of batch.problems ?? []) link.take({ problem });
+  for (const message of batch.messages) link.take(message);
+  if (batch.channel) link.joined(batch.channel, batch.cursor);
+  else for (const [channel, cursor] of entriesOf(batch.cursor, wanted)) link.joined(channel, cursor);
+  return rest_ms;
+}
+
+/**
+ * A poll that does not wait gives the newest messages when it has no cursor; "from now on" is none of them, and the cursor.
+ * Presence logs give their state.
+ */
+export const fromNow = (one: Wanted): Wanted =>
+  one.after !== undefined || one.last !== undefined || one.channel.includes("/") ? one : { ...one, last: 0 };

@@ -1,0 +1,17 @@
+// Positions: `<epoch>-<offset>`, compared only here.
+
+export interface Position {
+  epoch: string;
+  offset: number;
+}
+
+/** `undefined` for what is no position. */
+export function parsePosition(text: string | undefined): Position | undefined {
+  const parts = /^([\w.~]+)-(\d{1,16})$/.exec(text ?? "");
+  return parts ? { epoch: parts[1]!, offset: +parts[2]! } : undefined;
+}
+
+/** How far `to` lies after `from` in the same epoch; `NaN` between epochs. */
+export function distance(from: Position, to: Position): number {
+  return from.epoch === to.epoch ? to.offset - from.offset : NaN;
+}
