@@ -66,6 +66,7 @@ pub(super) struct RunReport {
     visitor: String,
     channel: String,
     state: &'static str,
+    ended: bool,
     #[serde(flatten)]
     plan: Plan,
     of: u64,
@@ -181,6 +182,7 @@ impl Run {
             visitor: self.visitor.clone(),
             channel: self.channel.as_str().to_owned(),
             state,
+            ended: state != "running",
             plan: self.plan.clone(),
             of: self.plan.messages(),
             begins: self.begins_ms,

@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{check_visitor, too_great};
 
+/// From the request to the first message where nothing is said: as long as readers need to come.
+const WAIT_MS: u64 = 500;
+
 /// The body of `POST /lab/runs`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     visitor: String,
     channel: Option<String>,
-    rate: Option<u64>,
+    rate: Option<f64>,
     size: Option<u64>,
     burst: Option<u64>,
     seconds: Option<u64>,
@@ -21,10 +24,10 @@ struct Asked {
 }
 
 /// A checked plan. Bursts follow each other at equal times; the messages of a burst have the same one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(in super::super) struct Plan {
     /// Bursts a second.
-    rate: u64,
+    rate: f64,
     /// Bytes of a payload; at least as many as its fields need.
     size: u64,
     /// Messages of a burst.
@@ -35,7 +38,13 @@ pub(in super::super) struct Plan {
     /// The channel, where one was asked for.
     #[serde(skip)]
     channel: Option<String>,
+    /// What fills the payloads: letters that do not compress well, as what people send.
+    #[serde(skip)]
+    pad: String,
 }
+
+/// The slowest rate: a message in ten seconds.
+const RATE_MIN: f64 = 0.1;
 
 impl Plan {
     /// Reads the body; gives the visitor and its plan.
@@ -47,27 +56,24 @@ impl Plan {
         let asked: Asked = serde_json::from_slice(body)
             .map_err(|error| Problem::new(Code::InvalidJson, format!("the run: {error}")))?;
         check_visitor(&asked.visitor)?;
-        let plan = Self {
-            rate: asked.rate.unwrap_or(10),
+        let mut plan = Self {
+            rate: asked.rate.unwrap_or(10.0),
             size: asked.size.unwrap_or(100),
             burst: asked.burst.unwrap_or(1),
             seconds: asked.seconds.unwrap_or(30),
-            wait_ms: asked.wait_ms.unwrap_or(0),
+            wait_ms: asked.wait_ms.unwrap_or(WAIT_MS),
             channel: asked.channel,
+            pad: String::new(),
         };
-        for (field, value) in [("rate", plan.rate), ("burst", plan.burst), ("seconds", plan.seconds)] {
-            if value == 0 {
-                return Err(Problem::new(Code::InvalidRequest, format!("`{field}` is at least 1")));
-            }
+        if plan.rate < RATE_MIN || plan.burst == 0 || plan.seconds == 0 {
+            let detail = format!("`rate` is at least {RATE_MIN}, `burst` and `seconds` are at least 1");
+            return Err(Problem::new(Code::InvalidRequest, detail));
         }
         let size_max = limits.lab_message_bytes_max.min(limits.message_bytes_max as u64);
+        // A float that is too great becomes the greatest number there is.
+        let per_s = (plan.rate * plan.burst as f64).ceil() as u64;
         for (field, value, name, most) in [
-            (
-                "rate × burst",
-                plan.rate.saturating_mul(plan.burst),
-                "lab_messages_per_s_max",
-                limits.lab_messages_per_s_max,
-            ),
+            ("rate × burst", per_s, "lab_messages_per_s_max", limits.lab_messages_per_s_max),
             ("size", plan.size, "lab_message_bytes_max", size_max),
             ("seconds × 1000", plan.seconds.saturating_mul(1_000), "lab_run_ms_max", times.lab_run_ms_max),
             ("wait_ms", plan.wait_ms, "lab_wait_ms_max", times.lab_wait_ms_max),
@@ -76,6 +82,7 @@ impl Plan {
                 return Err(too_great(field, value, name, most));
             }
         }
+        plan.pad = std::iter::repeat_with(fastrand::alphanumeric).take(plan.size as usize).collect();
         // The name is checked before the run takes a place.
         plan.channel(&asked.visitor, "x")?;
         Ok((asked.visitor, plan))
@@ -98,13 +105,14 @@ impl Plan {
 
     /// How many messages there are in all.
     pub(super) fn messages(&self) -> u64 {
-        self.rate * self.burst * self.seconds
+        // The first burst is at the beginning, none at the end.
+        (self.rate * self.seconds as f64).ceil() as u64 * self.burst
     }
 
     /// When the message of this number (1, 2, 3 …) is due, from the first one on.
     pub(super) fn after(&self, n: u64) -> Duration {
-        let bursts = (n - 1) / self.burst;
-        Duration::from_nanos(bursts * 1_000_000_000 / self.rate)
+        let bursts = n.saturating_sub(1) / self.burst;
+        Duration::from_secs_f64(bursts as f64 / self.rate)
     }
 
     /// Its payload.
@@ -113,7 +121,7 @@ impl Plan {
         let mut text = String::with_capacity(size.max(96));
         let _ = write!(text, r#"{{"n":{n},"of":{},"planned":{planned_ms:.3},"pad":""#, self.messages());
         let pad = size.saturating_sub(text.len() + 2);
-        text.extend(std::iter::repeat_n('.', pad));
+        text.push_str(self.pad.get(..pad).unwrap_or_default());
         text.push_str("\"}");
         text
     }
@@ -138,6 +146,9 @@ mod tests {
         let ms: Vec<_> = (1..=7).map(|n| plan.after(n).as_millis()).collect();
         assert_eq!(ms, [0, 0, 0, 250, 250, 250, 500]);
         assert_eq!(plan.after(24).as_millis(), 1_750);
+        let quiet = Plan { rate: 0.4, burst: 1, ..plan };
+        assert_eq!((quiet.messages(), quiet.after(2).as_millis()), (1, 2_500));
+        assert_eq!(Plan { seconds: 6, ..quiet }.messages(), 3);
     }
 
     #[test]
@@ -157,7 +168,7 @@ mod tests {
         for (body, name) in [
             (r#"{"visitor":"v","rate":201}"#, "lab_messages_per_s_max"),
             (r#"{"visitor":"v","rate":20,"burst":11}"#, "lab_messages_per_s_max"),
-            (r#"{"visitor":"v","rate":18446744073709551615,"burst":9}"#, "lab_messages_per_s_max"),
+            (r#"{"visitor":"v","rate":1e300,"burst":18446744073709551615}"#, "lab_messages_per_s_max"),
             (r#"{"visitor":"v","size":16385}"#, "lab_message_bytes_max"),
             (r#"{"visitor":"v","seconds":61}"#, "lab_run_ms_max"),
             (r#"{"visitor":"v","wait_ms":10001}"#, "lab_wait_ms_max"),
