@@ -14,6 +14,9 @@ use crate::position::{base62, known_text};
 /// The longest name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// What stands behind a channel's name in the name of the log of its members (docs/protocol.md §9).
+const PRESENCE: &str = "/presence";
+
 /// Names of at most so many bytes stand where the name stands, and need no allocation.
 const SHORT_BYTES_MAX: usize = 22;
 
@@ -102,6 +105,47 @@ impl ChannelName {
         let name = std::str::from_utf8(name)
             .map_err(|error| ChannelNameError::NotUtf8 { at: error.valid_up_to() })?;
         Self::parse(name)
+    }
+
+    /// As [`ChannelName::parse`], but also reads the name of a log of members, `{name}/presence`: what may be read, while
+    /// only [`ChannelName::parse`] gives names that may be published to.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn parse_readable(name: &str) -> Result<Self, ChannelNameError> {
+        match name.strip_suffix(PRESENCE) {
+            Some(members_of) => Ok(Self::parse(members_of)?.presence_log()),
+            None => Self::parse(name),
+        }
+    }
+
+    /// As [`ChannelName::parse_readable`], from bytes that may not be UTF-8.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn parse_readable_bytes(name: &[u8]) -> Result<Self, ChannelNameError> {
+        match name.strip_suffix(PRESENCE.as_bytes()) {
+            Some(members_of) => Ok(Self::parse_bytes(members_of)?.presence_log()),
+            None => Self::parse_bytes(name),
+        }
+    }
+
+    /// The name of the log that tells who came to this channel, changed and went. Only the engine appends to it.
+    #[must_use]
+    pub fn presence_log(&self) -> Self {
+        Self(Name::new(&format!("{self}{PRESENCE}")))
+    }
+
+    /// Whether this is the name of a log of members.
+    #[must_use]
+    pub fn is_presence_log(&self) -> bool {
+        self.as_bytes().ends_with(PRESENCE.as_bytes())
+    }
+
+    /// The channel whose members this log tells; `None` for any other channel.
+    #[must_use]
+    pub fn members_of(&self) -> Option<Self> {
+        self.as_str().strip_suffix(PRESENCE).map(|name| Self(Name::new(name)))
     }
 
     /// The name as it was given.
@@ -259,6 +303,23 @@ mod tests {
         assert_eq!(error("\u{7f}"), E::Control { character: '\u{7f}', at: 0 });
         assert_eq!(error("ж\u{85}"), E::Control { character: '\u{85}', at: 2 });
         assert_eq!(ChannelName::parse_bytes(b"ab\xff").unwrap_err(), E::NotUtf8 { at: 2 });
+    }
+
+    #[test]
+    fn the_log_of_members_has_a_name_that_cannot_be_published_to() {
+        for name in ["chat", "общий-чат", "presence", &"x".repeat(255)] {
+            let channel = ChannelName::parse(name).unwrap();
+            let log = channel.presence_log();
+            assert_eq!(log.as_str(), format!("{name}/presence"));
+            assert!(log.is_presence_log() && !channel.is_presence_log());
+            assert_eq!((log.members_of(), channel.members_of()), (Some(channel), None));
+            assert_eq!(ChannelName::parse_readable(log.as_str()).unwrap(), log);
+            assert_eq!(ChannelName::parse_readable_bytes(log.as_bytes()).unwrap(), log);
+            assert!(ChannelName::parse(log.as_str()).is_err());
+        }
+        for bad in ["/presence", "a/b/presence", "a/presence/presence", "../presence", "a/presence/"] {
+            assert!(ChannelName::parse_readable(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

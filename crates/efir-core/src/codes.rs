@@ -118,6 +118,8 @@ codes! {
         "Already subscribed": "This socket is subscribed to the channel.";
     NotSubscribed 113 "not_subscribed" 409 1008 Stop
         "Not subscribed": "This socket is not subscribed to the channel.";
+    InvalidMember 114 "invalid_member" 400 1008 Stop
+        "Invalid member": "The id, name or data of a member breaks the rules, or the id is missing.";
     NotFound 120 "not_found" 404 1008 Stop
         "Not found": "There is nothing under this URL.";
     MethodNotAllowed 121 "method_not_allowed" 405 1008 Stop
@@ -144,6 +146,8 @@ codes! {
         "Overloaded": "The server cannot take more work at the moment.";
     Draining 154 "draining" 503 1001 RetryLater
         "Draining": "This node is going away; connect again with the cursor.";
+    PresenceFull 155 "presence_full" 503 1013 RetryLater
+        "Presence full": "The server or the member holds as many leases of presence as it may.";
     SlowReader 160 "slow_reader" 408 1008 RetryNow
         "Slow reader": "Reserved: the client took nothing for too long. Today its connection just ends; connect again with the cursor.";
     RequestTimeout 161 "request_timeout" 408 1008 RetryNow

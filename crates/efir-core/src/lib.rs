@@ -11,6 +11,7 @@ pub mod limits;
 pub mod log;
 pub mod message;
 pub mod position;
+pub mod presence;
 pub mod receipt;
 pub mod wire;
 
@@ -22,5 +23,6 @@ pub use limits::{LIMITS, LimitRow, Limits, TIMES, Times};
 pub use log::{Append, AppendError, Appended, Log, Missed, Read, ReadAfter, ReadMost, Retention};
 pub use message::{Message, Payload, PayloadError};
 pub use position::{Epoch, OFFSET_MAX, Position};
+pub use presence::{MemberId, PresenceState, Who, WhoError};
 pub use receipt::{Durability, Receipt};
 pub use wire::{Batch, Control, Form, Frame, Reply};

@@ -80,6 +80,14 @@ table! {
     subscribe_channels_max usize "channels" 100 "How many channels one response of `/subscribe` may have.";
     socket_channels_max usize "channels" 10_000 "How many channels one `/socket` may have.";
     connections_max usize "connections" 100_000 "How many connections the server holds.";
+    presence_members_max usize "members" 100 "Up to how many members of a channel are told one by one; of more only the number is told.";
+    presence_leases_max usize "leases" 100_000 "How many leases the members of all channels hold: one for each tab and transport.";
+    presence_member_leases_max usize "leases" 100 "How many leases one member may hold in one channel.";
+    presence_enters_max usize "channels" 100 "How many channels one response or socket may enter.";
+    presence_name_bytes_max usize "bytes" 128 "The longest name of a member.";
+    presence_data_bytes_max usize "bytes" 1_024 "The largest data of a member.";
+    presence_log_messages_max usize "messages" 1_000 "How many changes of its members a channel keeps.";
+    presence_log_ms_max u64 "ms" 600_000 "How old a change of a channel's members may become.";
     lab_messages_per_s_max u64 "messages" 200 "How many messages a second one run of the lab may publish.";
     lab_message_bytes_max u64 "bytes" 16_384 "The largest payload that a run of the lab may publish.";
     lab_runs_max usize "runs" 10 "How many runs of the lab go on at once; one visitor has one.";
@@ -107,6 +115,9 @@ table! {
     body_ms_max u64 "ms" 30_000 "How long the body of a request may take to arrive.";
     idle_ms_max u64 "ms" 120_000 "How long a connection may stay open between two requests.";
     drain_ms_max u64 "ms" 10_000 "How long a server that goes away waits for its connections.";
+    presence_grace_ms u64 "ms" 5_000 "How long a member that polls stays when its next poll is due.";
+    presence_lease_ms u64 "ms" 30_000 "How long a member stays that entered by PUT.";
+    presence_count_ms u64 "ms" 1_000 "The least time between two numbers of members where only the number is told.";
     lab_run_ms_max u64 "ms" 60_000 "The longest run of the lab.";
     lab_wait_ms_max u64 "ms" 10_000 "The longest wait before the first message of a run of the lab.";
     lab_delay_ms_max u64 "ms" 10_000 "The longest delay of the lab's network, there and back.";
@@ -123,6 +134,16 @@ impl Limits {
             age_ms_max: self.retention_ms_max,
             keys_max: self.keys_max,
             key_window_ms: self.key_window_ms,
+        }
+    }
+
+    /// What the log of a channel's members keeps.
+    #[must_use]
+    pub fn presence_retention(&self) -> Retention {
+        Retention {
+            messages_max: self.presence_log_messages_max,
+            age_ms_max: self.presence_log_ms_max.min(self.retention_ms_max),
+            ..self.retention()
         }
     }
 

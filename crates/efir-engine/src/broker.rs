@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use efir_core::{ChannelName, Code, Cursor, Durability, Position, Problem, ReadMost, Receipt, Start};
+use efir_core::{
+    ChannelName, Code, Cursor, Durability, Payload, Position, Problem, ReadMost, Receipt, Start,
+};
 
 use crate::{
-    channel::{Channel, Watch},
+    channel::{Channel, Due, Watch},
     hub::{Page, Publish},
 };
 
@@ -77,6 +79,17 @@ impl PublishError {
     }
 }
 
+/// What is appended to the log of a channel's members.
+#[derive(Debug, Clone, Copy)]
+pub struct MemberChange<'a> {
+    /// The log.
+    pub log: &'a ChannelName,
+    /// What changed.
+    pub payload: &'a Payload,
+    /// It can be refused where the node has no room for one more channel; what tells that somebody left cannot.
+    pub is_refusable: bool,
+}
+
 /// What stores messages and hands them over on this node.
 pub trait Broker: Send + Sync + std::fmt::Debug {
     /// What a positive answer of [`Broker::publish`] means.
@@ -87,6 +100,16 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// Nothing was appended then.
     fn publish(&self, publish: &Publish<'_>, now_ms: u64) -> Result<Receipt, PublishError>;
+
+    /// Appends a change to the log of a channel's members, and tells nobody yet: [`Broker::tell`] does that when the lock is gone
+    /// under which members and log change together.
+    ///
+    /// # Errors
+    /// Nothing was appended then.
+    fn append_change(&self, change: &MemberChange<'_>, now_ms: u64) -> Result<Due, PublishError>;
+
+    /// Notes a change to those who watch its log.
+    fn tell(&self, due: Due);
 
     /// Reads at once.
     fn read(&self, channel: &ChannelName, start: Start, most: ReadMost) -> Page;

@@ -51,6 +51,10 @@ pub(crate) struct State {
     watches: Option<Box<SmallVec<[Arc<Watch>; 2]>>>,
 }
 
+/// Watchers that have to be told that their channel grew.
+#[derive(Debug, Default)]
+pub struct Due(SmallVec<[Arc<Watch>; 2]>);
+
 /// A channel that somebody watches or that keeps messages. A million idle ones pay for each of its bytes.
 #[derive(Debug)]
 pub struct Channel {
@@ -156,6 +160,11 @@ impl State {
         self.watches.is_some()
     }
 
+    /// As [`State::due_watches`], to be kept until a lock elsewhere is gone, too.
+    pub(crate) fn due(&self) -> Due {
+        Due(self.due_watches())
+    }
+
     /// Those who have to be told, each once until it reads; call [`tell`] after the lock is gone.
     pub(crate) fn due_watches(&self) -> SmallVec<[Arc<Watch>; 2]> {
         let mut due = SmallVec::new();
@@ -175,6 +184,13 @@ impl State {
 pub(crate) fn tell(watches: &[Arc<Watch>]) {
     for watch in watches {
         watch.target.note(watch.token);
+    }
+}
+
+impl Due {
+    /// Notes the growth.
+    pub(crate) fn tell(self) {
+        tell(&self.0);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     channel::Noted,
     clock,
     memory::Memory,
+    presence::Presence,
     seam::{Seam, Seams},
 };
 
@@ -48,6 +49,7 @@ struct Shared {
     limits: Limits,
     times: Times,
     broker: Memory,
+    presence: Presence,
     seams: Seams,
     /// Who is told when the node drains.
     carriers: Mutex<Slab<Arc<dyn Noted>>>,
@@ -69,6 +71,7 @@ impl Hub {
     pub fn new(limits: Limits, times: Times) -> Self {
         let broker = Memory::new(limits.clone());
         Self(Arc::new(Shared {
+            presence: Presence::new(&limits, &times),
             limits,
             times,
             broker,
@@ -90,6 +93,10 @@ impl Hub {
 
     pub(crate) fn broker(&self) -> &dyn Broker {
         &self.0.broker
+    }
+
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.0.presence
     }
 
     /// Appends a message to its channel and wakes the channel's subscribers.
@@ -148,8 +155,9 @@ impl Hub {
         cursor
     }
 
-    /// Frees what has expired. The carrier of the process calls it about once a second.
+    /// Frees what has expired and lets go of members whose time is over. The carrier of the process calls it at least twice a second.
     pub fn sweep(&self) {
+        self.sweep_members();
         self.0.broker.sweep(clock::now_ms());
     }
 

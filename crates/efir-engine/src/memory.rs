@@ -5,6 +5,7 @@
 //! a *new* epoch for whatever begins from then on: else the forgotten channel could begin again at offset 1 under an epoch in
 //! which offset 1 was already another message, and an old cursor would be served silently wrong.
 
+mod changes;
 mod least_recent;
 mod table;
 
@@ -28,8 +29,8 @@ use self::{
     table::{Hashed, Shard},
 };
 use crate::{
-    broker::{Broker, PublishError},
-    channel::{self, Channel, Watch},
+    broker::{Broker, MemberChange, PublishError},
+    channel::{self, Channel, Due, Watch},
     clock,
     hub::{Page, Publish},
 };
@@ -50,6 +51,8 @@ const UNWATCHED_MS: u64 = 30_000;
 pub(crate) struct Memory {
     limits: Limits,
     retention: Retention,
+    /// Of the logs of members.
+    presence_retention: Retention,
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
     /// What channels that nobody knows stand under; changes when a stub is forgotten.
@@ -73,6 +76,7 @@ impl Memory {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect();
         Self {
             retention: limits.retention(),
+            presence_retention: limits.presence_retention(),
             limits,
             hasher,
             shards,
@@ -167,11 +171,15 @@ impl Memory {
 
     /// Removes what has expired from a log before it is read or grown.
     fn expire(&self, log: &mut Log, now_ms: u64) {
-        if log.next_expiry_ms(self.limits.retention_ms_max).is_none_or(|expiry_ms| expiry_ms > now_ms) {
+        self.expire_older(log, now_ms, self.limits.retention_ms_max);
+    }
+
+    fn expire_older(&self, log: &mut Log, now_ms: u64, age_ms_max: u64) {
+        if log.next_expiry_ms(age_ms_max).is_none_or(|expiry_ms| expiry_ms > now_ms) {
             return;
         }
         let before = Footprint::of(log);
-        log.expire(now_ms, self.limits.retention_ms_max);
+        log.expire(now_ms, age_ms_max);
         self.book(before, Footprint::of(log));
     }
 
@@ -181,12 +189,12 @@ impl Memory {
         if shard.due_ms > now_ms {
             return;
         }
-        let age_ms_max = self.limits.retention_ms_max;
         let mut next_ms = u64::MAX;
         let mut gone = Vec::new();
         shard.retain(|channel| {
+            let age_ms_max = self.age_ms_max(channel.name());
             !channel.retire_if(|state| {
-                self.expire(&mut state.log, now_ms);
+                self.expire_older(&mut state.log, now_ms, age_ms_max);
                 let due_ms = state.log.next_expiry_ms(age_ms_max);
                 if due_ms.is_none() && !state.is_watched() {
                     gone.push((channel.name().clone(), state.log.position()));
@@ -196,7 +204,8 @@ impl Memory {
                 false
             })
         });
-        let rest_ms = age_ms_max.min(self.limits.key_window_ms) / LOOKS_PER_LIFE;
+        let life_ms = self.retention.age_ms_max.min(self.presence_retention.age_ms_max);
+        let rest_ms = life_ms.min(self.limits.key_window_ms) / LOOKS_PER_LIFE;
         shard.due_ms = next_ms.max(now_ms.saturating_add(rest_ms));
         // What was never published to leaves nothing.
         gone.retain(|(_, position)| position.offset > 0);
@@ -253,6 +262,23 @@ impl Broker for Memory {
                 subscribers,
             });
         }
+    }
+
+    fn append_change(&self, change: &MemberChange<'_>, now_ms: u64) -> Result<Due, PublishError> {
+        let due_ms = now_ms.saturating_add(self.presence_retention.age_ms_max);
+        loop {
+            let log = self.live(change.log, due_ms);
+            let appended =
+                log.with_live(|state| self.append_member_change(state, change, now_ms).map(|()| state.due()));
+            if let Some(appended) = appended {
+                return appended;
+            }
+        }
+    }
+
+    fn tell(&self, due: Due) {
+        due.tell();
+        self.shed();
     }
 
     fn read(&self, name: &ChannelName, start: Start, most: ReadMost) -> Page {

@@ -15,7 +15,7 @@ enum Lines {}
 
 pub(crate) fn begin(site: &Site, asked: ReadRequest) -> Result<Reply, Refused> {
     stream::refuse_draining(site)?;
-    Ok(stream::begin::<Lines>(site, asked, head::stream("application/x-ndjson")))
+    Ok(stream::begin::<Lines>(site, asked, head::stream("application/x-ndjson"))?)
 }
 
 impl Tongue for Lines {

@@ -9,7 +9,7 @@ use http::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{Choice, TRANSPORTS, head, peer, place, site::Site, socket};
+use crate::{Choice, TRANSPORTS, head, peer, place, presence, site::Site, socket};
 
 #[derive(Serialize)]
 struct About<'a> {
@@ -79,6 +79,7 @@ fn limits(limits: &Limits) -> String {
         (peer::FRAGMENTS_LIMIT, peer::FRAGMENTS_MAX),
         (place::SUBSCRIBE_LIMIT, place::SUBSCRIBE_BYTES_MAX),
         (place::IGNORED_LIMIT, place::IGNORED_BYTES_MAX),
+        (presence::MEMBER_LIMIT, presence::MEMBER_BYTES_MAX),
     ] {
         let _ = write!(text, ",\"{name}\":{value}");
     }

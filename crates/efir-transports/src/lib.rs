@@ -15,6 +15,8 @@ mod peer;
 mod place;
 mod policy;
 mod poll;
+mod presence;
+mod present;
 mod problem;
 mod publish;
 mod query;

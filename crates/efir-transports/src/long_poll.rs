@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     head,
     poll::{Answer, Found},
+    present::{self, Ends},
     problem::Refused,
     reply::{Asker, Held, Reply, TakeOver},
     request::ReadRequest,
@@ -56,6 +57,16 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     if asked.is_head {
         return short_poll::begin(site, asked).map(without_validators);
     }
+    if asked.scope.begins_with_members() {
+        // There is something to tell at once; of the other channels, what comes from now on.
+        for (channel, start) in asked.scope.places_mut() {
+            if *start == Start::Now && !channel.is_presence_log() {
+                *start = Start::After(site.hub().position(channel).into());
+            }
+        }
+        return short_poll::begin(site, asked).map(without_validators);
+    }
+    let present = present::begin(site.hub(), &mut asked, Ends::WithAnswer)?;
     let mut answer = Answer::of(&mut asked);
     answer.applied = asked.wait.is_preferred.then_some(asked.wait);
     let mut reader = Reader::new(site.hub().clone());
@@ -72,11 +83,11 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
         end: None,
         way: Way::Slot(Way::slot()),
     };
-    let asker = Asker { transport: asked.transport.name, client: asked.client, reader };
+    let asker = Asker { transport: asked.transport.name, client: asked.client, reader, present };
     Ok(Reply::Held(Held::poll(asker, exchange)))
 }
 
-/// What a `HEAD` is told: the head of an answer that comes at once, which nobody may keep.
+/// The head of an answer that comes at once, which nobody may keep.
 fn without_validators(reply: Reply) -> Reply {
     let Reply::Whole(mut response) = reply else { return reply };
     let headers = response.headers_mut();

@@ -1,12 +1,13 @@
 //! Which of our URLs a request is for, and which methods it has there.
 
 use bytes::Bytes;
-use efir_core::{ChannelName, Code, Problem};
+use efir_core::{ChannelName, ChannelNameError, Code, Problem};
 use http::{Method, request::Parts};
 
 use crate::{
     info,
     policy::{self, Cors},
+    presence,
     problem::Refused,
     publish::{self, collect},
     query::{Query, decode_path},
@@ -39,6 +40,8 @@ pub(crate) struct Call<'a> {
 enum Place<'a> {
     /// `/channels/{channel}`, with the name as it stands in the path.
     Channel(&'a str),
+    /// `/channels/{channel}/presence`.
+    Presence(&'a str),
     Subscribe,
     Socket,
     Info,
@@ -57,6 +60,10 @@ fn place(path: &str) -> Option<Place<'_>> {
     };
     let place = match (first, rest) {
         ("channels", Some(name)) if !name.contains('/') => Place::Channel(name),
+        ("channels", Some(rest)) => match rest.strip_suffix("/presence") {
+            Some(name) if !name.contains('/') => Place::Presence(name),
+            _ => Place::Nowhere,
+        },
         ("subscribe", None) => Place::Subscribe,
         ("socket", None) => Place::Socket,
         ("info", None) => Place::Info,
@@ -70,6 +77,7 @@ impl Place<'_> {
     fn methods(self) -> &'static str {
         match self {
             Self::Channel(_) => "GET, HEAD, POST, PUT, OPTIONS",
+            Self::Presence(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
             Self::Subscribe => "GET, HEAD, POST, QUERY, OPTIONS",
             Self::Socket => "GET, OPTIONS",
             Self::Info | Self::Nowhere => "GET, HEAD, OPTIONS",
@@ -120,6 +128,14 @@ where
                 _ => read(call, parts, Channels::One(&name), body).await,
             }
         }
+        Place::Presence(name) => {
+            let name = decode_path(name);
+            match parts.method.as_str() {
+                "PUT" => presence::put(call.site, parts, &name, body).await,
+                "DELETE" => presence::delete(call.site, parts, &name, body).await,
+                _ => read(call, parts, Channels::Members(&name), body).await,
+            }
+        }
         Place::Subscribe if matches!(parts.method.as_str(), "POST" | "QUERY") => {
             let (bytes_max, ms) = (SUBSCRIBE_BYTES_MAX, call.site.hub().times().body_ms_max);
             let bytes =
@@ -163,20 +179,34 @@ where
     match (ReadRequest::parse(call, parts, &query, channels), upgrade) {
         (Ok(asked), upgrade) => (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked }),
         // A page sees nothing of a refused handshake, so it is told in the socket.
-        (Err(problem), Some(upgrade)) => Ok(websocket::refuse(call, upgrade, problem)),
+        (Err(problem), Some(upgrade)) => Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
         (Err(problem), None) => Err(problem.into()),
     }
 }
 
-/// The name of a channel, with the refused text in the problem.
+/// The name of a channel that may be published to, with the refused text in the problem.
 pub(crate) fn channel_name(bytes: &[u8]) -> Result<ChannelName, Problem> {
-    ChannelName::parse_bytes(bytes).map_err(|error| {
-        let written = String::from_utf8_lossy(bytes);
-        let shown: String = written.chars().take(64).collect();
-        // A name within the length comes back whole, so that a client knows which of its channels is meant.
-        let known: String = written.chars().take(255).collect();
-        Problem::new(Code::InvalidChannel, format!("{shown:?}: {error}")).with_channel(known)
-    })
+    ChannelName::parse_bytes(bytes).map_err(|error| invalid_channel(bytes, &error))
+}
+
+/// The name of a channel that may be read: also the log of a channel's members.
+pub(crate) fn readable_name(bytes: &[u8]) -> Result<ChannelName, Problem> {
+    ChannelName::parse_readable_bytes(bytes).map_err(|error| invalid_channel(bytes, &error))
+}
+
+fn invalid_channel(bytes: &[u8], error: &ChannelNameError) -> Problem {
+    let written = String::from_utf8_lossy(bytes);
+    let shown: String = written.chars().take(64).collect();
+    // A name within the length comes back whole, so that a client knows which of its channels is meant.
+    let known: String = written.chars().take(255).collect();
+    Problem::new(Code::InvalidChannel, format!("{shown:?}: {error}")).with_channel(known)
+}
+
+/// Only the server writes into a log of members.
+pub(crate) fn read_only() -> Problem {
+    let detail =
+        "the log of a channel's members is written by the server; enter the channel to be told there";
+    Problem::new(Code::Forbidden, detail)
 }
 
 #[cfg(test)]
@@ -191,6 +221,13 @@ mod tests {
             ("/channels/", Some(Place::Channel(""))),
             ("/channels", Some(Place::Nowhere)),
             ("/channels/a/b", Some(Place::Nowhere)),
+            ("/channels/a/presence", Some(Place::Presence("a"))),
+            ("/channels/presence", Some(Place::Channel("presence"))),
+            ("/channels/presence/presence", Some(Place::Presence("presence"))),
+            ("/channels/a%2Fpresence", Some(Place::Channel("a%2Fpresence"))),
+            ("/channels/a/b/presence", Some(Place::Nowhere)),
+            ("/channels/a/presence/", Some(Place::Nowhere)),
+            ("/channels/a/presence/presence", Some(Place::Nowhere)),
             ("/subscribe", Some(Place::Subscribe)),
             ("/subscribe/", Some(Place::Nowhere)),
             ("/socket", Some(Place::Socket)),
@@ -214,6 +251,8 @@ mod tests {
         assert!(Place::Channel("a").has(&Method::CONNECT));
         assert!(Place::Channel("a").has(&Method::PUT));
         assert!(!Place::Channel("a").has(&Method::DELETE));
+        assert!(Place::Presence("a").has(&Method::DELETE) && Place::Presence("a").has(&Method::CONNECT));
+        assert!(!Place::Presence("a").has(&Method::POST));
         assert!(!Place::Socket.has(&Method::HEAD));
         assert!(!Place::Info.has(&Method::CONNECT));
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use efir_core::{Batch, ChannelName, Gap, Message, Problem};
+use efir_core::{Batch, ChannelName, Gap, Message, PresenceState, Problem};
 use http::{HeaderValue, Response, header};
 
 use crate::{
@@ -20,6 +20,7 @@ pub struct EmptyAnswer;
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) gaps: Vec<Gap>,
+    pub(crate) presence: Vec<PresenceState>,
     pub(crate) messages: Vec<Arc<Message>>,
     /// The text of a cursor or token.
     pub(crate) cursor: String,
@@ -38,7 +39,7 @@ pub(crate) struct Answer {
 
 impl Found {
     pub(crate) fn is_empty(&self) -> bool {
-        self.gaps.is_empty() && self.messages.is_empty()
+        self.gaps.is_empty() && self.messages.is_empty() && self.presence.is_empty()
     }
 }
 
@@ -70,12 +71,13 @@ impl Answer {
             channel: self.channel.as_ref(),
             gaps: &found.gaps,
             problems: &self.problems,
+            presence: &found.presence,
             messages: &found.messages,
             cursor: &found.cursor,
             more: found.more,
         };
         let mut response = head::json(batch.to_bytes(), cache_control);
-        if found.messages.is_empty() {
+        if found.messages.is_empty() && found.presence.is_empty() {
             response.extensions_mut().insert(EmptyAnswer);
         }
         let headers = response.headers_mut();

@@ -99,6 +99,6 @@ fn event_stream(site: &Site, problem: &Problem) -> Response<Bytes> {
 fn wants_event_stream(parts: &Parts) -> bool {
     let chosen = request::negotiate(parts, &Query::parse(parts.uri.query()));
     chosen.is_ok_and(|row| row.choice == crate::Choice::Accept("text/event-stream"))
-        && !matches!(parts.method, http::Method::PUT)
+        && !matches!(parts.method, http::Method::PUT | http::Method::DELETE)
         && (parts.method != http::Method::POST || parts.uri.path() == "/subscribe")
 }

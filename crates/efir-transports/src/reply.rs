@@ -15,6 +15,7 @@ use crate::{
     head,
     long_poll::{LongPoll, Way},
     policy::Cors,
+    present::Present,
     problem,
     upgrade::Upgrade,
 };
@@ -46,6 +47,7 @@ struct Inner {
     transport: &'static str,
     client: Option<Box<str>>,
     reader: Reader,
+    present: Option<Box<Present>>,
     kind: Kind,
 }
 
@@ -78,8 +80,8 @@ impl Held {
     }
 
     fn new(asked: Asker, kind: Kind) -> Self {
-        let Asker { transport, client, reader } = asked;
-        Self(Box::new(Inner { transport, client, reader, kind }))
+        let Asker { transport, client, reader, present } = asked;
+        Self(Box::new(Inner { transport, client, reader, present, kind }))
     }
 
     /// The name of the transport, for metrics.
@@ -94,9 +96,11 @@ impl Held {
 
     /// For a carrier that writes HTTP/1 to the socket itself.
     pub fn take_over(self, how: TakeOver) -> efir_engine::Response {
-        let Inner { reader, kind, .. } = *self.0;
-        let taken =
-            |head, framing, exchange| efir_engine::Response { head, framing, exchange, reader, tally: None };
+        let Inner { reader, present, kind, .. } = *self.0;
+        let taken = |head, framing, exchange| {
+            let exchange = Present::around(present, exchange);
+            efir_engine::Response { head, framing, exchange, reader, tally: None }
+        };
         match kind {
             Kind::Stream { mut headers, exchange } => {
                 // A stream is the last answer on its connection: browsers come back after minutes, on any other.
@@ -123,17 +127,18 @@ impl Held {
     /// For somebody else's HTTP stack: the response with a body that is polled. A held poll is awaited; dropping the future ends it.
     /// A WebSocket goes on in a task of its own once the connection is upgraded.
     pub async fn into_response(self) -> Response<Body> {
-        let Inner { reader, kind, .. } = *self.0;
+        let Inner { reader, present, kind, .. } = *self.0;
+        let poll = |exchange| Polled::new(Present::around(present, exchange), reader);
         match kind {
             Kind::Stream { headers, exchange } => {
-                let mut response = Response::new(Body::stream(Polled::new(exchange, reader)));
+                let mut response = Response::new(Body::stream(poll(exchange)));
                 *response.headers_mut() = headers;
                 response
             }
             Kind::Poll(mut exchange) => {
                 let slot = Way::slot();
                 exchange.answer_by(Way::Slot(slot.clone()));
-                let mut polled = Polled::new(exchange, reader);
+                let mut polled = poll(exchange);
                 while poll_fn(|cx| polled.poll_piece(cx)).await.is_some() {}
                 let answer = slot.lock().take();
                 answer.unwrap_or_else(problem::overloaded).map(Body::from)
@@ -145,7 +150,7 @@ impl Held {
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
                 if let Some(on_upgrade) = upgrade.on_upgrade.take() {
-                    let polled = Polled::new(exchange, reader);
+                    let polled = poll(exchange);
                     tokio::spawn(async move {
                         // A client that leaves before the upgrade needs no answer.
                         let Ok(upgraded) = on_upgrade.await else { return };
@@ -168,6 +173,8 @@ pub(crate) struct Asker {
     pub(crate) transport: &'static str,
     pub(crate) client: Option<Box<str>>,
     pub(crate) reader: Reader,
+    /// What presence adds to the response.
+    pub(crate) present: Option<Box<Present>>,
 }
 
 impl std::fmt::Debug for Kind {

@@ -3,12 +3,14 @@
 //! Pure: parts of a request go in, a [`ReadRequest`] or the problem comes out. Who may ask is decided in [`crate::policy`].
 
 mod channels;
+pub(crate) mod entering;
 
 use bytes::BytesMut;
 use efir_core::{Code, Problem, Times};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 pub(crate) use channels::{Channels, Scope, Wanted, start};
+use entering::Entering;
 
 use crate::{
     Choice, TRANSPORTS, TransportRow,
@@ -35,6 +37,8 @@ pub(crate) struct ReadRequest {
     pub(crate) limit: Option<usize>,
     pub(crate) sent: Sent,
     pub(crate) client: Option<Box<str>>,
+    /// The channels of which the reader is a member as long as it reads.
+    pub(crate) entering: Option<Box<Entering>>,
     pub(crate) is_head: bool,
     pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) next: Next,
@@ -57,6 +61,8 @@ pub(crate) struct Sent {
     pub(crate) is_json: bool,
     /// Each frame is acknowledged.
     pub(crate) is_acknowledged: bool,
+    /// It is refused: a log of members is read.
+    pub(crate) is_refused: bool,
 }
 
 /// The URL that reads on, but for its cursor.
@@ -87,10 +93,14 @@ impl ReadRequest {
         let sent = Sent {
             is_json: one_of(query, "payload", &["text", "json"])? == Some(1),
             is_acknowledged: one_of(query, "ack", &["0", "1"])? == Some(1),
+            is_refused: matches!(wanted, Channels::Members(_)),
         };
         let wait = wait(parts, query, times)?;
+        let is_head = parts.method == http::Method::HEAD;
+        let entering = if is_head { None } else { Entering::parse(query, wanted, limits)? };
         let scope = wanted.resolve(parts, query, limits)?;
         let next = Next::new(query, &scope, wait.filter(|_| transport.choice == Choice::Wait));
+        let next = if entering.is_some() { next.with_member(query) } else { next };
         Ok(Self {
             transport,
             scope,
@@ -98,7 +108,8 @@ impl ReadRequest {
             limit,
             sent,
             client,
-            is_head: parts.method == http::Method::HEAD,
+            entering,
+            is_head,
             if_none_match: parts.headers.get(header::IF_NONE_MATCH).cloned(),
             next,
             cors: call.cors.clone(),
@@ -128,7 +139,13 @@ impl Next {
         match scope {
             Scope::One { channel, .. } => {
                 path.push_str("/channels/");
-                query::encode_into(channel.as_str(), &mut path);
+                match channel.members_of() {
+                    Some(channel) => {
+                        query::encode_into(channel.as_str(), &mut path);
+                        path.push_str("/presence");
+                    }
+                    None => query::encode_into(channel.as_str(), &mut path),
+                }
             }
             Scope::Several { channels, .. } => {
                 path.push_str("/subscribe");
@@ -144,6 +161,19 @@ impl Next {
             keep("wait", &wait.seconds());
         }
         Self { path, rest }
+    }
+
+    /// Keeps who reads, so that whoever follows the link stays a member.
+    fn with_member(mut self, query: &Query) -> Self {
+        for name in ["member", "name", "data", "enter"] {
+            for value in query.all(name).filter_map(|value| std::str::from_utf8(value).ok()) {
+                self.rest.push('&');
+                self.rest.push_str(name);
+                self.rest.push('=');
+                query::encode_into(value, &mut self.rest);
+            }
+        }
+        self
     }
 
     /// The `Link` header to the read after `cursor`; `None` where it would be too long to pass proxies.

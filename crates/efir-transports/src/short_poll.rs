@@ -1,12 +1,14 @@
 //! AJAX polling: one request, one answer with what there is, maybe nothing.
 
 use bytes::Bytes;
-use efir_core::{ChannelName, Cursor, ReadMost, Start, Token};
+use efir_core::{ChannelName, Cursor, ReadMost, Start, Times, Token};
 use efir_engine::Hub;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
+    Choice,
     poll::{Answer, Found},
+    present,
     problem::Refused,
     reply::Reply,
     request::{ReadRequest, Scope},
@@ -17,6 +19,9 @@ use crate::{
 const CACHE_CONTROL: &str = "private, no-cache";
 
 pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refused> {
+    if asked.entering.is_some() {
+        present::enter_for(site.hub(), &asked, stay_ms(&asked, site.hub().times()))?;
+    }
     let answer = Answer::of(&mut asked);
     let found = match &asked.scope {
         Scope::One { channel, start } => read_one(site.hub(), channel, start, asked.limit),
@@ -32,6 +37,13 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     let interval_ms = if found.more { 0 } else { site.hub().times().poll_interval_ms };
     headers.insert(header::RETRY_AFTER, interval_ms.div_ceil(1_000).into());
     Ok(Reply::Whole(if is_known { not_modified(response) } else { response }))
+}
+
+/// How long a member stays until its next poll.
+fn stay_ms(asked: &ReadRequest, times: &Times) -> u64 {
+    // A long poll that was answered at once asks again at once.
+    let is_held = asked.transport.choice == Choice::Wait;
+    times.presence_grace_ms + if is_held { 0 } else { times.poll_interval_ms }
 }
 
 /// The newest `count` are wanted: then they are the limit, unless one was given.
@@ -57,6 +69,14 @@ fn read_into(
     most: ReadMost,
     found: &mut Found,
 ) -> Cursor {
+    if *start == Start::Now
+        && let Some(channel) = channel.members_of()
+    {
+        let state = hub.members(&channel);
+        let cursor = state.cursor.into();
+        found.presence.push(state);
+        return cursor;
+    }
     let read = hub.read(channel, start.clone(), most).read;
     found.more |= read.more;
     if let (Some(missed), Start::After(after)) = (read.gap, start) {

@@ -2,6 +2,7 @@
 //! [`COMMANDS`]; what it refuses concerns that command only.
 
 mod command;
+mod enter;
 mod history;
 mod publish;
 mod subscribe;
@@ -16,6 +17,7 @@ use efir_core::{
 use efir_engine::{Exchange, Outbox, Reader, Turn, clock};
 use http::{Method, request::Parts};
 
+use self::enter::Entered;
 use crate::{
     peer::{self, Heard, Peer},
     place::Call,
@@ -41,6 +43,8 @@ const COMMANDS: &[(&str, Command)] = &[
     ("unsubscribe", subscribe::unsubscribe),
     ("publish", publish::publish),
     ("history", history::history),
+    ("enter", enter::enter),
+    ("leave", enter::leave),
     ("ping", ping),
 ];
 
@@ -50,12 +54,15 @@ type Command = fn(&mut Desk<'_>, &str) -> Result<(), Problem>;
 struct Desk<'a> {
     reader: &'a mut Reader,
     out: &'a mut Outbox,
+    entered: &'a mut Option<Box<Entered>>,
     /// The command's id, as JSON.
     id: &'a str,
 }
 
 struct Socket {
     peer: Peer,
+    /// Unallocated until somebody enters, unless the client said who it is.
+    entered: Option<Box<Entered>>,
 }
 
 pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused> {
@@ -67,12 +74,14 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
     let query = Query::parse(parts.uri.query());
     let client = match request::check_client(&query) {
         Ok(client) => client.map(Box::from),
-        Err(problem) => return Ok(websocket::refuse(call, upgrade, problem)),
+        Err(problem) => return Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
     };
     let hub = call.site.hub();
     let limit = (COMMAND_LIMIT, command_bytes_max(hub.limits()));
-    let asker = Asker { transport: "websocket", client, reader: Reader::new(hub.clone()) };
-    let exchange = Socket { peer: Peer::new(limit, upgrade.agreement) };
+    let entered = client.clone().map(|client| Box::new(Entered::new(Some(client))));
+    let reader = Reader::new(hub.clone());
+    let asker = Asker { transport: "websocket", client, reader, present: None };
+    let exchange = Socket { peer: Peer::new(limit, upgrade.agreement), entered };
     Ok(Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(exchange))))
 }
 
@@ -91,11 +100,11 @@ impl Desk<'_> {
     }
 }
 
-fn carry_out(text: &Bytes, reader: &mut Reader, out: &mut Outbox) {
+fn carry_out(text: &Bytes, reader: &mut Reader, out: &mut Outbox, entered: &mut Option<Box<Entered>>) {
     let parsed = command::parse(text);
     let refused = match parsed.command {
         Ok((name, fields)) => {
-            let mut desk = Desk { reader, out, id: parsed.id };
+            let mut desk = Desk { reader, out, entered, id: parsed.id };
             match COMMANDS.iter().find(|(known, _)| *known == name) {
                 Some((_, run)) => run(&mut desk, fields).err(),
                 None => Some(unknown(&name)),
@@ -144,13 +153,18 @@ impl Exchange for Socket {
         loop {
             match self.peer.hear(input, out) {
                 Ok(None) => return Turn::Wait,
-                Ok(Some(Heard::Text(text))) => carry_out(&text, reader, out),
+                Ok(Some(Heard::Text(text))) => carry_out(&text, reader, out, &mut self.entered),
                 Ok(Some(Heard::Binary(_))) => {
                     let problem =
                         Problem::new(Code::InvalidCommand, "commands are text frames, not binary ones");
+                    self.entered = None;
                     return peer::part(&problem.with_ordinal(self.peer.ordinal()), 1003, out);
                 }
-                Err(turn) => return turn,
+                Err(turn) => {
+                    // The connection may last a little longer, in which nobody is there any more.
+                    self.entered = None;
+                    return turn;
+                }
             }
         }
     }
@@ -172,7 +186,11 @@ impl Exchange for Socket {
     }
 
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        let problem = stream::draining(reader.hub().times());
+        let times = reader.hub().times();
+        if let Some(mut entered) = self.entered.take() {
+            entered.set_linger_ms(times.retry_ms_max + times.presence_grace_ms);
+        }
+        let problem = stream::draining(times);
         peer::part(&problem, problem.row().close, out)
     }
 }

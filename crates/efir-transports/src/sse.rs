@@ -15,7 +15,7 @@ enum Sse {}
 
 pub(crate) fn begin(site: &Site, asked: ReadRequest) -> Result<Reply, Refused> {
     stream::refuse_draining(site)?;
-    Ok(stream::begin::<Sse>(site, asked, head::stream("text/event-stream")))
+    Ok(stream::begin::<Sse>(site, asked, head::stream("text/event-stream"))?)
 }
 
 impl Tongue for Sse {

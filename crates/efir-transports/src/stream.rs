@@ -14,6 +14,7 @@ use http::HeaderMap;
 use crate::{
     life::{self, Beat},
     long_poll::cursor,
+    present::{self, Ends},
     reply::{Asker, Held, Reply},
     request::ReadRequest,
     site::Site,
@@ -39,22 +40,27 @@ pub(crate) struct Stream<T> {
 }
 
 /// Begins a stream; the caller has made its headers.
-pub(crate) fn begin<T: Tongue>(site: &Site, mut asked: ReadRequest, mut headers: HeaderMap) -> Reply {
+pub(crate) fn begin<T: Tongue>(
+    site: &Site,
+    mut asked: ReadRequest,
+    mut headers: HeaderMap,
+) -> Result<Reply, Problem> {
     asked.cors.apply(&mut headers);
     if asked.is_head {
         let mut response = http::Response::new(bytes::Bytes::new());
         *response.headers_mut() = headers;
-        return Reply::Whole(response);
+        return Ok(Reply::Whole(response));
     }
+    let present = present::begin(site.hub(), &mut asked, Ends::WithRotation)?;
     let bad = asked.scope.take_bad();
     let is_single = asked.scope.only().is_some();
     let mut reader = Reader::new(site.hub().clone());
     for (channel, start) in asked.scope.into_channels() {
         reader.join(channel, start);
     }
-    let asker = Asker { transport: asked.transport.name, client: asked.client, reader };
+    let asker = Asker { transport: asked.transport.name, client: asked.client, reader, present };
     let exchange = Stream::<T> { is_single, bad, times: None, tongue: std::marker::PhantomData };
-    Reply::Held(Held::stream(asker, headers, Box::new(exchange)))
+    Ok(Reply::Held(Held::stream(asker, headers, Box::new(exchange))))
 }
 
 /// The problem of a stream that would have to end at once.

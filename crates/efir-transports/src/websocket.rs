@@ -12,7 +12,9 @@ use efir_engine::{Exchange, Hub, Outbox, Publish, Reader, Turn};
 
 use crate::{
     peer::{self, Farewell, Heard, Peer},
-    place::Call,
+    place,
+    policy::Cors,
+    present::{self, Ends},
     problem::Refused,
     publish::payload_problem,
     reply::{Asker, Held, Reply},
@@ -37,6 +39,11 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
         return Err(Problem::new(Code::UpgradeRequired, "a WebSocket begins with a handshake").into());
     };
     let bad = asked.scope.take_bad();
+    let present = match present::begin(site.hub(), &mut asked, Ends::WhenClosed) {
+        Ok(present) => present,
+        // A page sees nothing of a refused handshake.
+        Err(problem) => return Ok(refuse(site, &asked.cors, upgrade, problem)),
+    };
     let exchange = ChannelSocket {
         peer: Peer::new(("message_bytes_max", site.hub().limits().message_bytes_max), upgrade.agreement),
         channel: asked.scope.only().cloned(),
@@ -47,15 +54,15 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     for (channel, start) in asked.scope.into_channels() {
         reader.join(channel, start);
     }
-    let asker = Asker { transport: asked.transport.name, client: asked.client, reader };
+    let asker = Asker { transport: asked.transport.name, client: asked.client, reader, present };
     Ok(Reply::Held(Held::socket(asker, upgrade, asked.cors, Box::new(exchange))))
 }
 
 /// Accepts the handshake to say in the socket what is wrong.
-pub(crate) fn refuse(call: &Call<'_>, upgrade: Upgrade, problem: Problem) -> Reply {
-    let reader = Reader::new(call.site.hub().clone());
-    let asker = Asker { transport: "websocket", client: None, reader };
-    Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(Farewell(problem))))
+pub(crate) fn refuse(site: &Site, cors: &Cors, upgrade: Upgrade, problem: Problem) -> Reply {
+    let reader = Reader::new(site.hub().clone());
+    let asker = Asker { transport: "websocket", client: None, reader, present: None };
+    Reply::Held(Held::socket(asker, upgrade, cors.clone(), Box::new(Farewell(problem))))
 }
 
 impl ChannelSocket {
@@ -65,6 +72,9 @@ impl ChannelSocket {
                 "a socket of several channels only reads; publish on /channels/{channel} or on /socket";
             return Err(Problem::new(Code::InvalidRequest, detail));
         };
+        if self.sent.is_refused {
+            return Err(place::read_only());
+        }
         let payload = match heard {
             Heard::Text(text) if self.sent.is_json => Payload::json(text),
             Heard::Text(text) => Payload::text(text),

@@ -36,7 +36,7 @@ const PATHS: [&str; 12] = [
     "/info/{*rest}",
 ];
 /// Between two visits to what has expired.
-const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+const SWEEP_PERIOD: Duration = Duration::from_millis(250);
 
 /// A router with every transport, for `Router::merge` at the root of an application.
 ///

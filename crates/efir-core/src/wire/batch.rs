@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::json::Fields;
-use super::{control, problem};
+use super::{control, presence, problem};
 use crate::channel::ChannelName;
 use crate::codes::Problem;
 use crate::gap::Gap;
 use crate::message::Message;
+use crate::presence::PresenceState;
 
 /// What a poll found.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Batch<'a> {
     pub gaps: &'a [Gap],
     /// Channels that could not be read.
     pub problems: &'a [Problem],
+    /// Who is in the channels whose log of members is read without a cursor; at most one where a single one is read.
+    pub presence: &'a [PresenceState],
     /// In the order in which they are to be taken.
     pub messages: &'a [Arc<Message>],
     /// Where to go on: the text of a cursor or token.
@@ -51,6 +54,11 @@ impl Batch<'_> {
         }
         if !self.problems.is_empty() {
             fields.list("problems", self.problems, problem::write);
+        }
+        match (self.channel, self.presence) {
+            (_, []) => {}
+            (Some(_), [state, ..]) => presence::write_state(state, fields.name("presence")),
+            (None, states) => fields.list("presence", states, presence::write_state),
         }
         fields.list("messages", self.messages, |message, out| out.extend_from_slice(message.object()));
         fields.string("cursor", self.cursor);

@@ -2,11 +2,12 @@
 
 use super::batch::Batch;
 use super::json::{Fields, write_string};
-use super::{Form, Frame, framed, http_stream, problem, receipt, sse, websocket};
+use super::{Form, Frame, framed, http_stream, presence, problem, receipt, sse, websocket};
 use crate::channel::ChannelName;
 use crate::codes::Problem;
 use crate::cursor::Cursor;
 use crate::gap::Gap;
+use crate::presence::PresenceState;
 use crate::receipt::Receipt;
 
 /// One control object.
@@ -48,6 +49,8 @@ pub enum Control<'a> {
     Gap(&'a Gap),
     /// Something went wrong.
     Problem(&'a Problem),
+    /// Who is in a channel.
+    Presence(&'a PresenceState),
     /// A frame of a channel's WebSocket was accepted.
     Ack {
         /// 1, 2, 3 …: which frame.
@@ -80,11 +83,20 @@ pub enum Reply<'a> {
         channel: &'a ChannelName,
         /// Where reading begins.
         cursor: &'a Cursor,
+        /// Who is in the channel, where its log of members is read without a cursor.
+        presence: Option<&'a PresenceState>,
     },
     /// To `unsubscribe`; no message of the channel comes after it.
     Unsubscribed {
         /// The channel.
         channel: &'a ChannelName,
+    },
+    /// To `enter` and `leave`.
+    Present {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// How many members are in it now.
+        count: u64,
     },
     /// To `publish`.
     Published(&'a Receipt),
@@ -121,6 +133,7 @@ impl Control<'_> {
             Self::Hello { .. } | Self::HelloMany { .. } | Self::HelloSocket { .. } => "hello",
             Self::Heartbeat { .. } => "heartbeat",
             Self::Gap(_) => "gap",
+            Self::Presence(_) => "presence",
             Self::Problem(_) | Self::Refusal { .. } => "problem",
             Self::Ack { .. } => "ack",
             Self::Reply { .. } => "reply",
@@ -150,6 +163,7 @@ impl Control<'_> {
     fn write_inner(&self, out: &mut Vec<u8>) {
         match self {
             Self::Gap(gap) => return write_gap(gap, out),
+            Self::Presence(state) => return presence::write_state(state, out),
             Self::Problem(problem) | Self::Refusal { problem, .. } => return problem::write(problem, out),
             Self::Reply { reply, .. } => return reply.write_to(out),
             _ => {}
@@ -183,7 +197,11 @@ impl Control<'_> {
                 fields.number("ordinal", *ordinal);
                 receipt::write_fields(receipt, &mut fields);
             }
-            Self::Gap(_) | Self::Problem(_) | Self::Refusal { .. } | Self::Reply { .. } => {}
+            Self::Gap(_)
+            | Self::Presence(_)
+            | Self::Problem(_)
+            | Self::Refusal { .. }
+            | Self::Reply { .. } => {}
         }
         fields.close();
     }
@@ -198,7 +216,16 @@ impl Reply<'_> {
         }
         let mut fields = Fields::open(out);
         match self {
-            Self::Subscribed { channel, cursor } => write_place(channel, cursor, &mut fields),
+            Self::Subscribed { channel, cursor, presence } => {
+                write_place(channel, cursor, &mut fields);
+                if let Some(state) = presence {
+                    presence::write_state(state, fields.name("presence"));
+                }
+            }
+            Self::Present { channel, count } => {
+                fields.string("channel", channel.as_str());
+                fields.number("count", *count);
+            }
             Self::Unsubscribed { channel } => fields.string("channel", channel.as_str()),
             Self::Pong { time_ms } => fields.number("time", *time_ms),
             Self::Published(_) | Self::History(_) => {}

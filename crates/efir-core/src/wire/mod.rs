@@ -7,6 +7,7 @@ pub mod http_stream;
 pub mod json;
 pub(crate) mod json_check;
 pub(crate) mod object;
+pub mod presence;
 pub mod problem;
 pub mod receipt;
 pub mod sse;

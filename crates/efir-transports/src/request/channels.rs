@@ -6,8 +6,11 @@ use efir_core::{ChannelName, Code, Cursor, CursorError, Limits, Problem, Start, 
 use http::{HeaderName, request::Parts};
 use serde::Deserialize;
 
-use super::count;
-use crate::{place::channel_name, query::Query};
+use super::{count, entering::WantedMember};
+use crate::{
+    place::{channel_name, readable_name},
+    query::Query,
+};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -16,6 +19,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) enum Channels<'a> {
     /// The decoded name in the path.
     One(&'a [u8]),
+    /// The log of members of the channel with this decoded name in the path.
+    Members(&'a [u8]),
     /// `?channel=a&channel=b`.
     FromQuery,
     /// The JSON body of `/subscribe`.
@@ -36,6 +41,7 @@ pub(crate) enum Scope {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     channels: Vec<WantedChannel>,
+    member: Option<WantedMember>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +57,8 @@ struct WantedPlace {
     channel: String,
     after: Option<String>,
     last: Option<u64>,
+    #[serde(default)]
+    enter: bool,
 }
 
 /// The start that holds for all channels of a request that do not say their own.
@@ -76,6 +84,22 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Who enters.
+    pub(super) fn member(&self) -> Option<&WantedMember> {
+        self.member.as_ref()
+    }
+
+    /// The channels that it enters; of a log of members, the channel that it tells of.
+    pub(super) fn entered(&self) -> Result<Vec<ChannelName>, Problem> {
+        let entered = self.channels.iter().filter_map(|channel| match channel {
+            WantedChannel::Place(place) if place.enter => Some(readable_name(place.channel.as_bytes())),
+            _ => None,
+        });
+        entered.map(|channel| channel.map(|channel| channel.members_of().unwrap_or(channel))).collect()
+    }
+}
+
 impl Channels<'_> {
     /// # Errors
     /// What is wrong with the request as a whole: one bad channel alone, all of several, too many, none.
@@ -84,10 +108,14 @@ impl Channels<'_> {
             let channel = channel_name(name)?;
             return Ok(Scope::One { channel, start: start_of_one(parts, query)? });
         }
+        if let Self::Members(name) = self {
+            let channel = channel_name(name)?.presence_log();
+            return Ok(Scope::One { channel, start: start_of_one(parts, query)? });
+        }
         let overall = overall(parts, query)?;
         let named: Vec<Result<(ChannelName, Option<Start>), Problem>> = match self {
             Self::Listed(wanted) => wanted.channels.iter().map(WantedChannel::resolve).collect(),
-            _ => query.all("channel").map(|name| Ok((channel_name(name)?, None))).collect(),
+            _ => query.all("channel").map(|name| Ok((readable_name(name)?, None))).collect(),
         };
         let channels_max = limits.subscribe_channels_max.min(Token::CHANNELS_MAX);
         if named.len() as u64 > channels_max as u64 {
@@ -123,10 +151,10 @@ impl Channels<'_> {
 impl WantedChannel {
     fn resolve(&self) -> Result<(ChannelName, Option<Start>), Problem> {
         let place = match self {
-            Self::Name(name) => return Ok((channel_name(name.as_bytes())?, None)),
+            Self::Name(name) => return Ok((readable_name(name.as_bytes())?, None)),
             Self::Place(place) => place,
         };
-        let channel = channel_name(place.channel.as_bytes())?;
+        let channel = readable_name(place.channel.as_bytes())?;
         let start =
             start(place.after.as_deref(), place.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX)));
         let start = start.map_err(|problem| problem.with_channel(channel.clone()))?;
@@ -163,6 +191,27 @@ impl Scope {
             Self::One { .. } => Vec::new(),
             Self::Several { bad, .. } => std::mem::take(bad),
         }
+    }
+
+    /// Whether who is in a channel is told first: a log of members is read without a cursor.
+    pub(crate) fn begins_with_members(&self) -> bool {
+        let begins =
+            |(channel, start): (&ChannelName, &Start)| *start == Start::Now && channel.is_presence_log();
+        match self {
+            Self::One { channel, start } => begins((channel, start)),
+            Self::Several { channels, .. } => {
+                channels.iter().any(|(channel, start)| begins((channel, start)))
+            }
+        }
+    }
+
+    /// The channels with their starts, which may be changed.
+    pub(crate) fn places_mut(&mut self) -> impl Iterator<Item = (&ChannelName, &mut Start)> {
+        let (one, several) = match self {
+            Self::One { channel, start } => (Some((&*channel, start)), &mut [][..]),
+            Self::Several { channels, .. } => (None, channels.as_mut_slice()),
+        };
+        one.into_iter().chain(several.iter_mut().map(|(channel, start)| (&*channel, start)))
     }
 
     /// The channels with their starts.

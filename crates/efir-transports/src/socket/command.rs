@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{place::channel_name, request};
+use crate::{place::readable_name, request};
 
 /// The id of a command that has none.
 pub(super) const NO_ID: &str = "null";
@@ -112,7 +112,7 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     pub(super) fn channel(&self) -> Result<ChannelName, Problem> {
-        channel_name(self.channel.as_bytes())
+        readable_name(self.channel.as_bytes())
     }
 
     pub(super) fn start(&self, channel: &ChannelName) -> Result<Option<Start>, Problem> {

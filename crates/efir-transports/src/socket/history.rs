@@ -17,6 +17,7 @@ pub(super) fn history(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> 
         channel: Some(&channel),
         gaps: &found.gaps,
         problems: &[],
+        presence: &found.presence,
         messages: &found.messages,
         cursor: &found.cursor,
         more: found.more,

@@ -14,7 +14,7 @@ use super::{
     command::{self, invalid},
 };
 use crate::{
-    place::channel_name,
+    place::{channel_name, read_only, readable_name},
     publish::{invalid_key, is_key, payload_problem},
 };
 
@@ -40,7 +40,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 pub(super) fn publish(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
     let message: Message<'_> = command::fields(fields)?;
-    let channel = channel_name(message.channel.as_bytes())?;
+    let channel = channel_name(message.channel.as_bytes()).map_err(|problem| {
+        match readable_name(message.channel.as_bytes()) {
+            Ok(log) => read_only().with_channel(log),
+            Err(_) => problem,
+        }
+    })?;
     if message.key.as_deref().is_some_and(|key| !is_key(key)) {
         return Err(invalid_key("key").with_channel(channel));
     }

@@ -8,7 +8,7 @@ use super::{
     Desk,
     command::{self, Place},
 };
-use crate::place::channel_name;
+use crate::place::readable_name;
 
 /// The reply goes out before any message of the channel, because messages are read only after the command.
 pub(super) fn subscribe(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
@@ -30,8 +30,11 @@ pub(super) fn subscribe(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem
             .with_limit("socket_channels_max", channels_max as u64);
         return Err(problem.with_channel(channel));
     }
+    let members_of = if start == Start::Now { channel.members_of() } else { None };
+    let state = members_of.map(|channel| desk.reader.hub().members(&channel));
+    let start = state.as_ref().map_or(start, |state| Start::After(state.cursor.into()));
     let cursor = desk.reader.join(channel.clone(), start);
-    desk.reply(Reply::Subscribed { channel: &channel, cursor: &cursor });
+    desk.reply(Reply::Subscribed { channel: &channel, cursor: &cursor, presence: state.as_ref() });
     Ok(())
 }
 
@@ -44,7 +47,7 @@ struct Named<'a> {
 
 pub(super) fn unsubscribe(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
     let named: Named<'_> = command::fields(fields)?;
-    let channel = channel_name(named.channel.as_bytes())?;
+    let channel = readable_name(named.channel.as_bytes())?;
     if !desk.reader.leave(&channel) {
         let detail = format!("this socket is not subscribed to {channel:?}");
         return Err(Problem::new(Code::NotSubscribed, detail).with_channel(channel));

@@ -1,0 +1,219 @@
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use efir_core::{Limits, ReadMost, Start, Times};
+use serde_json::Value;
+
+use super::*;
+use crate::channel::{Noted, Watch};
+
+fn hub(change: impl FnOnce(&mut Limits, &mut Times)) -> Hub {
+    let (mut limits, mut times) = (Limits::default(), Times::default());
+    change(&mut limits, &mut times);
+    Hub::new(limits, times)
+}
+
+fn chat() -> ChannelName {
+    ChannelName::parse("chat").unwrap()
+}
+
+fn who(id: &str) -> Who {
+    Who::new(MemberId::parse(id).unwrap())
+}
+
+fn via(transport: &'static str) -> Via<'static> {
+    Via { client: None, transport: Some(transport) }
+}
+
+/// What the log says after a state, each change as its JSON.
+fn changes(hub: &Hub, after: &PresenceState) -> Vec<Value> {
+    let log = after.channel.presence_log();
+    let page = hub.read(&log, Start::After(after.cursor.into()), ReadMost::ALL);
+    assert!(page.read.gap.is_none());
+    let object =
+        |message: &Arc<efir_core::Message>| -> Value { serde_json::from_slice(message.object()).unwrap() };
+    page.read.messages.iter().map(|message| object(message)["data"].clone()).collect()
+}
+
+fn ids(state: &PresenceState) -> Vec<String> {
+    let list: Vec<Value> = serde_json::from_slice(state.members.as_ref().unwrap()).unwrap();
+    list.iter().map(|member| member["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_lease_is_a_member_until_it_is_dropped() {
+    let hub = hub(|_, _| {});
+    let before = hub.members(&chat());
+    assert_eq!((before.count, before.cursor.offset), (0, 0));
+    let lease = hub.enter(&chat(), &who("a"), via("sse")).unwrap();
+    let second = hub.enter(&chat(), &who("a"), via("sse")).unwrap();
+    assert_eq!((hub.member_count(&chat()), ids(&hub.members(&chat()))), (1, vec!["a".into()]));
+    lease.update(&who("a").with_name("Аня", hub.limits()).unwrap());
+    drop(lease);
+    drop(second);
+    let told = changes(&hub, &before);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!((&told[0]["enter"]["id"], &told[1]["update"]["name"]), (&"a".into(), &"Аня".into()));
+    assert_eq!(told[2], serde_json::json!({"leave": {"id": "a"}}));
+    assert_eq!(hub.members(&chat()).count, 0);
+}
+
+#[test]
+fn a_time_that_is_over_ends_a_lease_with_a_sweep() {
+    let hub = hub(|_, _| {});
+    let before = hub.members(&chat());
+    hub.enter_for(&chat(), &who("short"), via("short-poll"), 0).unwrap();
+    assert_eq!(hub.enter_for(&chat(), &who("long"), via("short-poll"), 60_000), Ok(2));
+    let mut lease = hub.enter(&chat(), &who("held"), via("long-poll")).unwrap();
+    lease.set_linger_ms(1);
+    hub.sweep();
+    assert_eq!(ids(&hub.members(&chat())), ["held", "long"]);
+    drop(lease);
+    assert_eq!(hub.member_count(&chat()), 2, "it lingers");
+    while hub.member_count(&chat()) == 2 {
+        std::thread::sleep(Duration::from_millis(1));
+        hub.sweep();
+    }
+    assert_eq!(hub.leave(&chat(), who("long").id(), Some("other tab")), 1);
+    assert_eq!(hub.leave(&chat(), who("long").id(), None), 0);
+    let kinds: Vec<_> = changes(&hub, &before)
+        .iter()
+        .map(|told| told.as_object().unwrap().keys().next().unwrap().clone())
+        .collect();
+    assert_eq!(kinds, ["enter", "enter", "enter", "leave", "leave", "leave"]);
+}
+
+#[test]
+fn what_is_full_refuses_and_those_who_are_in_stay() {
+    let hub = hub(|limits, _| {
+        (limits.presence_leases_max, limits.presence_member_leases_max, limits.channels_max) = (3, 2, 1);
+    });
+    hub.publish_text("other", "x").unwrap();
+    let error = hub.enter(&chat(), &who("a"), via("sse")).unwrap_err();
+    assert_eq!(error.problem().code, Code::ChannelsFull);
+    assert_eq!(hub.members(&chat()).count, 0, "nobody is in without a log that says so");
+    let hub = self::hub(|limits, _| {
+        (limits.presence_leases_max, limits.presence_member_leases_max) = (3, 2);
+    });
+    let leases = [0, 1].map(|_| hub.enter(&chat(), &who("a"), via("sse")).unwrap());
+    let error = hub.enter(&chat(), &who("a"), via("sse")).unwrap_err();
+    assert_eq!(error, EnterError::MemberLeasesFull { leases_max: 2 });
+    hub.enter_for(&chat(), &who("b"), via("short-poll"), 60_000).unwrap();
+    let error = hub.enter(&chat(), &who("c"), via("sse")).unwrap_err();
+    assert_eq!(error.problem().limit, Some(("presence_leases_max", 3)));
+    assert_eq!(
+        hub.enter_for(&chat(), &who("b"), via("short-poll"), 60_000),
+        Ok(2),
+        "who renews needs no room"
+    );
+    drop(leases);
+    assert!(hub.enter(&chat(), &who("c"), via("sse")).is_ok());
+}
+
+#[test]
+fn many_are_told_as_a_number_and_few_again_one_by_one() {
+    let hub = hub(|limits, times| (limits.presence_members_max, times.presence_count_ms) = (10, 40));
+    let before = hub.members(&chat());
+    let mut leases: Vec<_> =
+        (0..30).map(|n| hub.enter(&chat(), &who(&format!("m{n:02}")), via("sse")).unwrap()).collect();
+    let state = hub.members(&chat());
+    assert_eq!((state.count, state.members), (30, None));
+    std::thread::sleep(Duration::from_millis(45));
+    hub.sweep();
+    leases.truncate(9);
+    std::thread::sleep(Duration::from_millis(45));
+    hub.sweep();
+    assert_eq!(ids(&hub.members(&chat())).len(), 9);
+    leases.clear();
+    let told = changes(&hub, &before);
+    assert!(told.len() <= 10 + 6 + 9, "{} changes", told.len());
+    assert_eq!(told[10], serde_json::json!({"count": 11}));
+    let state = told.iter().find_map(|told| told.get("state")).unwrap();
+    assert_eq!((&state["count"], state["members"].as_array().unwrap().len()), (&9.into(), 9));
+    assert_eq!(told.iter().rev().take(9).filter(|told| told.get("leave").is_some()).count(), 9);
+    assert_eq!((hub.members(&chat()).count, hub.members(&chat()).members.as_deref()), (0, Some(&b"[]"[..])));
+}
+
+struct Counted(AtomicUsize);
+
+impl Noted for Counted {
+    fn note(&self, _: u32) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn drain(&self) {}
+}
+
+#[test]
+fn who_watches_the_log_is_told() {
+    let hub = hub(|_, _| {});
+    let counted = Arc::new(Counted(AtomicUsize::new(0)));
+    let watch = Watch::new(Arc::clone(&counted) as _, 0);
+    hub.broker().watch(&chat().presence_log(), watch);
+    let _lease = hub.enter(&chat(), &who("a"), via("sse")).unwrap();
+    assert_eq!(counted.0.load(Ordering::SeqCst), 1);
+    hub.publish_text("chat", "x").unwrap();
+    assert_eq!(counted.0.load(Ordering::SeqCst), 1, "messages of the channel are no changes of members");
+}
+
+/// Threads come and go while others read: state and changes after its cursor make the final state, for every reader.
+#[test]
+fn a_state_is_exact_at_its_cursor() {
+    let hub = hub(|limits, _| limits.presence_log_messages_max = 100_000);
+    let states = Arc::new(Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (hub, states) = (hub.clone(), Arc::clone(&states));
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(thread + 1);
+                let mut leases = Vec::new();
+                for _ in 0..300 {
+                    if random.bool() || leases.is_empty() {
+                        let who = who(&format!("m{}", random.u8(0..12)));
+                        leases.push(hub.enter(&chat(), &who, via("sse")).unwrap());
+                    } else {
+                        leases.swap_remove(random.usize(0..leases.len()));
+                    }
+                    if random.u8(0..4) == 0 {
+                        states.lock().unwrap().push(hub.members(&chat()));
+                    }
+                }
+                leases.truncate(2);
+                std::mem::forget(leases);
+            });
+        }
+    });
+    let last = hub.members(&chat());
+    assert!(last.count > 0);
+    for state in states.lock().unwrap().iter() {
+        let mut known: std::collections::BTreeSet<String> = ids(state).into_iter().collect();
+        assert_eq!(known.len() as u64, state.count);
+        for change in changes(&hub, state) {
+            if let Some(id) = change["enter"]["id"].as_str() {
+                assert!(known.insert(id.to_owned()), "{id} enters twice");
+            } else if let Some(id) = change["leave"]["id"].as_str() {
+                assert!(known.remove(id), "{id} leaves, but is not there");
+            }
+        }
+        assert_eq!(known.into_iter().collect::<Vec<_>>(), ids(&last));
+    }
+}
+
+#[test]
+fn the_log_is_put_away_when_it_is_idle() {
+    let hub = hub(|limits, _| limits.presence_log_ms_max = 20);
+    drop(hub.enter(&chat(), &who("a"), via("sse")).unwrap());
+    let position = hub.position(&chat().presence_log());
+    std::thread::sleep(Duration::from_millis(30));
+    for _ in 0..16 {
+        hub.sweep();
+    }
+    let page = hub.read(&chat().presence_log(), Start::Beginning, ReadMost::ALL);
+    assert!(page.read.messages.is_empty());
+    let _lease = hub.enter(&chat(), &who("a"), via("sse")).unwrap();
+    assert_eq!(hub.position(&chat().presence_log()).offset, position.offset + 1, "offsets go on");
+}

@@ -1,0 +1,185 @@
+//! What presence adds to a response that lasts: leases that end with it, and the state of members that goes before their changes.
+//! The transports know nothing of it beyond their beginning: an exchange is wrapped where somebody enters or a log of members is read.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use efir_core::{
+    PresenceState, Problem, Start,
+    wire::{Control, Form},
+};
+use efir_engine::{Exchange, Hub, Lease, Outbox, Reader, Response, Turn, Via};
+
+use crate::request::{ReadRequest, Scope};
+
+/// Leases and states of one response.
+#[derive(Debug)]
+pub(crate) struct Present {
+    leases: Vec<Lease>,
+    states: Vec<PresenceState>,
+    /// How long members stay when the response ends by its time.
+    rotation_ms: u64,
+    /// How long they stay when the node drains.
+    drain_ms: u64,
+}
+
+/// How a response of this kind ends, for those who are in a channel by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// It is answered, and the client asks again.
+    WithAnswer,
+    /// It lasts until its time is over; then the client comes back.
+    WithRotation,
+    /// It lasts until somebody closes it.
+    WhenClosed,
+}
+
+/// The reader enters the channels that it names, and what it reads of members begins with their state. `None` where there is
+/// neither, as in almost all requests.
+///
+/// # Errors
+/// There is no room for its leases.
+pub(crate) fn begin(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Option<Box<Present>>, Problem> {
+    let mut leases = Vec::new();
+    let times = hub.times();
+    if let Some(entering) = &asked.entering {
+        let via = via(asked);
+        for channel in &entering.channels {
+            let mut lease = hub.enter(channel, &entering.who, via).map_err(|error| error.problem())?;
+            if ends == Ends::WithAnswer {
+                lease.set_linger_ms(times.presence_grace_ms);
+            }
+            leases.push(lease);
+        }
+    }
+    let states = take_states(hub, &mut asked.scope);
+    if leases.is_empty() && states.is_empty() {
+        return Ok(None);
+    }
+    // Who is sent away comes back after `retry` and a little.
+    let back_ms = times.retry_ms_max + times.presence_grace_ms;
+    let (rotation_ms, drain_ms) = match ends {
+        Ends::WithAnswer => (times.presence_grace_ms, times.presence_grace_ms),
+        Ends::WithRotation => (back_ms, back_ms),
+        Ends::WhenClosed => (0, back_ms),
+    };
+    Ok(Some(Box::new(Present { leases, states, rotation_ms, drain_ms })))
+}
+
+/// The reader of an answer that comes at once enters the channels that it names, for so long.
+///
+/// # Errors
+/// There is no room for its leases.
+pub(crate) fn enter_for(hub: &Hub, asked: &ReadRequest, ms: u64) -> Result<(), Problem> {
+    let Some(entering) = &asked.entering else { return Ok(()) };
+    for channel in &entering.channels {
+        hub.enter_for(channel, &entering.who, via(asked), ms).map_err(|error| error.problem())?;
+    }
+    Ok(())
+}
+
+fn via(asked: &ReadRequest) -> Via<'_> {
+    Via { client: asked.client.as_deref(), transport: Some(asked.transport.name) }
+}
+
+/// The states of the logs of members that are read without a cursor; from there on they are read after it.
+fn take_states(hub: &Hub, scope: &mut Scope) -> Vec<PresenceState> {
+    let mut states = Vec::new();
+    for (channel, start) in scope.places_mut() {
+        if *start == Start::Now
+            && let Some(channel) = channel.members_of()
+        {
+            let state = hub.members(&channel);
+            *start = Start::After(state.cursor.into());
+            states.push(state);
+        }
+    }
+    states
+}
+
+impl Present {
+    /// The exchange with what presence adds to it.
+    pub(crate) fn around(present: Option<Box<Self>>, exchange: Box<dyn Exchange>) -> Box<dyn Exchange> {
+        match present {
+            Some(present) => Box::new(Attending { exchange, present }),
+            None => exchange,
+        }
+    }
+
+    /// The response is over: its leases end, now or a little later.
+    fn end(&mut self, linger_ms: Option<u64>) {
+        for mut lease in self.leases.drain(..) {
+            if let Some(ms) = linger_ms {
+                lease.set_linger_ms(ms);
+            }
+        }
+    }
+}
+
+/// An exchange whose reader is in channels or reads who is.
+struct Attending {
+    exchange: Box<dyn Exchange>,
+    present: Box<Present>,
+}
+
+impl Attending {
+    /// A connection may outlive its response for a while, in which nobody is there any more.
+    fn follow(&mut self, turn: Turn, linger_ms: Option<u64>) -> Turn {
+        if turn != Turn::Wait {
+            self.present.end(linger_ms);
+        }
+        turn
+    }
+}
+
+impl Exchange for Attending {
+    fn form(&self) -> Form {
+        self.exchange.form()
+    }
+
+    fn is_plain_stream(&self) -> bool {
+        self.exchange.is_plain_stream()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.exchange.is_whole()
+    }
+
+    fn open(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let turn = self.exchange.open(now, reader, out);
+        for state in std::mem::take(&mut self.present.states) {
+            if turn == Turn::Wait {
+                out.push_control(&Control::Presence(&state).encode(self.exchange.form()));
+            }
+        }
+        self.follow(turn, None)
+    }
+
+    fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let turn = self.exchange.ready(reader, out);
+        self.follow(turn, None)
+    }
+
+    fn receive(&mut self, input: &mut BytesMut, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let turn = self.exchange.receive(input, reader, out);
+        self.follow(turn, None)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.exchange.due()
+    }
+
+    fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let turn = self.exchange.tick(now, reader, out);
+        self.follow(turn, Some(self.present.rotation_ms))
+    }
+
+    fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let turn = self.exchange.drain(reader, out);
+        self.follow(turn, Some(self.present.drain_ms))
+    }
+
+    fn succeed(&mut self) -> Option<Response> {
+        self.exchange.succeed()
+    }
+}
