@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use efir_core::{Code, Problem};
+use efir_transports::Site;
 use rust_embed::{Embed, EmbeddedFile};
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 
@@ -33,22 +34,34 @@ pub(crate) fn build() -> String {
 }
 
 /// The routes; files of `static_dir` come before those of the page.
-pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>) -> Router {
+pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>, site: &Site) -> Router {
     let report = get(report).fallback(wrong_method);
     let router = Router::new().route("/traffic", report).with_state(traffic);
     let nosniff = SetResponseHeaderLayer::if_not_present(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    match static_dir {
+    let router = match static_dir {
         Some(dir) => {
             let files = Router::new()
                 .fallback_service(ServeDir::new(dir).fallback(get(page)))
                 .layer(middleware::from_fn(keep_hidden));
-            router.fallback_service(files).layer(nosniff)
+            router.fallback_service(files)
         }
-        None => router.fallback(get(page)).layer(nosniff),
+        None => router.fallback(get(page)),
+    };
+    router.layer(nosniff).layer(middleware::from_fn_with_state(site.clone(), share_client))
+}
+
+/// Pages of other origins that may use this server may also take its client from it.
+async fn share_client(State(site): State<Site>, request: Request, next: Next) -> Response {
+    if request.uri().path() != "/efir.js" {
+        return next.run(request).await;
     }
+    let (parts, body) = request.into_parts();
+    let mut response = next.run(Request::from_parts(parts.clone(), body)).await;
+    site.policy().share(&parts, response.headers_mut());
+    response
 }
 
 async fn report(
@@ -117,12 +130,7 @@ async fn page(uri: Uri, headers: HeaderMap) -> Response {
     let (path, file) = match find(path) {
         Found::File(path, file) => (path, file),
         Found::Folder => return into_folder(path, uri.query()),
-        Found::Nothing => {
-            let text = format!(
-                "efir has no page at /{path}; its web page is at /, channels are at /channels/NAME\n"
-            );
-            return (StatusCode::NOT_FOUND, text).into_response();
-        }
+        Found::Nothing => return nothing(path),
     };
     let etag = etag(&file);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
@@ -134,6 +142,20 @@ async fn page(uri: Uri, headers: HeaderMap) -> Response {
     let headers =
         [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache), (header::ETAG, etag.as_str())];
     (headers, file.data.into_owned()).into_response()
+}
+
+fn nothing(path: &str) -> Response {
+    let first = path.split('/').next().unwrap_or_default();
+    let text = if matches!(first, "efir.js" | "efir.tgz" | "lab" | "demos" | "by-hand") && build() == "plain"
+    {
+        format!(
+            "there is no /{path} in this efir: it was built without its pages and its client, which need Node 20 or newer (and no \
+             EFIR_PAGE=plain); channels are at /channels/NAME\n"
+        )
+    } else {
+        format!("efir has no page at /{path}; its web page is at /, channels are at /channels/NAME\n")
+    };
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 /// Relative, since a proxy may have this server under a path of its own.
@@ -160,6 +182,7 @@ fn content_type(path: &str) -> &'static str {
         "png" => "image/png",
         "ico" => "image/x-icon",
         "woff2" => "font/woff2",
+        "tgz" => "application/gzip",
         _ => "application/octet-stream",
     }
 }

@@ -87,7 +87,7 @@ impl Server {
         let lab = Arc::new(Lab::new(site.clone(), has_lab, *address));
         let shared = Arc::new(Shared {
             site: site.clone(),
-            pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref())
+            pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref(), &site)
                 .merge(lab::router(Arc::clone(&lab))),
             traffic,
             lab,
