@@ -146,9 +146,17 @@ export async function stop(): Promise<void> {
   settle();
 }
 
+/** Ends a run without waiting for anything. */
+async function abandon(): Promise<void> {
+  if (!run) return;
+  await endpoint.end(run.run).catch(() => undefined);
+  await finish();
+}
+
 /** Sets what makes the answer visible, and begins. */
 export async function answer(name: QuestionName): Promise<void> {
-  if (phase.peek() !== "idle" && phase.peek() !== "done") return;
+  if (phase.peek() === "starting") return;
+  await abandon();
   const { parameters: wanted, network, says_every_s } = questions[name];
   parameters.value = wanted;
   question.value = name;

@@ -1,7 +1,8 @@
 // One transport as one would draw it on a whiteboard: the client's line left, the server's right, time downwards, an arrow for each
 // request, answer and message. Draws what a track holds; knows no document and no signals.
 import type { Box } from "./plot.ts";
-import type { Ask, Flight, Track } from "./track.ts";
+import { Timing, type DrawnAsk, type DrawnFlight } from "./timing.ts";
+import type { Track } from "./track.ts";
 
 export interface SequenceWords {
   drawn_ask: string;
@@ -80,15 +81,19 @@ class Board {
 
 export function drawSequence(pen: Pen, box: Box, scene: Scene, ink: Ink): void {
   const board = new Board(box, scene);
+  const timing = new Timing(scene.track, scene.span_ms, board.from);
+  const asks = timing
+    .asks(scene.track.asks, scene.isPoll)
+    .filter(({ begin, end }) => board.isSeen(begin, end ?? scene.now));
   pen.font = `500 11px ${ink.sans}`;
   pen.lineWidth = 1.4;
   drawTime(pen, box, board, scene, ink);
   drawLifelines(pen, box, board, ink);
-  for (const ask of scene.track.asks) if (board.isSeen(ask.begin, ask.end ?? scene.now)) drawBox(pen, board, ask, scene, ink);
+  for (const ask of asks) drawBox(pen, board, ask, scene, ink);
   drawWaiting(pen, board, scene, ink);
-  for (const ask of scene.track.asks) if (board.isSeen(ask.begin, ask.end ?? scene.now)) drawAsk(pen, board, ask, scene, ink);
-  drawFlights(pen, board, scene, ink);
-  drawSent(pen, board, scene, ink);
+  for (const ask of asks) drawAsk(pen, board, ask, scene, ink);
+  if (!scene.isPoll) drawFlights(pen, board, timing, scene, ink);
+  drawSent(pen, board, timing, scene, ink);
 }
 
 /** A fine line each second. */
@@ -116,11 +121,10 @@ function drawLifelines(pen: Pen, box: Box, { client, server }: Board, { soft }: 
 }
 
 /** While a request is open at the server, the server may speak; in a socket the client, too. */
-function drawBox(pen: Pen, board: Board, ask: Ask, { now, isTwoWay, isPoll }: Scene, { hue, card }: Ink): void {
-  const from = ask.begin + ask.way_ms;
-  const to = ask.end === undefined ? now : Math.max(from, ask.end - (isPoll ? ask.way_ms : 0));
-  if (to < from) return;
-  const top = Math.max(board.y(from), -20);
+function drawBox(pen: Pen, board: Board, { arrive, leave }: DrawnAsk, { now, isTwoWay }: Scene, { hue, card }: Ink): void {
+  const to = leave ?? now;
+  if (to < arrive) return;
+  const top = Math.max(board.y(arrive), -20);
   const height = Math.max(board.y(to) - top, 2);
   for (const x of isTwoWay ? [board.server, board.client] : [board.server]) {
     pen.save();
@@ -139,27 +143,27 @@ function drawBox(pen: Pen, board: Board, ask: Ask, { now, isTwoWay, isPoll }: Sc
 }
 
 /** The question, and for a poll its answer. */
-function drawAsk(pen: Pen, board: Board, ask: Ask, { isPoll, words }: Scene, ink: Ink): void {
+function drawAsk(pen: Pen, board: Board, drawn: DrawnAsk, { isPoll, words }: Scene, ink: Ink): void {
   const [left, right] = [board.client, board.server];
-  const begin = board.y(ask.begin);
+  const { ask, begin, arrive, leave, end } = drawn;
   pen.strokeStyle = pen.fillStyle = ink.soft;
-  arrow(pen, left, begin, right, board.y(ask.begin + ask.way_ms));
-  if (board.claim("left", begin)) write(pen, words.drawn_ask, left + 9, begin - 3, "left");
-  if (ask.end === undefined) return;
-  const end = board.y(ask.end);
+  arrow(pen, left, board.y(begin), right, board.y(arrive));
+  if (board.claim("left", board.y(begin))) write(pen, words.drawn_ask, left + 9, board.y(begin) - 4, "left");
+  if (leave === undefined || end === undefined) return;
   if (ask.outcome === "failed") {
     pen.strokeStyle = ink.alert;
-    cross(pen, left, end);
+    cross(pen, left, board.y(end));
     return;
   }
   if (!isPoll || ask.outcome === "ended") return;
   const isEmpty = ask.outcome === "empty";
   pen.strokeStyle = pen.fillStyle = isEmpty ? ink.soft : ink.hue;
   if (isEmpty) pen.setLineDash([4, 3]);
-  arrow(pen, right, board.y(Math.max(ask.begin, ask.end - ask.way_ms)), left, end);
+  arrow(pen, right, board.y(leave), left, board.y(end));
   pen.setLineDash([]);
   const text = isEmpty ? words.drawn_empty : `×${ask.messages}`;
-  if (board.claim("right", end)) write(pen, text, right - 11, end + 11, "right");
+  const y = board.y(leave);
+  if (board.claim("right", y)) write(pen, text, right - 11, y + 14, "right");
 }
 
 /** Published, and nobody to be told: a dot, and a line for as long as it waits. */
@@ -188,41 +192,41 @@ function drawWaiting(pen: Pen, board: Board, { waiting, now, track }: Scene, { h
 }
 
 /** Messages in a stream or socket; those that come close together are one arrow with their number. */
-function drawFlights(pen: Pen, board: Board, { track, isPoll, now }: Scene, { hue }: Ink): void {
-  if (isPoll) return;
+function drawFlights(pen: Pen, board: Board, timing: Timing, { track, now }: Scene, { hue }: Ink): void {
   pen.strokeStyle = pen.fillStyle = hue;
-  let group: Flight[] = [];
+  let group: DrawnFlight[] = [];
   const flush = (): void => {
     const newest = group.at(-1);
     if (!newest) return;
-    const end = board.y(newest.at);
-    arrow(pen, board.server, board.y(Math.max(newest.planned, newest.at - newest.way_ms)), board.client, end);
-    if (group.length > 1 && board.claim("right", end)) write(pen, `×${group.length}`, board.server - 11, end - 3, "right");
+    const [from, to] = [board.y(newest.leave), board.y(newest.end)];
+    arrow(pen, board.server, from, board.client, to);
+    if (group.length > 1 && board.claim("right", from)) write(pen, `×${group.length}`, board.server - 11, from - 3, "right");
     group = [];
   };
   for (const flight of track.flights) {
     if (flight.at < board.from || flight.at > now) continue;
+    const drawn = timing.flight(flight);
     const first = group[0];
-    if (first && board.y(flight.at) - board.y(first.at) > merge_px) flush();
-    group.push(flight);
+    if (first && board.y(drawn.leave) - board.y(first.leave) > merge_px) flush();
+    group.push(drawn);
   }
   flush();
 }
 
-function drawSent(pen: Pen, board: Board, { track, words, now }: Scene, { accent }: Ink): void {
+function drawSent(pen: Pen, board: Board, timing: Timing, { words, now }: Scene, { accent }: Ink): void {
   pen.save();
   pen.strokeStyle = pen.fillStyle = accent;
-  for (const { begin, end, isFrame, way_ms } of track.sent) {
-    if (!board.isSeen(begin, end ?? now)) continue;
-    const y = board.y(begin);
-    pen.lineWidth = 2.2;
-    arrow(pen, board.client, y, board.server, board.y(begin + way_ms));
-    pen.font = pen.font.replace("500", "700");
-    if (board.claim("left", y)) write(pen, isFrame ? words.drawn_frame : words.drawn_publish, board.client + 9, y - 4, "left");
-    if (isFrame || end === undefined) continue;
+  pen.font = pen.font.replace("500", "700");
+  for (const { sent, arrive, leave, end } of timing.sent) {
+    if (!board.isSeen(sent.begin, end ?? now)) continue;
+    const y = board.y(sent.begin);
+    pen.lineWidth = 2.4;
+    arrow(pen, board.client, y, board.server, board.y(arrive));
+    write(pen, sent.isFrame ? words.drawn_frame : words.drawn_publish, board.client + 9, y - 4, "left");
+    if (leave === undefined || end === undefined) continue;
     pen.lineWidth = 1.4;
     pen.setLineDash([4, 3]);
-    arrow(pen, board.server, board.y(Math.max(begin, end - way_ms)), board.client, board.y(end));
+    arrow(pen, board.server, board.y(leave), board.client, board.y(end));
     pen.setLineDash([]);
   }
   pen.restore();

@@ -23,8 +23,8 @@ export function LabView() {
         {isOn.value === false ? <Off /> : <Bench />}
         {(isOn.value !== false || results.value) && (
           <>
-            <Plots />
             {isOn.value !== false && <Sequences />}
+            <Plots />
             <ResultsView />
           </>
         )}

@@ -1,4 +1,4 @@
-// The five transports side by side: their figures as large as they matter, the latency of the last seconds, one sentence each.
+// The five transports side by side: their figures as large as they matter, the latency of the last seconds, what is still on its way.
 import { useCallback } from "preact/hooks";
 import { lookWords } from "../../look/words.ts";
 import { isFromAddress, lanes, phase, results } from "../lab.ts";
@@ -45,25 +45,37 @@ function LaneView({ lane }: { lane: Lane }) {
         </span>
       </header>
       <dl class="large">
-        <Value name="p50" value={figure("p50", figures)} raw={figures.p50} />
-        <Value name="p99" value={figure("p99", figures)} raw={figures.p99} />
+        <Value name="p50" label={text.figure_short.p50} value={figure("p50", figures)} raw={figures.p50} />
+        <Value name="p99" label={text.figure_short.p99} value={figure("p99", figures)} raw={figures.p99} />
       </dl>
       <Sheet class="spark" label={`${text.figure.p50}: ${figure("p50", figures)}`} draw={draw} />
       <dl class="small">
         {small.map((one) => (
-          <Value key={one} name={one} value={figure(one, figures)} raw={figures[one]} />
+          <Value
+            key={one}
+            name={one}
+            label={one === "missing" && isLive ? text.on_the_way : text.figure_short[one]}
+            value={figure(one, figures)}
+            raw={figures[one]}
+          />
         ))}
       </dl>
-      <p class="explained">{text.explained[lane.name]}</p>
     </article>
   );
 }
 
-function Value({ name, value, raw }: { name: FigureName; value: string; raw: number | undefined }) {
-  const isBad = (name === "missing" || name === "gaps") && (raw ?? 0) > 0;
+interface ValueProperties {
+  name: FigureName;
+  label: string;
+  value: string;
+  raw: number | undefined;
+}
+
+function Value({ name, label, value, raw }: ValueProperties) {
+  const isBad = (name === "missing" || name === "gaps") && phase.value === "done" && (raw ?? 0) > 0;
   return (
     <div class={`value value-${name}${isBad ? " is-bad" : ""}`}>
-      <dt>{words.value.figure_short[name]}</dt>
+      <dt>{label}</dt>
       <dd data-testid={name} data-value={raw}>
         {value}
       </dd>

@@ -5,7 +5,6 @@ import { words } from "../words.ts";
 
 export function Questions() {
   const text = words.value;
-  const isBusy = phase.value !== "idle" && phase.value !== "done";
   const asked = question.value;
   return (
     <section class="questions" aria-labelledby="questions-head">
@@ -18,7 +17,7 @@ export function Questions() {
               class="question"
               data-testid={`question-${name}`}
               aria-pressed={asked === name}
-              disabled={isBusy}
+              disabled={phase.value === "starting"}
               onClick={() => void answer(name)}
             >
               {text.question[name]}

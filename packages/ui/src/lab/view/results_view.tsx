@@ -36,7 +36,7 @@ function Table({ shown }: { shown: Results }) {
               <th scope="col">{text.transport}</th>
               {figureNames.map((name) => (
                 <th scope="col" key={name}>
-                  {text.figure[name]}
+                  {name === "missing" && !isDone ? text.on_the_way_head : text.figure[name]}
                 </th>
               ))}
             </tr>
@@ -46,7 +46,7 @@ function Table({ shown }: { shown: Results }) {
               <tr key={name} data-transport={name}>
                 <th scope="row">{lookWords.value.transports[name]}</th>
                 {figureNames.map((one) => (
-                  <td key={one} class={one === "missing" && shown.figures[name].missing > 0 ? "is-bad" : undefined}>
+                  <td key={one} class={isDone && one === "missing" && shown.figures[name].missing > 0 ? "is-bad" : undefined}>
                     {figure(one, shown.figures[name])}
                   </td>
                 ))}
