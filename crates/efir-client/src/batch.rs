@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::client::Answer;
 use crate::error::ClientError;
 use crate::event::{BatchEnd, Event};
+use crate::presence::PresenceState;
 use crate::subscription::{Head, Subscription};
 use crate::wire::{self, Gap, Problem};
 
@@ -19,10 +20,26 @@ struct Batch<'a> {
     gaps: Vec<Gap>,
     #[serde(default)]
     problems: Vec<Problem>,
+    #[serde(default)]
+    presence: States,
     #[serde(borrow)]
     messages: Vec<&'a RawValue>,
     cursor: String,
     more: bool,
+}
+
+/// Of one channel, or of several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum States {
+    One(Box<PresenceState>),
+    Several(Vec<PresenceState>),
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
 }
 
 /// A complete poll as a subscription that ends.
@@ -34,6 +51,10 @@ pub(crate) fn subscription(answer: &Answer) -> Result<Subscription, ClientError>
         let batch: Batch<'_> = wire::json(&answer.body, "a batch")?;
         events.extend(batch.gap.into_iter().chain(batch.gaps).map(Event::Gap));
         events.extend(batch.problems.into_iter().map(Event::Problem));
+        match batch.presence {
+            States::One(state) => events.push_back(Event::Presence(*state)),
+            States::Several(states) => events.extend(states.into_iter().map(Event::Presence)),
+        }
         for message in &batch.messages {
             events.push_back(Event::Message(wire::message_view(&wire::part(&answer.body, message))?));
         }

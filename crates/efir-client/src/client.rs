@@ -10,6 +10,7 @@ use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use serde::Deserialize;
 
 use crate::ANSWER_BYTES_MAX;
 use crate::body::Body;
@@ -17,6 +18,7 @@ use crate::connection::{Connections, Lease};
 use crate::error::ClientError;
 use crate::follow::Follow;
 use crate::following::Following;
+use crate::presence::{Attendance, PresenceState, Who};
 use crate::read::{Read, with_query};
 use crate::socket::Socket;
 use crate::subscription::Subscription;
@@ -84,6 +86,12 @@ struct Inner {
     connections: Arc<Connections>,
 }
 
+/// What a short poll of a log of members gives first.
+#[derive(Deserialize)]
+struct PresenceAnswer {
+    presence: PresenceState,
+}
+
 /// An answer whose body is still to come.
 pub(crate) struct Opened {
     pub(crate) response: Response<Incoming>,
@@ -147,6 +155,45 @@ impl Client {
             return Err(refusal(&answer));
         }
         wire::json(&answer.body, "a receipt")
+    }
+
+    /// Who is in a channel now.
+    ///
+    /// # Errors
+    /// [`ClientError::Problem`] where the server refused.
+    pub async fn presence(&self, channel: &str) -> Result<PresenceState, ClientError> {
+        let path = self.inner.target.presence(channel);
+        let answer = self.send_whole(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer));
+        }
+        wire::json::<PresenceAnswer>(&answer.body, "a state of members").map(|answer| answer.presence)
+    }
+
+    /// Enters a channel for a while, or renews that; [`Attendance::lease_ms`] says for how long.
+    ///
+    /// # Errors
+    /// [`ClientError::Problem`] where the server refused.
+    pub async fn enter(&self, channel: &str, who: &Who) -> Result<Attendance, ClientError> {
+        let path = with_query(self.inner.target.presence(channel), &who.lease_query());
+        self.attend(Method::PUT, &path, who.body()).await
+    }
+
+    /// Leaves a channel at once: all leases of this member and client end.
+    ///
+    /// # Errors
+    /// [`ClientError::Problem`] where the server refused.
+    pub async fn leave(&self, channel: &str, who: &Who) -> Result<Attendance, ClientError> {
+        let path = with_query(self.inner.target.presence(channel), &who.lease_query());
+        self.attend(Method::DELETE, &path, String::new()).await
+    }
+
+    async fn attend(&self, method: Method, path: &str, body: String) -> Result<Attendance, ClientError> {
+        let answer = self.send_whole(method, path, HeaderMap::new(), body.into()).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer));
+        }
+        wire::json(&answer.body, "an attendance")
     }
 
     /// One exchange with a chosen method, path (with its query, below the base URL), headers and body; any status is

@@ -23,7 +23,7 @@ impl Cursors {
     pub(crate) fn set_token(&mut self, channels: &[String], token: &str) {
         let Ok(token) = Token::parse(token) else { return };
         for channel in channels {
-            let known = ChannelName::parse(channel).ok().and_then(|name| token.cursor(&name));
+            let known = ChannelName::parse_readable(channel).ok().and_then(|name| token.cursor(&name));
             if let Some(cursor) = known {
                 self.set(channel, &cursor.text());
             }
@@ -50,7 +50,7 @@ impl Cursors {
             .iter()
             .filter_map(|channel| {
                 let cursor = Cursor::parse(self.0.get(channel)?).ok()?;
-                Some((ChannelName::parse(channel).ok()?, cursor))
+                Some((ChannelName::parse_readable(channel).ok()?, cursor))
             })
             .collect();
         let token = Token::encode(known.iter().map(|(channel, cursor)| (channel, cursor)));

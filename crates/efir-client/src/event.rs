@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::presence::PresenceState;
 use crate::wire::{Ack, Gap, Heartbeat, Hello, Problem};
 
 /// One thing that came.
@@ -17,6 +18,8 @@ pub enum Event {
     Message(MessageView),
     /// Something after the cursor is no longer there.
     Gap(Gap),
+    /// Who is in a channel; what comes after its cursor are changes.
+    Presence(PresenceState),
     /// A sign of life.
     Heartbeat(Heartbeat),
     /// Something went wrong, and the connection may go on.

@@ -214,8 +214,10 @@ impl Follow {
             Opened::Joined(mut subscription) => {
                 // The answer is complete, so this neither waits nor fails.
                 while let Ok(Some(event)) = subscription.next().await {
-                    if let Event::BatchEnd(end) = event {
-                        self.learn_batch(&end);
+                    match event {
+                        Event::BatchEnd(end) => self.learn_batch(&end),
+                        Event::Presence(state) => self.ready.push_back(FollowEvent::Presence(state)),
+                        _ => {}
                     }
                 }
                 self.online();
@@ -242,6 +244,7 @@ impl Follow {
                 self.cursors.set(&gap.channel, &gap.resume_from);
                 self.ready.push_back(FollowEvent::Gap(gap));
             }
+            Event::Presence(state) => self.ready.push_back(FollowEvent::Presence(state)),
             Event::Problem(problem) => self.take_problem(problem),
             Event::Retry(retry) => self.retry = Some(retry),
             Event::BatchEnd(end) => self.batch_ended(&end),

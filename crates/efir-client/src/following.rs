@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::event::MessageView;
+use crate::presence::PresenceState;
 use crate::read::Start;
 use crate::transports::Transport;
 use crate::wire::{Gap, Problem};
@@ -89,6 +90,9 @@ pub enum FollowEvent {
     Message(MessageView),
     /// Something after the cursor is no longer there; it comes before any later message.
     Gap(Gap),
+    /// Who is in a channel, where its log of members is followed; the messages after it are changes. After a gap in that log
+    /// [`crate::Client::presence`] tells it anew.
+    Presence(PresenceState),
     /// One of several channels has a problem; the others go on.
     Problem(Problem),
     /// What comes is current from here on.

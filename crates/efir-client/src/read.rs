@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::presence::Who;
 use crate::target::{Target, encode_channel};
 use crate::transports::Transport;
 
@@ -115,6 +116,20 @@ impl Read {
     pub fn acks(mut self) -> Self {
         self.has_acks = true;
         self
+    }
+
+    /// The reader is this member of the channel that it reads, as long as it reads (of several channels: of those that
+    /// [`Read::entering`] names).
+    #[must_use]
+    pub fn member(mut self, who: &Who) -> Self {
+        self.query.extend(who.query().into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
+    /// Enters a channel by reading several.
+    #[must_use]
+    pub fn entering(self, channel: impl Into<String>) -> Self {
+        self.query("enter", channel)
     }
 
     /// A further query parameter; both are percent-encoded.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::{Event, Reply};
+use crate::presence::{Attendance, Who};
 use crate::subscription::Head;
 use crate::transports::websocket::{self, WebSocket};
 use crate::wire::{self, ChannelCursor, Receipt};
@@ -63,6 +64,24 @@ pub enum Command {
         /// At most so many messages.
         #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<usize>,
+    },
+    /// Enter a channel, or change what the member says of itself.
+    Enter {
+        /// The channel.
+        channel: String,
+        /// The member's id.
+        member: String,
+        /// Its name; an empty one removes it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Its data; `null` removes it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<serde_json::Value>,
+    },
+    /// Leave a channel.
+    Leave {
+        /// The channel.
+        channel: String,
     },
     /// Ask for the server's clock.
     Ping {},
@@ -159,6 +178,25 @@ impl Socket {
         let command = Command::Publish { channel: channel.to_owned(), data, key: key.map(str::to_owned) };
         let reply = self.call(&command).await?;
         wire::json(&reply, "a receipt")
+    }
+
+    /// Enters a channel, and stays in it as long as the socket is open; again to change name and data.
+    ///
+    /// # Errors
+    /// As [`Socket::call`].
+    pub async fn enter(&mut self, channel: &str, who: &Who) -> Result<Attendance, ClientError> {
+        let Who { id, name, data, .. } = who.clone();
+        let command = Command::Enter { channel: channel.to_owned(), member: id, name, data };
+        wire::json(&self.call(&command).await?, "an attendance")
+    }
+
+    /// Leaves a channel.
+    ///
+    /// # Errors
+    /// As [`Socket::call`].
+    pub async fn leave(&mut self, channel: &str) -> Result<Attendance, ClientError> {
+        let command = Command::Leave { channel: channel.to_owned() };
+        wire::json(&self.call(&command).await?, "an attendance")
     }
 
     /// The next event, replies included; `None` at the end. Safe to cancel.

@@ -46,9 +46,17 @@ impl Target {
         })
     }
 
-    /// The path of a channel.
+    /// The path of a channel, or of the log of its members.
     pub(crate) fn channel(&self, channel: &str) -> String {
-        format!("{}/channels/{}", self.prefix, encode_channel(channel))
+        match channel.strip_suffix("/presence") {
+            Some(channel) => self.presence(channel),
+            None => format!("{}/channels/{}", self.prefix, encode_channel(channel)),
+        }
+    }
+
+    /// The path of the log of a channel's members.
+    pub(crate) fn presence(&self, channel: &str) -> String {
+        format!("{}/channels/{}/presence", self.prefix, encode_channel(channel))
     }
 }
 
@@ -82,6 +90,7 @@ mod tests {
         assert_eq!((target.host.as_str(), target.port), ("::1", 81));
         assert_eq!(target.authority, "[::1]:81");
         assert_eq!(target.channel("a/b"), "/rt/channels/a%2Fb");
+        assert_eq!(target.channel("чат/presence"), "/rt/channels/%D1%87%D0%B0%D1%82/presence");
         let target = Target::parse("localhost:9").unwrap();
         assert_eq!((target.authority.as_str(), target.port), ("localhost:9", 9));
         assert_eq!(Target::parse("http://efir.example").unwrap().port, 80);

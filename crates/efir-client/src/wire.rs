@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::error::ClientError;
 use crate::event::{Data, Event, MessageView, Reply};
+use crate::presence::PresenceState;
 
 /// The first object of a stream or socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -151,6 +152,7 @@ struct Object<'a> {
     hello: Option<Hello>,
     heartbeat: Option<Heartbeat>,
     gap: Option<Gap>,
+    presence: Option<PresenceState>,
     problem: Option<Problem>,
     ack: Option<Ack>,
     #[serde(default, borrow, deserialize_with = "present")]
@@ -177,6 +179,9 @@ pub(crate) fn event(raw: &Bytes) -> Result<Event, ClientError> {
     }
     if let Some(gap) = object.gap {
         return Ok(Event::Gap(gap));
+    }
+    if let Some(state) = object.presence {
+        return Ok(Event::Presence(state));
     }
     if let Some(problem) = object.problem {
         return Ok(Event::Problem(problem));

@@ -26,7 +26,7 @@ use efir_engine::{
     worker::{Adoption, Departure, Intake, Surroundings},
 };
 use efir_transports::{CarrierHint, EmptyAnswer, Held, Reply, Site, TakeOver};
-use http::{Method, Request, Response, Version, header};
+use http::{Request, Response, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, sync::watch};
@@ -246,16 +246,15 @@ impl Heads {
             return Ok(self.shared.refusal(&request.into_parts().0).map(ServerBody::whole));
         }
         let client = efir_transports::client_of(&request);
-        let (method, version) = (request.method().clone(), request.version());
+        let version = request.version();
         let keep_alive = version == Version::HTTP_11 && !asks_to_close(&request);
+        let kind = efir_transports::kind_of_whole(&request);
         // An earlier answer may still wait in the library's buffer, which would be lost with it.
         let hint =
             if exit.is_some() && !meter.is_blocked() { CarrierHint::Slab } else { CarrierHint::Polled };
         match efir_transports::handle(&self.shared.site, request, hint).await {
             Reply::Whole(response) => {
-                let transport =
-                    if matches!(method, Method::POST | Method::PUT) { "publish" } else { "short-poll" };
-                let tally = client.map(|client| self.shared.traffic.tally(&client, transport));
+                let tally = client.map(|client| self.shared.traffic.tally(&client, kind));
                 if let (Some(tally), true) = (&tally, is_empty_answer(&response)) {
                     tally.add_empty();
                 }

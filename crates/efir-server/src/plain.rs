@@ -115,13 +115,13 @@ impl PlainRequests {
             return self.say(how, self.shared.refusal(&request.into_parts().0), out).0;
         }
         let client = parse::has_client(&request).then(|| efir_transports::client_of(&request)).flatten();
-        let transport = if request.method().is_safe() { "short-poll" } else { "publish" };
+        let kind = efir_transports::kind_of_whole(&request);
         match efir_transports::handle_whole(&self.shared.site, request) {
             Reply::Whole(response) => {
                 let is_empty = crate::heads::is_empty_answer(&response);
                 let (turn, down) = self.say(how, response, out);
                 if let Some(client) = client {
-                    let tally = self.shared.traffic.tally(&client, transport);
+                    let tally = self.shared.traffic.tally(&client, kind);
                     tally.add_request();
                     tally.add_up(up);
                     tally.add_down(down as u64);

@@ -118,7 +118,8 @@ impl Room {
 
     /// What a reader of these channels needs.
     pub fn aim(&self, row: Row, channels: Vec<String>) -> Result<Aim> {
-        Ok(Aim { client: self.client()?, channels, row, limit: None, joins: Some(self.node.joins()) })
+        let joins = Some(self.node.joins());
+        Ok(Aim { client: self.client()?, channels, row, query: Vec::new(), limit: None, joins })
     }
 
     /// A recording reader of the cell's transport.

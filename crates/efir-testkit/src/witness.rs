@@ -297,7 +297,7 @@ impl Witness {
             return self.told_at(&channel, text);
         };
         for channel in self.channels.clone() {
-            let name = ChannelName::parse(&channel).ok();
+            let name = ChannelName::parse_readable(&channel).ok();
             if let Some(cursor) = name.and_then(|name| token.cursor(&name)) {
                 self.told_at(&channel, &cursor.to_string());
             }

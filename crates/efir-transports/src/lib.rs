@@ -93,6 +93,19 @@ pub fn transport(name: &str) -> Option<&'static TransportRow> {
     TRANSPORTS.iter().find(|row| row.name == name)
 }
 
+/// Under which name an answer that is whole at once is counted in a client's traffic.
+pub fn kind_of_whole<B>(request: &Request<B>) -> &'static str {
+    match request.method() {
+        &http::Method::POST if request.uri().path() == "/subscribe" => "short-poll",
+        &http::Method::POST => "publish",
+        &http::Method::PUT | &http::Method::DELETE if request.uri().path().ends_with("/presence") => {
+            "presence"
+        }
+        &http::Method::PUT => "publish",
+        _ => "short-poll",
+    }
+}
+
 /// Whether a path is answered by [`handle`].
 pub fn owns(path: &str) -> bool {
     place::owns(path)

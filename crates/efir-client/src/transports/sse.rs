@@ -186,6 +186,7 @@ pub(crate) fn event(item: SseItem) -> Result<Option<Event>, ClientError> {
         "hello" => Some(Event::Hello(wire::json(&data, "hello")?)),
         "heartbeat" => Some(Event::Heartbeat(wire::json(&data, "heartbeat")?)),
         "gap" => Some(Event::Gap(wire::json(&data, "gap")?)),
+        "presence" => Some(Event::Presence(wire::json(&data, "presence")?)),
         "problem" => Some(Event::Problem(wire::json(&data, "problem")?)),
         // A browser would not dispatch a name that nobody listens to.
         _ => None,

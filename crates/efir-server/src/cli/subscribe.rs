@@ -66,6 +66,9 @@ impl Subscribe {
                     "gap in {}: messages are missing ({}); going on after {}",
                     gap.channel, gap.reason, gap.resume_from
                 )),
+                FollowEvent::Presence(state) => {
+                    self.tell(&format!("in {} there are {} now", state.channel, state.count));
+                }
                 FollowEvent::Problem(problem) => {
                     let channel = problem.channel.as_deref().unwrap_or("?");
                     say(&for_terminal(&format!("{channel}: {problem}")));

@@ -145,6 +145,8 @@ pub struct Aim {
     pub channels: Vec<String>,
     /// Which row.
     pub row: Row,
+    /// Further parameters of the query, for the readers of one response; `/socket` has commands instead.
+    pub query: Vec<(String, String)>,
     /// Messages that a poll asks for.
     pub limit: Option<usize>,
     /// The joins that the server's hub reports, where the server is in this process.
@@ -194,11 +196,12 @@ impl Aim {
 
     /// A read of these channels.
     fn read(&self, transport: Transport) -> Read {
-        if self.row.is_several {
+        let read = if self.row.is_several {
             Read::channels(transport, self.channels.clone())
         } else {
             Read::channel(transport, self.channels.first().cloned().unwrap_or_default())
-        }
+        };
+        self.query.iter().fold(read, |read, (name, value)| read.query(name, value))
     }
 
     /// The same in the words of the query.
@@ -221,7 +224,7 @@ impl Aim {
 pub fn token(cursors: &[(String, String)]) -> Result<String> {
     let mut parsed = Vec::new();
     for (channel, cursor) in cursors {
-        parsed.push((ChannelName::parse(channel)?, Cursor::parse(cursor)?));
+        parsed.push((ChannelName::parse_readable(channel)?, Cursor::parse(cursor)?));
     }
     Ok(Token::encode(parsed.iter().map(|(channel, cursor)| (channel, cursor))))
 }

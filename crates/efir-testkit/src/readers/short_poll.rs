@@ -58,7 +58,7 @@ impl Reader for ShortPoll {
             if *begin == Begin::Now {
                 // A short poll without a cursor reads what is kept; of that, only the cursor is wanted.
                 self.poll().await?;
-                self.events.retain(|event| matches!(event, Event::BatchEnd(_)));
+                self.events.retain(|event| matches!(event, Event::BatchEnd(_) | Event::Presence(_)));
                 self.cursor.as_ref().context("no cursor")?;
             }
             Ok(())

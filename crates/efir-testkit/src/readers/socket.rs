@@ -26,15 +26,19 @@ impl Socket {
             Some(Event::Hello(_)) => {}
             other => bail!("the first thing on /socket is hello, not {other:?}"),
         }
-        let mut hello = Hello::default();
+        let (mut hello, mut states) = (Hello::default(), Vec::new());
         for channel in self.aim.channels.clone() {
             let (after, last) = place(&channel, begin)?;
             let command = Command::Subscribe { channel: channel.clone(), after, last };
             let reply: Value = serde_json::from_slice(&socket.call(&command).await?)?;
+            if let Some(state) = reply.get("presence") {
+                states.push(Event::Presence(serde_json::from_value(state.clone())?));
+            }
             let cursor = reply["cursor"].as_str().context("a subscribe reply has a cursor")?.to_owned();
             hello.channels.push(ChannelCursor { channel, cursor });
         }
         self.events.push_back(Event::Hello(hello));
+        self.events.extend(states);
         self.socket = Some(socket);
         Ok(())
     }
