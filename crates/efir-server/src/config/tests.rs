@@ -232,3 +232,15 @@ fn folders_are_relative_to_their_file() {
     let resolved = Resolved::from_settings(&Settings::load(&sources).unwrap()).unwrap();
     assert_eq!(resolved.static_dir, Some(PathBuf::from(here).join("src")));
 }
+
+#[test]
+fn the_lab_follows_the_addresses_unless_it_is_set() {
+    let has_lab = |file: &str| resolve(file).unwrap().has_lab();
+    assert!(has_lab("") && has_lab("lab = \"auto\""));
+    assert!(!has_lab("lab = false") && !has_lab("listen = \":0\"") && !has_lab("hosts = \"chat.example\""));
+    assert!(has_lab("listen = \":0\"\nlab = true") && has_lab("listen = [\"[::1]:0\", \"127.0.0.1:0\"]"));
+    assert!(!has_lab("listen = [\"127.0.0.1:0\", \":0\"]"));
+    let settings = load("lab = false", &[], &[("--lab", "lab", &["true"])]).unwrap();
+    assert!(Resolved::from_settings(&settings).unwrap().has_lab());
+    assert!(refusal("lab = \"on\"").ends_with("expected \"auto\", true or false"));
+}

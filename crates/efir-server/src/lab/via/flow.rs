@@ -59,6 +59,13 @@ impl Flow {
         !std::mem::take(&mut self.queue).is_empty()
     }
 
+    /// Everything is due.
+    pub(super) fn hurry(&mut self) {
+        let now = Instant::now();
+        self.queue.iter_mut().for_each(|(due, _)| *due = now);
+        self.end = self.end.map(|_| now);
+    }
+
     pub(super) fn has_room(&self, held: usize, slow: u64) -> bool {
         let most = if slow > 0 { (slow as usize).clamp(SLOW_BYTES_MIN, BYTES_MAX) } else { BYTES_MAX };
         self.bytes + held < most

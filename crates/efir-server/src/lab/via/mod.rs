@@ -205,6 +205,8 @@ impl Pipe {
                 Ok(()) = listener.changed(), if !is_stopping => self.faults = *listener.borrow_and_update(),
                 _ = stop.wait_for(|is_stopping| *is_stopping), if !is_stopping => {
                     (is_stopping, self.faults) = (true, Faults::default());
+                    self.up.hurry();
+                    self.down.hurry();
                 }
             }
         }
