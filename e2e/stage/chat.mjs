@@ -1,4 +1,5 @@
-// The page of efir as a visitor uses it: five panes, each with a field, a list, a cable and figures. Reads markup by its test hooks only.
+// The page of the five panes (`/by-hand/`) as a visitor uses it: each pane has a field, a list, a cable and figures. Reads markup by its
+// test hooks only.
 import { until } from "./until.mjs";
 
 export const transports = ["short-poll", "long-poll", "sse", "http-stream", "websocket"];
@@ -18,7 +19,7 @@ export class ChatPage {
   /** Opens the page on a channel in a window. */
   static async open(window, url, channel) {
     const page = new ChatPage(window);
-    await window.goto(`${url}/#${encodeURIComponent(channel)}`);
+    await window.goto(`${url}/by-hand/#${encodeURIComponent(channel)}`);
     return page;
   }
 

@@ -5,7 +5,7 @@ import { clientId, encodeName } from "./channel.ts";
 import { LatencySamples, type Latency } from "./latency.ts";
 import type { Outbox } from "./outbox.ts";
 import { readMessage, type Readable } from "./payload.ts";
-import { nickname } from "./preferences.ts";
+import { memberId, nickname } from "./preferences.ts";
 import { publish } from "./publish.ts";
 import { Reader, type Arrived, type Source, type State } from "./reader.ts";
 import { Timeline } from "./timeline.ts";
@@ -104,7 +104,13 @@ export class Pane {
   /** Publishes what was typed; false, with `refusal` set, when it was not taken. */
   async send(text: string): Promise<boolean> {
     this.refusal.value = undefined;
-    const payload = JSON.stringify({ text, from: nickname.value, via: this.name, sent: this.#outbox.stamp() });
+    const payload = JSON.stringify({
+      text,
+      from: nickname.value,
+      member: memberId,
+      via: this.name,
+      sent: this.#outbox.stamp(),
+    });
     this.timeline.mark("sent", performance.now());
     if (this.#transport.publish) {
       const isSent = this.#transport.publish(payload);
@@ -140,7 +146,9 @@ export class Pane {
   #readerOf(channel: string): Reader {
     const isCurrent = (): boolean => this.#channel === channel;
     const source: Source = {
-      address: (query) => this.#address({ ...query, client: this.client }),
+      // Reading makes the visitor a member of the channel, with this pane as one of the transports.
+      address: (query) =>
+        this.#address({ ...query, client: this.client, member: memberId, name: nickname.peek() }),
       head: () => this.#head(),
     };
     return new Reader(this.#transport, source, {

@@ -36,6 +36,11 @@ export function readPayload(data: unknown, from?: string): Readable {
   };
 }
 
+/** Whether a visitor said it: by id where the message names one (several may have one name), otherwise by name. */
+export function isBy({ member, from }: Readable, visitor: { id: string; name: string }): boolean {
+  return member === undefined ? from === visitor.name : member === visitor.id;
+}
+
 function plain(content: Content, from: string | undefined): Readable {
   return { content, from, member: undefined, via: undefined, sent: undefined };
 }

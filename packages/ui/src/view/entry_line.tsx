@@ -1,7 +1,8 @@
 // One line of a pane's list: a message of whatever kind, or a gap.
 import { duration } from "../numbers.ts";
 import type { Entry } from "../panes.ts";
-import { language } from "../preferences.ts";
+import { isBy } from "../payload.ts";
+import { language, memberId } from "../preferences.ts";
 import type { TransportName } from "../wire.ts";
 import { words } from "../words.ts";
 import { timeOfDay, Words } from "./content.tsx";
@@ -27,7 +28,7 @@ function MessageLine({ entry, own }: { entry: MessageEntry; own: string }) {
   const { anonymous, transports_short, caught_up, time_units } = words.value;
   const transport =
     readable.via === undefined ? undefined : (transports_short[readable.via as TransportName] ?? readable.via);
-  const classes = ["message", readable.from === own ? "own" : "", isCaughtUp ? "caught-up" : ""]
+  const classes = ["message", isBy(readable, { id: memberId, name: own }) ? "own" : "", isCaughtUp ? "caught-up" : ""]
     .filter(Boolean)
     .join(" ");
   return (
