@@ -27,6 +27,7 @@ export class Folder {
       ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EFIR_") && !name.startsWith("NODE_TEST"))),
       PATH: `${path.dirname(binary)}${path.delimiter}${process.env.PATH}`,
       EFIR_LISTEN: `127.0.0.1:${port}`,
+      NO_COLOR: "1",
       npm_config_prefer_offline: "true",
       npm_config_audit: "false",
       npm_config_fund: "false",
@@ -71,6 +72,8 @@ export class Folder {
 
   #here(text) {
     const moved = text.replaceAll(written_host, `localhost:${this.#port}`);
+    // Vite takes the next free one from there on.
+    if (moved === "npx vite") return `${moved} --port ${this.#port + 1}`;
     if (!moved.startsWith("npm install")) return moved;
     return moved
       .split(" ")

@@ -1,10 +1,15 @@
 // The whole client as one minified ES module, dist/efir.js: what every efir serves at /efir.js. And the licences, which go where the
-// package goes. Run behind tsc, on what tsc made.
-import { copyFileSync, readFileSync } from "node:fs";
+// package goes. Run behind tsc, on what tsc made; what it made of files that are gone goes, too.
+import { copyFileSync, existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { rolldown } from "rolldown";
 
 const root = new URL("..", import.meta.url);
 const { version, license } = JSON.parse(readFileSync(new URL("package.json", root), "utf8"));
+
+for (const name of readdirSync(new URL("dist/", root), { recursive: true })) {
+  const source = /^(.+?)(?:\.d\.ts|\.js)$/.exec(name)?.[1];
+  if (source && !existsSync(new URL(`src/${source}.ts`, root))) rmSync(new URL(`dist/${name}`, root));
+}
 
 const file = (path) => new URL(`dist/${path}.js`, root).pathname;
 /** Pages cannot import by parts: they get the transports by their names, too. */

@@ -4,6 +4,7 @@ import { connect as connectCore } from "efir/core";
 import { httpStream } from "efir/transports/http-stream";
 import { longPoll } from "efir/transports/long-poll";
 import { shortPoll } from "efir/transports/short-poll";
+import { tabs } from "efir/tabs";
 import { sse } from "efir/transports/sse";
 import { websocket } from "efir/transports/websocket";
 
@@ -18,7 +19,7 @@ const same = <A, B>(_: Same<A, B>): void => undefined;
 export function connecting(): void {
   same<ReturnType<typeof connect>, Client>(true);
   connect();
-  connect("https://efir.example/prefix", { token: "t", transport: "sse", offline: { messages: 10 }, share: true });
+  connect("https://efir.example/prefix", { token: "t", transport: "sse", offline: { messages: 10 }, share: tabs() });
   connect("https://efir.example", { token: async () => "fresh", member: { id: "ann", name: "Ann", data: { role: "host" } } });
   connect("https://efir.example", { transports: [websocket, sse, httpStream, longPoll, shortPoll] });
   connectCore("https://efir.example", { transports: [websocket, sse] });
