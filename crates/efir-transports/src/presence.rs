@@ -29,6 +29,7 @@ pub(crate) const MEMBER_LIMIT: &str = "presence_body_bytes_max";
 #[serde(deny_unknown_fields)]
 struct Said {
     name: Option<String>,
+    #[serde(default, deserialize_with = "entering::present")]
     data: Option<Box<RawValue>>,
 }
 

@@ -17,6 +17,7 @@ mod live;
 mod origin;
 mod payload;
 mod poll;
+mod presence;
 mod publish;
 mod restart;
 mod seam;
@@ -81,6 +82,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         life::SCENARIOS,
         publish::SCENARIOS,
         poll::SCENARIOS,
+        presence::SCENARIOS,
         http::SCENARIOS,
         origin::SCENARIOS,
         errors::SCENARIOS,

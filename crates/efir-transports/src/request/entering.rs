@@ -2,7 +2,7 @@
 //! same in the JSON body of `/subscribe`.
 
 use efir_core::{ChannelName, Code, Limits, MemberId, Problem, Who, WhoError};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Channels;
@@ -22,7 +22,13 @@ pub(crate) struct Entering {
 pub(crate) struct WantedMember {
     id: String,
     name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
+}
+
+/// `"data":null` removes the data; its absence leaves it.
+pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    <Box<RawValue>>::deserialize(deserializer).map(Some)
 }
 
 impl Entering {

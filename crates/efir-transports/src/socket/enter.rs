@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use efir_core::{Problem, Reply};
 use efir_engine::{Lease, Via};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Desk, command};
@@ -38,20 +38,15 @@ struct Entrance<'a> {
     member: Cow<'a, str>,
     #[serde(borrow)]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    data: Option<&'a RawValue>,
-}
-
-/// `"data":null` removes the data; its absence leaves it.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+    #[serde(default, deserialize_with = "entering::present")]
+    data: Option<Box<RawValue>>,
 }
 
 pub(super) fn enter(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
     let entrance: Entrance<'_> = command::fields(fields)?;
     let channel = channel_name(entrance.channel.as_bytes())?;
     let hub = desk.reader.hub().clone();
-    let data = entrance.data.map(RawValue::get);
+    let data = entrance.data.as_ref().map(|data| data.get());
     let who = entering::say(&entrance.member, entrance.name.as_deref(), data, hub.limits());
     let who = who.map_err(|error| error.problem().with_channel(channel.clone()))?;
     let entered = desk.entered.get_or_insert_default();
