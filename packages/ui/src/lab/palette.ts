@@ -7,6 +7,7 @@ export interface Palette {
   soft: string;
   line: string;
   card: string;
+  sunk: string;
   alert: string;
   accent: string;
   hues: Record<TransportName, string>;
@@ -41,6 +42,7 @@ export function readPalette(): Palette {
     soft: of("--soft"),
     line: of("--line"),
     card: of("--card"),
+    sunk: of("--sunk"),
     alert: of("--alert"),
     accent: of("--accent"),
     hues: each((name) => of(hue_names[name])),

@@ -67,7 +67,7 @@ export type QuestionName = (typeof questionNames)[number];
 export const questions: Record<QuestionName, Question> = {
   waste: { parameters: { rate: 0.2, size: 100, burst: 1, seconds: 30 }, network: {} },
   hole: { parameters: { rate: 5, size: 100, burst: 1, seconds: 30 }, network: { delay_ms: 800 } },
-  oneway: { parameters: { rate: 0.2, size: 100, burst: 1, seconds: 30 }, network: {}, says_every_s: 4 },
+  oneway: { parameters: { rate: 0.2, size: 100, burst: 1, seconds: 30 }, network: {}, says_every_s: 3.3 },
   saves: { parameters: { rate: 20, size: 100, burst: 1, seconds: 30 }, network: {} },
 };
 
@@ -78,6 +78,11 @@ export function withValue(parameters: Parameters, name: ParameterName, value: nu
   const yields = name === "burst" ? "rate" : "burst";
   const room = messages_per_second_max / value;
   return { ...next, [yields]: steps[yields].findLast((step) => step <= room) ?? steps[yields][0] ?? 1 };
+}
+
+/** How many seconds of the sequence are shown at first: a fast run is seen from nearer. */
+export function spanOf({ rate }: Parameters): number {
+  return rate >= 10 ? 3 : 8;
 }
 
 export function messagesOf({ rate, burst, seconds }: Parameters): number {

@@ -95,7 +95,7 @@ export function encode(results: Results): string {
     parts.push(`faults=${faults.map(({ what, from, to }) => [what, brief(from), brief(to)].join(",")).join("~")}`);
   for (const name of transportNames) {
     const row = figureNames.map((figure) => brief(figures[name][figure])).join(",");
-    const points = lines[name].flatMap(({ second, p50, p99 }) => [second, brief(p50), brief(p99)]).join(",");
+    const points = lines[name].flatMap(({ second, p50, p99 }) => [second, brief(p50, 3), brief(p99, 3)]).join(",");
     parts.push(`${name}=${row}~${points}`);
   }
   return parts.join("&");
@@ -167,8 +167,8 @@ function readFault(text: string): Fault[] {
   return known && Number.isFinite(span.from) && Number.isFinite(span.to) ? [{ what: known, ...span }] : [];
 }
 
-/** Four digits are more than a picture shows; whole numbers stay whole. */
-function brief(value: number | undefined): string {
+/** More digits than a table shows (six) or a plot (three); whole numbers stay whole. */
+function brief(value: number | undefined, digits = 6): string {
   if (value === undefined) return "";
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)));
 }

@@ -30,6 +30,7 @@ export interface Ink {
   soft: string;
   line: string;
   card: string;
+  sunk: string;
   alert: string;
   accent: string;
   hue: string;
@@ -51,10 +52,12 @@ class Board {
   readonly from: number;
   readonly #box: Box;
   readonly #scene: Scene;
+  readonly #ground: string;
   /** The lowest label so far, left and right: labels must not lie on each other. */
   readonly #labels = { left: Number.NEGATIVE_INFINITY, right: Number.NEGATIVE_INFINITY };
 
-  constructor(box: Box, scene: Scene) {
+  constructor(box: Box, scene: Scene, ground: string) {
+    this.#ground = ground;
     this.#box = box;
     this.#scene = scene;
     this.client = box.x + margin_px;
@@ -77,10 +80,24 @@ class Board {
     this.#labels[side] = y;
     return true;
   }
+
+  /** Text on a ground of its own, so that arrows do not run through it. */
+  write(pen: Pen, text: string, x: number, y: number, align: CanvasTextAlign): void {
+    pen.textAlign = align;
+    pen.textBaseline = "alphabetic";
+    pen.save();
+    pen.lineWidth = 4;
+    pen.lineJoin = "round";
+    pen.setLineDash([]);
+    pen.strokeStyle = this.#ground;
+    pen.strokeText(text, x, y);
+    pen.restore();
+    pen.fillText(text, x, y);
+  }
 }
 
 export function drawSequence(pen: Pen, box: Box, scene: Scene, ink: Ink): void {
-  const board = new Board(box, scene);
+  const board = new Board(box, scene, ink.sunk);
   const timing = new Timing(scene.track, scene.span_ms, board.from);
   const asks = timing
     .asks(scene.track.asks, scene.isPoll)
@@ -148,7 +165,7 @@ function drawAsk(pen: Pen, board: Board, drawn: DrawnAsk, { isPoll, words }: Sce
   const { ask, begin, arrive, leave, end } = drawn;
   pen.strokeStyle = pen.fillStyle = ink.soft;
   arrow(pen, left, board.y(begin), right, board.y(arrive));
-  if (board.claim("left", board.y(begin))) write(pen, words.drawn_ask, left + 9, board.y(begin) - 4, "left");
+  if (board.claim("left", board.y(begin))) board.write(pen, words.drawn_ask, left + 9, board.y(begin) - 4, "left");
   if (leave === undefined || end === undefined) return;
   if (ask.outcome === "failed") {
     pen.strokeStyle = ink.alert;
@@ -163,7 +180,7 @@ function drawAsk(pen: Pen, board: Board, drawn: DrawnAsk, { isPoll, words }: Sce
   pen.setLineDash([]);
   const text = isEmpty ? words.drawn_empty : `×${ask.messages}`;
   const y = board.y(leave);
-  if (board.claim("right", y)) write(pen, text, right - 11, y + 14, "right");
+  if (board.claim("right", y)) board.write(pen, text, right - 11, y + 14, "right");
 }
 
 /** Published, and nobody to be told: a dot, and a line for as long as it waits. */
@@ -200,7 +217,7 @@ function drawFlights(pen: Pen, board: Board, timing: Timing, { track, now }: Sce
     if (!newest) return;
     const [from, to] = [board.y(newest.leave), board.y(newest.end)];
     arrow(pen, board.server, from, board.client, to);
-    if (group.length > 1 && board.claim("right", from)) write(pen, `×${group.length}`, board.server - 11, from - 3, "right");
+    if (group.length > 1 && board.claim("right", from)) board.write(pen, `×${group.length}`, board.server - 11, from - 3, "right");
     group = [];
   };
   for (const flight of track.flights) {
@@ -222,7 +239,7 @@ function drawSent(pen: Pen, board: Board, timing: Timing, { words, now }: Scene,
     const y = board.y(sent.begin);
     pen.lineWidth = 2.4;
     arrow(pen, board.client, y, board.server, board.y(arrive));
-    write(pen, sent.isFrame ? words.drawn_frame : words.drawn_publish, board.client + 9, y - 4, "left");
+    board.write(pen, sent.isFrame ? words.drawn_frame : words.drawn_publish, board.client + 9, y - 4, "left");
     if (leave === undefined || end === undefined) continue;
     pen.lineWidth = 1.4;
     pen.setLineDash([4, 3]);
@@ -258,10 +275,4 @@ function cross(pen: Pen, x: number, y: number): void {
   pen.lineTo(x - 5, y + 5);
   pen.stroke();
   pen.restore();
-}
-
-function write(pen: Pen, text: string, x: number, y: number, align: CanvasTextAlign): void {
-  pen.textAlign = align;
-  pen.textBaseline = "alphabetic";
-  pen.fillText(text, x, y);
 }

@@ -71,7 +71,8 @@ export class Timing {
     const way = Math.max(sent.way_ms, this.#least_ms);
     const arrive = sent.begin + way;
     if (sent.isFrame || sent.end === undefined) return { sent, arrive, leave: undefined, end: undefined };
-    const leave = Math.max(sent.end - sent.way_ms, arrive);
+    // A little after what it caused: otherwise the two would lie on each other.
+    const leave = Math.max(sent.end - sent.way_ms, arrive) + this.#least_ms * 0.7;
     return { sent, arrive, leave, end: leave + way };
   }
 

@@ -31,7 +31,7 @@ const en = {
       "A message comes only each five seconds, but AJAX polling asks each two: count its dashed arrows and the figure “empty”. All others wait, and cost nothing meanwhile.",
     hole: "The way takes 0.4 s now. After each answer the long poll must ask again: in the sequence, its box on the server’s line is missing meanwhile, and what is published then waits for the next question. Streams and the socket have no such hole.",
     oneway:
-      "Each four seconds this page says something itself. Look at the arrows from the left: the socket sends one frame in its connection; SSE and HTTP streaming cannot, and need a request with an answer beside their stream.",
+      "Every few seconds this page says something itself. Look at the arrows from the left: the socket sends one frame in its connection; SSE and HTTP streaming cannot, and need a request with an answer beside their stream.",
     saves:
       "Twenty messages a second. Compare “overhead a message”: the socket adds a few bytes of frame to each, streams a little more, a poll the headers of a whole request and answer.",
   } satisfies Record<QuestionName, string>,
@@ -210,7 +210,7 @@ const ru: LabWords = {
       "Сообщение выходит лишь раз в пять секунд, а AJAX-опрос спрашивает каждые две: посчитайте его пунктирные стрелки и число «пустых». Остальные ждут — и это ничего не стоит.",
     hole: "Путь теперь занимает 0,4 с. После каждого ответа долгий опрос должен спросить заново: на схеме в это время на линии сервера нет его полосы, и опубликованное ждёт следующего вопроса. У потоков и сокета такого просвета нет.",
     oneway:
-      "Каждые четыре секунды страница говорит что-нибудь сама. Смотрите на стрелки слева: сокет шлёт один кадр в своём соединении; SSE и HTTP-поток так не могут — им нужен отдельный запрос с ответом рядом с потоком.",
+      "Каждые несколько секунд страница говорит что-нибудь сама. Смотрите на стрелки слева: сокет шлёт один кадр в своём соединении; SSE и HTTP-поток так не могут — им нужен отдельный запрос с ответом рядом с потоком.",
     saves:
       "Двадцать сообщений в секунду. Сравните «накладные на сообщение»: сокет добавляет к каждому несколько байт кадра, потоки — чуть больше, опрос — заголовки целого запроса и ответа.",
   },

@@ -1,22 +1,25 @@
 // The sequence view: a whiteboard a transport, moving with the time. Held still, it can be wound back.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { lookWords } from "../../look/words.ts";
-import { lanes, phase, plans, say } from "../lab.ts";
+import { lanes, parameters, phase, plans, say } from "../lab.ts";
 import type { Lane } from "../lane.ts";
 import { readPalette } from "../palette.ts";
+import { spanOf } from "../parameters.ts";
 import { drawSequence } from "../sequence.ts";
 import { kept_ms } from "../track.ts";
 import { words } from "../words.ts";
 import { paintOn } from "./sheet.tsx";
 
-const spans_s = [3, 8, 20] as const;
+const spans_s = [1, 3, 8, 20] as const;
 const frame_ms = 50;
 /** For who asked the system for less motion. */
 const still_frame_ms = 1_000;
 const tally_every_ms = 3_000;
 
-const span_s = signal<number>(8);
+/** What the visitor chose; undefined: as fits the run. */
+const chosen_s = signal<number | undefined>(undefined);
+const span_s = computed(() => chosen_s.value ?? spanOf(parameters.value));
 /** The moment at which the picture was held; undefined while it moves. */
 const held = signal<number | undefined>(undefined);
 const back_s = signal(0);
@@ -55,7 +58,7 @@ export function Sequences() {
         </button>
         <label class="choice">
           {text.span}
-          <select value={span_s.value} onChange={(event) => (span_s.value = Number(event.currentTarget.value))}>
+          <select value={span_s.value} onChange={(event) => (chosen_s.value = Number(event.currentTarget.value))}>
             {spans_s.map((seconds) => (
               <option key={seconds} value={seconds}>
                 {text.span_value(seconds)}
