@@ -1,15 +1,15 @@
 // `efir/core`: the client with nothing in it that was not asked for. `efir` (index.ts) is the same with all transports and presence.
-import { openChannel, readHistory, type Core } from "./channel.ts";
-import { EfirError } from "./error.ts";
-import type { Place, Transport } from "./link.ts";
-import { listeners, openLog, type Log, type Reader } from "./log.ts";
-import { negotiate, remember, type Host } from "./negotiation.ts";
-import { openOutbox, randomId } from "./outbox.ts";
+// This file puts the parts together: logs (what is read), negotiation (by what), outbox (what is published).
+import { openChannel } from "./channel.ts";
+import { lasting, type EfirError } from "./error.ts";
+import type { Connection, Link, Place, Transport } from "./link.ts";
+import { listeners, openLog, type Log } from "./log.ts";
+import { negotiate } from "./negotiation.ts";
+import { known, openOutbox, randomId, type Outbox } from "./outbox.ts";
 import type { Channel, Client, Options, Presence, State, TransportName } from "./types.ts";
 import { presenceOf, type WireMessage } from "./wire.ts";
 
 export { EfirError } from "./error.ts";
-export type { Core } from "./channel.ts";
 export type { Connection, Link, Place, Share, Transport, Wanted } from "./link.ts";
 export type * from "./types.ts";
 
@@ -19,6 +19,23 @@ export interface CoreOptions extends Options {
   presence?: ((core: Core, channel: string) => Presence) | undefined;
 }
 
+/** The client as its parts see it. */
+export interface Core extends Omit<Link, "heard" | "up" | "down">, Pick<Client, "on">, Pick<Outbox, "publish"> {
+  readonly member: NonNullable<Options["member"]>;
+  state(): State;
+  transport(): TransportName | null;
+  /** The log of that name: the same object each time. */
+  log(name: string): Log;
+  /** `wanted()` of some log has changed. */
+  changed(): void;
+  /** An error that nobody else is told. */
+  report(error: EfirError): void;
+  /** The connection that carries now. */
+  carrier(): Connection | undefined;
+  /** Uses these transports instead of the client's own; `undefined`: its own. */
+  carryBy(transports: readonly Transport[] | undefined): void;
+}
+
 /**
  * Connects to a server; `url` may have a path below which the server is found, and is the page's origin when not given. Never fails
  * because of the network: it goes on trying.
@@ -26,110 +43,83 @@ export interface CoreOptions extends Options {
  * Throws `no_url` where there is neither.
  */
 export function connect(url: string | undefined, options: CoreOptions): Client {
-  const client = options.client ?? randomId();
-  const place = placeOf(url, options, client);
   const logs = new Map<string, Log>();
   const channels = new Map<string, Channel>();
   let state: State = "connecting";
   let transport: TransportName | null = null;
   let isDirty = false;
+  let forced = options.transport ?? null;
+  let borrowed: readonly Transport[] | undefined;
 
   const report = (error: EfirError): void => {
-    if (errors.count()) errors.tell(error);
+    if (events.error.all.size) events.error.tell(error);
     else console.error(error);
   };
-  // A listener of errors that throws must not be told of itself.
-  const errors = listeners<EfirError>({ report: (error) => console.error(error) });
-  const states = listeners<State>({ report });
-  const transports = listeners<TransportName | null>({ report });
+  const events = {
+    state: listeners<State>(report),
+    transport: listeners<TransportName | null>(report),
+    // A listener of errors that throws must not be told of itself.
+    error: listeners<EfirError>(console.error),
+  };
 
-  const reader: Reader = {
+  const core: Core = {
+    ...placeOf(url, options),
+    member: options.member ?? {},
+    state: () => state,
+    transport: () => transport,
+    on: (event, fn) => events[event].add(fn as (value: unknown) => void),
+    report,
+    log: (name) => known(logs, name, () => openLog(core, name)),
     // Gathers what changes in one go: a component that leaves and comes back at once changes nothing.
     changed() {
-      if (isDirty) return;
+      if (!isDirty)
+        setTimeout(() => {
+          isDirty = false;
+          negotiation.sync();
+        });
       isDirty = true;
-      setTimeout(() => {
-        isDirty = false;
-        negotiation.sync();
-      });
     },
-    report,
-    history: (channel, options) => readHistory(place, channel, options),
-    later: (ms, fn) => void setTimeout(() => state !== "closed" && fn(), ms),
-  };
-
-  const logOf = (name: string): Log => {
-    const log = logs.get(name) ?? openLog(name, reader);
-    logs.set(name, log);
-    return log;
-  };
-
-  const link: Host["link"] = {
-    ...place,
     wanted: () => [...logs.values()].flatMap((log) => log.wanted() ?? []),
     joined: (channel, cursor) => logs.get(channel)?.joined(cursor),
     take(push) {
       const { channel, gap, problem, presence, position } = push;
       if (position) logs.get(channel!)?.take(push as WireMessage);
       else if (gap) logs.get(gap.channel)?.gap(gap);
-      else if (problem?.channel) logs.get(problem.channel)?.refuse(problem);
+      else if (problem) logs.get(problem.channel!)?.refuse(problem);
       else if (presence) logs.get(presenceOf(presence.channel))?.state(presence);
     },
-  };
-
-  const become = (to: State): void => {
-    if (state === to || state === "closed") return;
-    state = to;
-    states.tell(to);
-    if (to === "online") outbox.flush();
-    if (to !== "closed") return;
-    unwatch();
-    unshare?.();
-    outbox.close();
-  };
-  const carriedBy = (to: TransportName | null): void => {
-    if (transport === to) return;
-    transport = to;
-    transports.tell(to);
-    // What was on its way in the old connection goes on in the new one.
-    if (to && state === "online") outbox.flush();
-  };
-  const negotiation = negotiate({ link, report, state: become, transport: carriedBy }, remember(place.base));
-  const outbox = openOutbox({
-    place,
-    carrier: negotiation.carrier,
-    epochOf: (channel) => logs.get(channel)?.at()?.epoch,
-    messages_max: options.offline?.messages ?? 1_000,
-    bytes_max: options.offline?.bytes ?? 1_048_576,
-  });
-
-  let forced = options.transport ?? null;
-  let borrowed: readonly Transport[] | undefined;
-  const choose = (): void =>
-    negotiation.choose(
-      borrowed ?? options.transports.filter(({ name }) => forced === null || name === forced),
-    );
-
-  const core: Core = {
-    place,
-    member: options.member ?? {},
-    client,
-    log: logOf,
-    transport: () => transport,
-    state: () => state,
-    onState: states.add,
-    command: (name, fields) => negotiation.carrier()?.command?.(name, JSON.stringify(fields)),
+    carrier: () => negotiation.carrier(),
     carryBy(transports) {
       borrowed = transports;
       choose();
     },
-    publish: (channel, data, options) => outbox.publish(channel, data, options),
-    report,
+    publish: (...letter) => outbox.publish(...letter),
   };
 
+  const outbox = openOutbox(core, options.offline);
+  const negotiation = negotiate(core, {
+    state(to) {
+      if (state === to || state === "closed") return;
+      state = to;
+      events.state.tell(to);
+      if (to !== "closed") return;
+      unwatch();
+      unshare?.();
+      outbox.close();
+    },
+    transport(to) {
+      if (transport === to) return;
+      transport = to;
+      events.transport.tell(to);
+      // What was on its way in the old connection goes on in the new one.
+      if (to) outbox.flush();
+    },
+  });
+  const choose = (): void =>
+    negotiation.choose(borrowed ?? options.transports.filter(({ name }) => !forced || name === forced));
   const unwatch = watchWorld(negotiation.wake);
   const unshare = options.share?.begin(core);
-  if (!options.share) choose();
+  if (!unshare) choose();
 
   return {
     get state() {
@@ -138,14 +128,10 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
     get transport() {
       return transport;
     },
-    url: place.base,
-    on: (event, fn) =>
-      ({ state: states, transport: transports, error: errors })[event].add(fn as (value: unknown) => void),
-    channel: <T>(name: string) => {
-      const channel = channels.get(name) ?? openChannel(core, name, options.presence);
-      channels.set(name, channel);
-      return channel as Channel<T>;
-    },
+    url: core.base,
+    on: core.on,
+    channel: <T>(name: string) =>
+      known(channels, name, () => openChannel(core, name, options.presence)) as Channel<T>,
     use(name) {
       forced = name;
       choose();
@@ -155,17 +141,16 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
 }
 
 /** Where the server is: an absolute address without query, with a slash at the end. */
-function placeOf(url: string | undefined, options: Options, client: string): Place {
-  const { token } = options;
+function placeOf(url: string | undefined, { token, client = randomId(), ...own }: Options): Place {
   const page = globalThis.location?.href;
-  if (url === undefined && !page) throw new EfirError("no_url");
+  if (!(url ?? page)) throw lasting("no_url");
   const { origin, pathname } = new URL(url ?? "/", page);
   return {
     base: (origin + pathname).replace(/^ws/, "http").replace(/\/*$/, "/"),
     // Called as a function of its own: browsers refuse a `fetch` that belongs to something else.
-    fetch: (input, init) => (options.fetch ?? fetch)(input, init),
-    WebSocket: options.WebSocket ?? globalThis.WebSocket,
-    query: `client=${client}`,
+    fetch: (input, init) => (own.fetch ?? fetch)(input, init),
+    WebSocket: own.WebSocket ?? globalThis.WebSocket,
+    client,
     async headers(): Promise<Record<string, string>> {
       const text = typeof token === "function" ? await token() : token;
       return text ? { Authorization: `Bearer ${text}` } : {};
@@ -175,13 +160,11 @@ function placeOf(url: string | undefined, options: Options, client: string): Pla
 
 /** Tells when the machine, the network or the page is back. */
 function watchWorld(wake: (isNetwork: boolean) => void): () => void {
-  const back = ({ type }: Event): void => {
-    if (globalThis.document?.visibilityState !== "hidden" || type === "online") wake(type === "online");
-  };
-  // Both bubble up to the window; a worker has `online` only, Node has none.
+  const back = ({ type }: Event): void => wake(type === "online");
+  // Both of the page bubble up to the window; a worker has `online` only, Node has none.
   const names = ["online", "pageshow", "visibilitychange"];
-  for (const name of names) globalThis.addEventListener?.(name, back);
-  return () => {
-    for (const name of names) globalThis.removeEventListener?.(name, back);
-  };
+  const change = (how: "addEventListener" | "removeEventListener"): void =>
+    names.forEach((name) => globalThis[how]?.(name, back));
+  change("addEventListener");
+  return () => change("removeEventListener");
 }

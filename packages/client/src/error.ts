@@ -3,36 +3,36 @@ import type { Problem } from "./wire.ts";
 
 /**
  * Codes of the client itself: `closed`, `queue_full`, `outcome_unknown`, `connection_lost`, `timeout`, `silence`, `no_answer`,
- * `no_websocket`, `no_fetch`, `no_url`, `invalid_cursor`, `callback_failed`, `not_included`, `http_NNN` (an answer that was not efir's).
+ * `no_websocket`, `no_url`, `invalid_cursor`, `invalid_json`, `callback_failed`, `not_included`, `http_NNN` (an answer that was not
+ * efir's).
  */
 export class EfirError extends Error {
-  readonly code: string;
+  declare readonly code: string;
   /** Whether the same may succeed later. */
-  readonly retryable: boolean;
+  declare readonly retryable: boolean;
   /** Where to read about the code. */
-  readonly docs: string;
-  /** The server's problem (RFC 9457), where it was the server that refused. */
-  readonly problem: Problem | undefined;
+  declare readonly docs: string;
+  /** The server's problem (RFC 9457), with its `status`, where it was the server that refused. */
+  declare readonly problem: Problem;
 
-  constructor(code: string, text = "", more: { retryable?: boolean; problem?: Problem; cause?: unknown } = {}) {
-    super(text ? `${code}: ${text}` : code, "cause" in more ? { cause: more.cause } : undefined);
-    this.name = "EfirError";
-    this.code = code;
-    this.problem = more.problem;
-    const action = more.problem?.action;
-    this.retryable = more.retryable ?? (action !== undefined && action !== "stop");
-    this.docs = `docs/reference/codes.md#${code}`;
+  constructor(problem: Problem, cause?: unknown) {
+    const { code, detail, action } = problem;
+    super(detail ? `${code}: ${detail}` : code, { cause });
+    const retryable = !!action && action !== "stop";
+    Object.assign(this, { name: "EfirError", code, problem, retryable, docs: `docs/reference/codes.md#${code}` });
   }
 }
 
 /** An error that can pass: it is tried again. */
 export const passing = (code: string, cause?: unknown): EfirError =>
-  new EfirError(code, "", { retryable: true, cause });
+  new EfirError({ code, action: "retry_later" }, cause);
 
-/** The server's refusal. */
-export const refused = (problem: Problem): EfirError =>
-  new EfirError(problem.code, problem.detail ?? problem.title, { problem });
+/** An error that stays. */
+export const lasting = (code: string, detail?: string): EfirError => new EfirError({ code, ...(detail && { detail }) });
+
+/** What was thrown, as an error of ours. */
+export const asError = (error: unknown, code = "no_answer"): EfirError =>
+  error instanceof EfirError ? error : passing(code, error);
 
 /** Whether the server itself said that trying the same again is of no use. */
-export const isFinal = (error: unknown): error is EfirError & { problem: Problem } =>
-  error instanceof EfirError && error.problem?.action === "stop";
+export const isFinal = (error: EfirError): boolean => error.problem.action === "stop";

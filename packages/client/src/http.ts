@@ -1,44 +1,41 @@
 // One request and its answer, or an `EfirError`. Used by the transports that are requests, for publishing and for history.
-import { EfirError, passing, refused } from "./error.ts";
+import { asError, EfirError } from "./error.ts";
 import type { Place } from "./link.ts";
 import type { Problem } from "./wire.ts";
 
 /** How long an answer that comes at once may take. */
-export const answer_ms_max = 10_000;
+const answer_ms_max = 10_000;
+
+/** What stands behind the `?`; what is undefined is left out. */
+export type Query = object;
 
 /** Asks; `path` is below the server's address. Gives an answer of the 2xx, rejects otherwise. */
-export async function ask(place: Place, path: string, init: RequestInit = {}): Promise<Response> {
-  const url = place.base + path + (path.includes("?") ? "&" : "?") + place.query;
-  let response: Response;
+export async function ask(place: Place, path: string, query: Query, init: RequestInit): Promise<Response> {
+  const pairs = Object.entries({ ...query, client: place.client }).filter(([, value]) => value !== undefined);
+  const url = `${place.base + path}?${pairs.map((pair) => pair.join("=")).join("&")}`;
   try {
     const headers = { ...(await place.headers()), ...(init.headers as Record<string, string>) };
-    response = await place.fetch(url, { cache: "no-store", ...init, headers });
+    const response = await place.fetch(url, { cache: "no-store", ...init, headers });
+    if (response.ok) return response;
+    // A problem (RFC 9457); what something on the way answered in its own way can pass.
+    const problem: Problem = {
+      code: `http_${response.status}`,
+      action: "retry_later",
+      retry_after_ms: Number(response.headers.get("Retry-After")) * 1000 || 0,
+      ...((await response.json().catch(() => undefined)) as Problem | undefined),
+    };
+    throw new EfirError(problem);
   } catch (error) {
-    throw error instanceof EfirError ? error : passing("no_answer", error);
+    throw asError(error);
   }
-  if (response.ok) return response;
-  throw await refusal(response);
 }
 
 /** As `ask`, with a limit of time for the whole answer. */
-export async function askJson<T>(place: Place, path: string, init: RequestInit = {}, ms = answer_ms_max): Promise<T> {
-  const clock = new AbortController();
-  const timer = setTimeout(() => clock.abort(), ms);
+export async function askJson<T>(place: Place, path: string, query: Query, init?: RequestInit): Promise<T> {
   try {
-    return (await (await ask(place, path, { ...init, signal: clock.signal })).json()) as T;
+    const signal = AbortSignal.timeout(answer_ms_max);
+    return (await (await ask(place, path, query, { ...init, signal })).json()) as T;
   } catch (error) {
-    throw error instanceof EfirError ? error : passing("no_answer", error);
-  } finally {
-    clearTimeout(timer);
+    throw asError(error);
   }
-}
-
-/** The problem of an answer (RFC 9457); what something on the way answered in its own way can pass. */
-async function refusal(response: Response): Promise<EfirError> {
-  const retry_after_ms = Number(response.headers.get("Retry-After")) * 1000 || 0;
-  const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
-  if (problem.code) return refused({ retry_after_ms, ...problem, code: problem.code });
-  return new EfirError(`http_${response.status}`, "", {
-    problem: { code: `http_${response.status}`, action: "retry_later", retry_after_ms },
-  });
 }

@@ -1,6 +1,6 @@
 // The seam between the client and its transports: one small interface that all implement. A transport knows how its requests go;
 // of cursors it knows only where each channel begins, and nothing of subscribers, negotiation or retries.
-import type { Core } from "./channel.ts";
+import type { Core } from "./core.ts";
 import type { TransportName } from "./types.ts";
 import type { Lease, Push } from "./wire.ts";
 
@@ -10,8 +10,8 @@ export interface Place {
   readonly base: string;
   readonly fetch: typeof fetch;
   readonly WebSocket: typeof WebSocket | undefined;
-  /** A query string for each request, without `?`: `client=ID`. */
-  readonly query: string;
+  /** Names this client, as `client=` of each request. */
+  readonly client: string;
   /** `Authorization`, where there is a token. */
   headers(): Promise<Record<string, string>>;
 }

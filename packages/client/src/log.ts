@@ -1,40 +1,28 @@
-// What is read: each channel's place in its log, and who is told. Drops what was told already, notices holes and has them read
+// What is read of a channel: the place in its log, and who is told. Drops what was told already, notices holes and has them read
 // again, lets a subscriber that begins elsewhere catch up. Knows nothing of transports.
-import { EfirError, refused } from "./error.ts";
+import { backoff } from "./backoff.ts";
+import type { Core } from "./core.ts";
+import { asError, EfirError } from "./error.ts";
+import { readHistory, readMessage } from "./history.ts";
 import type { Wanted } from "./link.ts";
 import { distance, parsePosition, type Position } from "./position.ts";
-import type { Gap, History, HistoryOptions, Message, SubscribeOptions } from "./types.ts";
+import type { Gap, Message, SubscribeOptions } from "./types.ts";
 import type { Lease, PresenceState, Problem, WireMessage } from "./wire.ts";
 
-/** A reading that starts over this often without closing a hole is told as a gap. */
+/** A hole that is still there after so many readings is told as a gap. */
 const tries_max = 3;
 
-/** One who is told. Alive until `isOver`. */
-interface Subscriber {
-  tell(message: Message): void;
-  begin: SubscribeOptions;
-  /** The last message that it was told; undefined: begins wherever the channel stands. */
-  at: Position | undefined;
-  /** It is told what comes live; otherwise it catches up, or rests. */
-  isLive: boolean;
-  isOver: boolean;
-  /** Wants no more for now: an iterator whose buffer is full. */
-  isFull?(): boolean;
-}
-
-/** A channel's reading side. */
 export interface Log {
-  readonly name: string;
   /** The last position that was told, or from where reading goes on. */
   at(): Position | undefined;
   wanted(): Wanted | undefined;
-  /** Makes this client a member, or no longer. */
+  /** Makes whoever reads for us a member of the channel, or no longer. */
   lease(lease: Lease | undefined): void;
+  /** `isFull`: no more for now, `resume()` goes on. */
   subscribe(tell: (message: Message) => void, begin: SubscribeOptions, isFull?: () => boolean): Reading;
   onGap(fn: (gap: Gap) => void): () => void;
-  /** A presence log's state came; taken before what follows it. */
+  /** A presence log's state came; told before what follows it. */
   onState(fn: (state: PresenceState) => void): () => void;
-  onJoined(fn: (cursor: string) => void): () => void;
   /** Reads anew, from now on. */
   forget(): void;
 
@@ -47,51 +35,50 @@ export interface Log {
 
 export interface Reading {
   stop(): void;
-  /** Takes up again after `isFull`. */
   resume(): void;
 }
 
-/** Whom channels ask and tell. */
-export interface Reader {
-  /** `wanted()` of some channel has changed. */
-  changed(): void;
-  /** An error that nobody else is told. */
-  report(error: EfirError): void;
-  history(channel: string, options: HistoryOptions): Promise<History>;
-  /** Calls back later, unless the client is closed by then. */
-  later(ms: number, fn: () => void): void;
+/** One who is told. */
+interface Subscriber {
+  tell(message: Message): void;
+  readonly begin: SubscribeOptions;
+  /** The last message that it was told; undefined: begins wherever the channel stands. */
+  at?: Position | undefined;
+  /** It catches up, or rests; otherwise it is told what comes. */
+  isBehind?: boolean;
+  isFull?: (() => boolean) | undefined;
 }
 
 /** Calls a callback of the application: what it throws is reported and goes no further. */
-export function call<A>(reader: Pick<Reader, "report">, fn: (value: A) => void, value: A): void {
+export function call<A>(report: (error: EfirError) => void, fn: (value: A) => void, value: A): void {
   try {
     fn(value);
   } catch (error) {
-    reader.report(new EfirError("callback_failed", String(error), { cause: error }));
+    report(new EfirError({ code: "callback_failed", detail: String(error) }, error));
   }
 }
 
 /** A set of listeners: adding gives how to remove. */
-export function listeners<A>(reader: Pick<Reader, "report">) {
-  const all = new Set<{ fn: (value: A) => void }>();
+export function listeners<A>(report: (error: EfirError) => void) {
+  const all = new Set<[(value: A) => void]>();
   return {
-    count: () => all.size,
+    all,
     add(fn: (value: A) => void): () => void {
-      const one = { fn };
+      // The same function twice is two listeners.
+      const one: [typeof fn] = [fn];
       all.add(one);
       return () => void all.delete(one);
     },
     tell(value: A): void {
-      for (const { fn } of [...all]) call(reader, fn, value);
+      for (const [fn] of [...all]) call(report, fn, value);
     },
   };
 }
 
-export function openLog(name: string, reader: Reader): Log {
+export function openLog(core: Core, channel: string): Log {
   const subscribers = new Set<Subscriber>();
-  const gaps = listeners<Gap>(reader);
-  const states = listeners<PresenceState>(reader);
-  const joins = listeners<string>(reader);
+  const gaps = listeners<Gap>(core.report);
+  const states = listeners<PresenceState>(core.report);
   /** The server's text of where reading goes on. */
   let cursor: string | undefined;
   let at: Position | undefined;
@@ -103,24 +90,23 @@ export function openLog(name: string, reader: Reader): Log {
   let isRefused = false;
   let lease: Lease | undefined;
 
-  const isRead = (): boolean => (subscribers.size > 0 || lease !== undefined) && !isRefused;
-
-  /** Begins to read anew from where the cursor stands. */
-  const reread = (): void => {
-    reading += 1;
-    reader.changed();
-  };
+  const isRead = (): boolean => !isRefused && (!!lease || subscribers.size > 0);
 
   const stand = (text: string | undefined): void => {
     cursor = text;
     at = parsePosition(text);
   };
-
+  /** Begins to read anew from where the cursor stands. */
+  const reread = (): void => {
+    isRefused = false;
+    reading += 1;
+    core.changed();
+  };
   const startOver = (from: SubscribeOptions): void => {
-    stand(from.after === "start" ? undefined : from.after);
     begin = from;
+    stand(from.after === "start" ? undefined : from.after);
     tries = 0;
-    isRefused = isMending = false;
+    isMending = false;
     reread();
   };
 
@@ -129,104 +115,92 @@ export function openLog(name: string, reader: Reader): Log {
     if (isMending) return;
     isMending = true;
     tries += 1;
-    if (tries <= tries_max) return reread();
-    const after = cursor;
-    stand(to);
-    gaps.tell({ channel: name, reason: "hole", ...(after ? { after } : {}), resume_from: to });
+    if (tries > tries_max) {
+      gaps.tell({ channel, reason: "hole", after: cursor!, resume_from: to });
+      stand(to);
+    }
     reread();
   };
 
-  const tellOne = (subscriber: Subscriber, message: Message, position: Position): void => {
-    if (subscriber.isOver || (subscriber.at && distance(subscriber.at, position) <= 0)) return;
+  const tell = (subscriber: Subscriber, message: Message, position: Position): void => {
+    if (!subscribers.has(subscriber) || (subscriber.at && distance(subscriber.at, position) <= 0)) return;
     subscriber.at = position;
-    call(reader, subscriber.tell, message);
+    call(core.report, subscriber.tell, message);
+    if (subscriber.isFull?.()) subscriber.isBehind = true;
   };
 
   /** Reads for one subscriber what the channel has behind it, until both stand at the same place. */
   const catchUp = async (subscriber: Subscriber): Promise<void> => {
     let { after, last } = subscriber.begin;
     if (subscriber.at) after = `${subscriber.at.epoch}-${subscriber.at.offset}`;
-    for (let failures = 0; !subscriber.isOver && !subscriber.isFull?.();) {
+    for (let failures = 0; subscribers.has(subscriber) && !subscriber.isFull?.(); ) {
       try {
-        const batch = await reader.history(name, after ? { after, limit: 1000 } : { last, limit: 1000 });
-        if (subscriber.isOver) return;
+        const batch = await readHistory(core, channel, after ? { after, limit: 1_000 } : { last });
         failures = 0;
         if (batch.gap) gaps.tell(batch.gap);
         for (const message of batch.messages) {
-          tellOne(subscriber, message, parsePosition(message.position)!);
-          after = message.position;
-          // The rest is read again once there is room for it.
+          // What there is no room for is read again later.
           if (subscriber.isFull?.()) return;
+          tell(subscriber, message, parsePosition(message.position)!);
         }
         after = batch.cursor;
         subscriber.at = parsePosition(after);
-        // Both logs of one epoch: from here on the subscriber is told with the others, whatever it has already is skipped.
-        if (subscriber.at && at && !(distance(subscriber.at, at) > 0)) {
-          subscriber.isLive = true;
-          return;
-        }
-        // The channel itself has not begun to be read yet; it will be joined at or before this place.
-        if (!at && !batch.more) await pause(200);
-      } catch (error) {
-        if (error instanceof EfirError && !error.retryable) return reader.report(error);
+        // Told with the others from here on; what it has already is skipped.
+        if (at && !(distance(subscriber.at!, at) > 0)) return void (subscriber.isBehind = false);
+        // The channel itself is not joined yet.
+        if (!at) failures = 1;
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (!error.retryable) return core.report(error);
         failures += 1;
-        await pause(Math.random() * Math.min(20_000, 300 * 2 ** failures));
       }
+      if (failures) await new Promise((done) => setTimeout(done, backoff(failures)));
+      if (core.state() === "closed") return;
     }
   };
-  const pause = (ms: number): Promise<void> => new Promise((done) => reader.later(ms, done));
 
-  const log: Log = {
-    name,
+  return {
     at: () => at,
     wanted: () =>
       isRead()
-        ? { channel: name, reading, after: cursor ?? begin.after, last: cursor ? undefined : begin.last, lease }
+        ? { channel, reading, after: cursor ?? begin.after, last: cursor ? undefined : begin.last, lease }
         : undefined,
 
     lease(to) {
       const wasRead = isRead();
       lease = to;
-      if (wasRead) reader.changed();
+      if (wasRead) core.changed();
       else startOver({});
     },
 
     subscribe(tell, from, isFull) {
-      const subscriber: Subscriber = { tell, begin: from, at: undefined, isLive: true, isOver: false };
-      if (isFull) subscriber.isFull = isFull;
-      const isFirst = subscribers.size === 0;
-      // A refused channel is asked for again by whoever still wants it.
-      if (isRefused && !isFirst) {
-        isRefused = false;
-        reread();
-      }
-      const isElsewhere = from.after !== undefined || from.last !== undefined;
+      const subscriber: Subscriber = { tell, begin: from, isFull };
+      const isElsewhere = !!from.after || from.last !== undefined;
+      const isFirst = !subscribers.size;
       subscribers.add(subscriber);
-      if (isFirst && !(lease && !isElsewhere && !isRefused)) startOver(from);
-      else if (isElsewhere) {
-        subscriber.isLive = false;
-        void catchUp(subscriber);
+      if (isFirst && (isElsewhere || isRefused || !lease)) startOver(from);
+      else {
+        if (isElsewhere) {
+          subscriber.isBehind = true;
+          void catchUp(subscriber);
+        }
+        // A refused channel is asked for again by whoever still wants it.
+        if (isRefused) reread();
       }
       return {
         stop() {
-          if (subscriber.isOver) return;
-          subscriber.isOver = true;
-          subscribers.delete(subscriber);
-          if (subscribers.size === 0) {
-            if (!lease) stand(undefined);
-            reader.changed();
-          }
+          if (!subscribers.delete(subscriber) || subscribers.size) return;
+          if (!lease) stand(undefined);
+          core.changed();
         },
         resume() {
-          if (subscriber.isLive || subscriber.isOver) return;
-          void catchUp(subscriber);
+          if (subscriber.isBehind) void catchUp(subscriber);
         },
       };
     },
 
     onGap: gaps.add,
     onState: states.add,
-    onJoined: joins.add,
     forget: () => startOver({}),
 
     take(wire) {
@@ -240,18 +214,13 @@ export function openLog(name: string, reader: Reader): Log {
       at = position;
       tries = 0;
       const message = readMessage(wire);
-      for (const subscriber of [...subscribers]) {
-        if (!subscriber.isLive) continue;
-        tellOne(subscriber, message, position);
-        if (subscriber.isFull?.()) subscriber.isLive = false;
-      }
+      for (const subscriber of [...subscribers]) if (!subscriber.isBehind) tell(subscriber, message, position);
     },
 
     gap(gap) {
       const to = parsePosition(gap.resume_from);
-      if (!to || !isRead()) return;
       // Told a second time, by a connection that was opened before we came this far.
-      if (at && gap.after !== cursor && distance(at, to) <= 0) return;
+      if (!to || !isRead() || (at && gap.after !== cursor && distance(at, to) <= 0)) return;
       stand(gap.resume_from);
       // A log that was set back or began anew: what comes now is not what was told under the same numbers.
       for (const subscriber of subscribers)
@@ -262,11 +231,9 @@ export function openLog(name: string, reader: Reader): Log {
     joined(text) {
       if (!isRead()) return;
       isMending = false;
-      const to = parsePosition(text);
       if (!at) stand(text);
       // Begun "from now on" by a connection that was opened before we had a cursor: what came in between would be missing.
-      else if (to && text !== cursor && !(distance(at, to) <= 0)) hole(text);
-      joins.tell(cursor ?? text);
+      else if (text !== cursor && !(distance(at, parsePosition(text)!) <= 0)) hole(text);
     },
 
     state(state) {
@@ -276,19 +243,10 @@ export function openLog(name: string, reader: Reader): Log {
     },
 
     refuse(problem) {
-      if (problem.action === "stop") {
-        isRefused = true;
-        reader.changed();
-      } else reader.later(problem.retry_after_ms ?? 1000, reread);
-      reader.report(refused(problem));
+      if (problem.action === "stop") isRefused = true;
+      else setTimeout(() => isRead() && reread(), problem.retry_after_ms || 1_000);
+      core.changed();
+      core.report(new EfirError(problem));
     },
   };
-  return log;
-}
-
-/** The message as the application sees it: bytes as bytes. */
-export function readMessage(wire: WireMessage): Message {
-  if (wire.bytes === undefined) return wire as Message;
-  const { bytes, ...rest } = wire;
-  return { ...rest, data: Uint8Array.from(atob(bytes), (byte) => byte.charCodeAt(0)) };
 }

@@ -1,5 +1,6 @@
 // What both polls have in common: a batch, and where each channel stands after it.
 import type { Link, Wanted } from "./link.ts";
+import type { Query } from "./http.ts";
 import { read } from "./responses.ts";
 import { entriesOf } from "./token.ts";
 import type { Batch } from "./wire.ts";
@@ -12,17 +13,17 @@ export interface Rest {
   silence_ms: number;
 }
 
-/** Asks once and gives the answer to the link; gives how long to rest before the next request. */
+/** Asks once and gives the answer to the link; rests before the next request. */
 export async function poll(
   link: Link,
   wanted: Wanted[],
-  init: RequestInit & { query: string },
+  { signal, query }: { signal: AbortSignal; query: Query },
   restOf: (batch: Batch, response: Response) => Rest,
-): Promise<number> {
-  const response = await read(link, wanted, init, init.query);
+): Promise<void> {
+  const response = await read(link, wanted, { signal }, query);
   const batch = (await response.json()) as Batch;
   const { rest_ms, silence_ms } = restOf(batch, response);
-  if (init.signal?.aborted) return 0;
+  if (signal.aborted) return;
   link.up(silence_ms);
   for (const gap of batch.gap ? [batch.gap] : (batch.gaps ?? [])) link.take({ gap });
   for (const presence of [batch.presence ?? []].flat()) link.take({ presence });
@@ -30,7 +31,11 @@ export async function poll(
   for (const message of batch.messages) link.take(message);
   if (batch.channel) link.joined(batch.channel, batch.cursor);
   else for (const [channel, cursor] of entriesOf(batch.cursor, wanted)) link.joined(channel, cursor);
-  return rest_ms;
+  if (rest_ms)
+    await new Promise<void>((done) => {
+      const timer = setTimeout(done, rest_ms);
+      signal.addEventListener("abort", () => (clearTimeout(timer), done()));
+    });
 }
 
 /**

@@ -12,6 +12,5 @@ export function parsePosition(text: string | undefined): Position | undefined {
 }
 
 /** How far `to` lies after `from` in the same epoch; `NaN` between epochs. */
-export function distance(from: Position, to: Position): number {
-  return from.epoch === to.epoch ? to.offset - from.offset : NaN;
-}
+export const distance = (from: Position, to: Position): number =>
+  from.epoch === to.epoch ? to.offset - from.offset : NaN;

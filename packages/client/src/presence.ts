@@ -1,6 +1,7 @@
 // Who is in a channel (docs/protocol.md §9): a state and its changes, read from the log `{channel}/presence`, and a lease of our own.
-// The lease is carried by the connection that reads the channel; entering, changing and leaving are told by a command or a request.
-import type { Core } from "./channel.ts";
+// Entering, changing and leaving are told by a command or a request; the lease goes with whatever reads the channel.
+import type { Core } from "./core.ts";
+import { lasting } from "./error.ts";
 import { askJson } from "./http.ts";
 import { call, listeners, type Reading } from "./log.ts";
 import { randomId } from "./outbox.ts";
@@ -11,12 +12,13 @@ import { pathOf, presenceOf, type PresenceChange } from "./wire.ts";
 export function presence(core: Core, channel: string): Presence {
   const log = core.log(presenceOf(channel));
   const own = core.log(channel);
-  const listening = listeners<Presence>(core);
+  const listening = listeners<Presence>(core.report);
   const members = new Map<string, Member>();
   let count = 0;
   let isKnown = false;
   let reading: Reading | undefined;
   let who: Who | undefined;
+  let unwatch: (() => void) | undefined;
 
   const set = (state: { count: number; members?: Member[] }): void => {
     members.clear();
@@ -38,19 +40,46 @@ export function presence(core: Core, channel: string): Presence {
   // What changed in between is in the state.
   log.onGap(() => log.forget());
 
-  /** Enters, or changes what is told of the member. */
+  /** Enters, or changes what is told of the member; begins once there is a connection. */
   const tell = async (to: Who): Promise<void> => {
-    who = { ...who, ...to };
-    const lease = { id: memberId(core), ...who };
-    const fields = { name: lease.name, data: lease.data };
-    own.lease(lease);
-    const told = core.command("enter", { channel, member: lease.id, ...fields });
-    await (told ?? put("PUT", lease.id, JSON.stringify(fields)));
+    const isFirst = !who;
+    const told = (who = { ...who, ...to });
+    await connected(core);
+    if (who !== told) return;
+    try {
+      await (enterSocket() ?? ask("PUT", JSON.stringify({ name: who.name, data: who.data })));
+    } catch (error) {
+      // Refused: then the lease must not go with every request, or those would be refused as well.
+      if (isFirst) who = undefined;
+      throw error;
+    }
+    if (who !== told) return;
+    own.lease({ id: memberId(core), ...who });
+    unwatch ??= watch();
   };
-  const put = (method: string, id: string, body?: string): Promise<unknown> => {
-    const query = `member=${id}&transport=${core.transport() ?? "short-poll"}`;
-    const init = body === undefined ? { method } : { method, body };
-    return askJson(core.place, `${pathOf(presenceOf(channel))}?${query}`, init);
+  const enterSocket = (): Promise<unknown> | undefined =>
+    core.carrier()?.command?.("enter", JSON.stringify({ channel, member: memberId(core), ...who }));
+
+  const ask = (method: string, body?: string, keepalive = false): Promise<unknown> => {
+    const query = { member: memberId(core), transport: (body && core.transport()) ?? undefined };
+    return askJson(core, pathOf(presenceOf(channel)), query, { method, body: body ?? null, keepalive });
+  };
+
+  /** A new socket has entered nowhere; a page that goes takes its leases with it, also those that have some time left. */
+  const watch = (): (() => void) => {
+    const away = (): void => void ask("DELETE", undefined, true).catch(() => undefined);
+    const back = (): void => void enterSocket()?.catch(core.report);
+    const off = [
+      core.on("transport", back),
+      core.on("state", (state) => {
+        if (state === "closed") away();
+      }),
+    ];
+    globalThis.addEventListener?.("pagehide", away);
+    return () => {
+      off.forEach((stop) => stop());
+      globalThis.removeEventListener?.("pagehide", away);
+    };
   };
 
   const self: Presence = {
@@ -59,7 +88,9 @@ export function presence(core: Core, channel: string): Presence {
     async leave() {
       who = undefined;
       own.lease(undefined);
-      await (core.command("leave", { channel }) ?? put("DELETE", memberId(core)));
+      unwatch?.();
+      unwatch = undefined;
+      await (core.carrier()?.command?.("leave", JSON.stringify({ channel })) ?? ask("DELETE"));
     },
     members,
     get count() {
@@ -67,11 +98,11 @@ export function presence(core: Core, channel: string): Presence {
     },
     subscribe(fn) {
       const remove = listening.add(fn);
-      if (isKnown) queueMicrotask(() => call(core, fn, self));
+      if (isKnown) queueMicrotask(() => call(core.report, fn, self));
       reading ??= log.subscribe(({ data }) => change(data as PresenceChange), {});
       return () => {
         remove();
-        if (listening.count()) return;
+        if (listening.all.size) return;
         reading?.stop();
         reading = undefined;
         isKnown = false;
@@ -79,6 +110,20 @@ export function presence(core: Core, channel: string): Presence {
     },
   };
   return self;
+}
+
+/** Resolves once there is a connection; rejects when there will be none. */
+function connected(core: Core): Promise<void> {
+  return new Promise((done, failed) => {
+    const look = (): void => {
+      if (core.state() === "closed") failed(lasting("closed"));
+      else if (core.carrier()) done();
+      else return;
+      stop();
+    };
+    const stop = core.on("state", look);
+    look();
+  });
 }
 
 let processId: string | undefined;

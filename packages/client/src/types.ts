@@ -32,7 +32,7 @@ export interface Options {
   /** `tabs()` of `efir/tabs`: the tabs of this origin share one connection. */
   share?: Share | undefined;
   /** What may wait to be published; 1,000 messages and 1 MiB when not given. Beyond it `publish` rejects with `queue_full`. */
-  offline?: { messages?: number | undefined; bytes?: number | undefined };
+  offline?: { messages?: number | undefined; bytes?: number | undefined } | undefined;
   /** This client's name where the server counts (`GET /traffic?client=…`), a random one when not given. 1–64 as a member's id. */
   client?: string | undefined;
   /** Stands in for the global one. */

@@ -14,7 +14,9 @@ export const longPoll: Transport = {
     takeTurns(link, (wanted, signal, isFirst) => {
       // The first request, and one that has a channel to join, is answered at once: from then on there is a cursor to wait after.
       const isAtOnce = isFirst || wanted.some((one) => one.after === undefined);
-      const query = isAtOnce ? "transport=short-poll" : `wait=${hold_s}`;
-      return poll(link, isAtOnce ? wanted.map(fromNow) : wanted, { signal, query }, () => rest);
+      const query = isAtOnce ? { transport: "short-poll" } : { wait: hold_s };
+      // Who is answered at once is not here by long polling yet: the lease goes with the next one.
+      const asked = isAtOnce ? wanted.map((one) => ({ ...fromNow(one), lease: undefined })) : wanted;
+      return poll(link, asked, { signal, query }, () => rest);
     }),
 };

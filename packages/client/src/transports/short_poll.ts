@@ -11,7 +11,7 @@ export const shortPoll: Transport = {
   name: "short-poll",
   open: (link) =>
     takeTurns(link, (wanted, signal) =>
-      poll(link, wanted.map(fromNow), { signal, query: "" }, ({ more }, { headers }) => {
+      poll(link, wanted.map(fromNow), { signal, query: {} }, ({ more }, { headers }) => {
         const rest_ms = more ? 0 : Number(headers.get("Retry-After")) * 1000 || interval_ms;
         return { rest_ms, silence_ms: rest_ms + answer_ms_max };
       }),

@@ -1,6 +1,6 @@
 // Server-Sent Events over fetch, so that headers work and a dead path is noticed. Twin of sse in efir-transports.
 import type { Transport } from "../link.ts";
-import { read, splitLines, stream, takeTurns } from "../responses.ts";
+import { read, stream, takeTurns } from "../responses.ts";
 import type { Push } from "../wire.ts";
 
 export const sse: Transport = {
@@ -11,25 +11,21 @@ export const sse: Transport = {
     ),
 };
 
-/** Gives the events that each piece of the stream completes. Ids are passed over: every message has its position. */
+/** Gives the events that each piece of the stream completes. Ids are passed over: every message has its position, and is one line. */
 export function parseEvents(): (text: string) => Push[] {
-  const lines = splitLines();
-  let name = "";
-  let value = "";
+  let rest = "";
   return (text) => {
-    const pushes: Push[] = [];
-    for (const line of lines(text)) {
-      const [, field, rest] = /^(event|data): ?(.*)$/s.exec(line) ?? [];
-      if (field === "event") name = rest!;
-      else if (field === "data") value += rest!;
-      else if (!line) {
-        if (value) {
-          const inner = JSON.parse(value) as Push;
-          pushes.push(name ? { [name]: inner } : inner);
-        }
-        name = value = "";
-      }
-    }
-    return pushes;
+    const blocks = (rest + text).split(/\r?\n\r?\n/);
+    rest = blocks.pop()!;
+    return blocks.flatMap((block) => {
+      const name = fieldOf(block, "event");
+      const value = fieldOf(block, "data");
+      if (!value) return [];
+      const inner = JSON.parse(value) as Push;
+      return name ? { [name]: inner } : inner;
+    });
   };
 }
+
+const fieldOf = (block: string, name: string): string | undefined =>
+  new RegExp(`(?:^|\n)${name}: ?([^\r\n]*)`).exec(block)?.[1];

@@ -1,20 +1,16 @@
 // WebSocket: one connection on /socket, all channels, both ways. Twin of `socket` in efir-transports (docs/protocol.md §8).
-import { EfirError, passing, refused } from "../error.ts";
-import type { Connection, Link, Transport, Wanted } from "../link.ts";
+import { EfirError, passing } from "../error.ts";
+import type { Connection, Link, Transport } from "../link.ts";
+import { patience_ms } from "../responses.ts";
 import type { PresenceState, Push } from "../wire.ts";
 
-/** How much longer than a heartbeat's time silence may last. */
-const patience_ms = 5_000;
-
-interface Answer extends Push {
+interface Frame extends Push {
+  /** Of the command that this answers. */
   id?: number;
   reply?: { channel?: string; cursor?: string; presence?: PresenceState };
 }
 
-interface Asked {
-  done(reply: unknown): void;
-  failed(error: EfirError): void;
-}
+type Answered = (answer: Frame) => void;
 
 export const websocket: Transport = {
   name: "websocket",
@@ -23,114 +19,85 @@ export const websocket: Transport = {
 };
 
 function open(link: Link): Connection {
-  const socket = connect(link);
-  /** Commands without an answer yet, by id. */
-  const asked = new Map<number, Asked>();
-  /** What this socket is subscribed to, and where it entered, as it was asked for. */
+  const socket = new link.WebSocket!(`${link.base.replace(/^http/, "ws")}socket?client=${link.client}`);
+  /** Who waits for the answer to a command, by its id. */
+  const asked = new Map<number, Answered>();
+  /** What this socket is subscribed to, and by which reading. */
   const read = new Map<string, number>();
-  const entered = new Map<string, string>();
   let ids = 0;
   let isUp = false;
 
-  const send = (name: string, fields: string): Promise<unknown> =>
+  const send = (name: string, fields: string, answered?: Answered): void => {
+    ids += 1;
+    if (answered) asked.set(ids, answered);
+    socket.send(`{"id":${ids},"${name}":${fields}}`);
+  };
+  const command = (name: string, fields: string): Promise<unknown> =>
     new Promise((done, failed) => {
-      ids += 1;
-      asked.set(ids, { done, failed });
-      socket?.send(`{"id":${ids},"${name}":${fields}}`);
+      if (!isUp) return failed(passing("connection_lost"));
+      send(name, fields, ({ reply, problem }) => (problem ? failed(new EfirError(problem)) : done(reply)));
     });
-  /** A command for a channel, whose refusal is the channel's. */
-  const tell = (name: string, channel: string, fields: object, forget?: () => void): void => {
-    send(name, JSON.stringify({ channel, ...fields })).catch(({ problem }: EfirError) => {
-      if (!problem) return;
-      forget?.();
-      link.take({ problem: { ...problem, channel } });
-    });
-  };
 
-  const subscribe = ({ channel, reading, after, last }: Wanted): void => {
-    read.set(channel, reading);
-    tell("subscribe", channel, { after, last }, () => read.delete(channel));
-  };
-  const enter = ({ channel, lease }: Wanted): void => {
-    if (!lease) return;
-    const { id: member, name, data } = lease;
-    entered.set(channel, JSON.stringify(lease));
-    tell("enter", channel, { member, name, data }, () => entered.delete(channel));
-  };
   const sync = (): void => {
     if (!isUp) return;
-    const wanted = new Map(link.wanted().map((one) => [one.channel, one]));
+    const wanted = link.wanted();
     for (const [channel, reading] of read) {
-      if (wanted.get(channel)?.reading === reading) continue;
+      if (wanted.some((one) => one.channel === channel && one.reading === reading)) continue;
       read.delete(channel);
       // Refused only where the subscription was refused before.
-      send("unsubscribe", JSON.stringify({ channel })).catch(() => undefined);
+      send("unsubscribe", JSON.stringify({ channel }));
     }
-    for (const channel of entered.keys()) {
-      if (wanted.get(channel)?.lease) continue;
-      entered.delete(channel);
-      tell("leave", channel, {});
+    for (const { channel, reading, after, last } of wanted) {
+      if (read.has(channel)) continue;
+      read.set(channel, reading);
+      send("subscribe", JSON.stringify({ channel, after, last }), ({ reply, problem }) => {
+        if (reply) {
+          link.joined(channel, reply.cursor!);
+          link.take({ presence: reply.presence! });
+        } else if (problem!.status) {
+          read.delete(channel);
+          link.take({ problem: { ...problem!, channel } });
+        }
+      });
     }
-    for (const one of wanted.values()) {
-      if (!read.has(one.channel)) subscribe(one);
-      if (one.lease && entered.get(one.channel) !== JSON.stringify(one.lease)) enter(one);
-    }
-  };
-
-  const answer = ({ id, reply, problem }: Answer): void => {
-    const one = asked.get(id!);
-    asked.delete(id!);
-    if (problem) return one?.failed(refused(problem));
-    if (reply?.cursor && reply.channel) {
-      link.joined(reply.channel, reply.cursor);
-      if (reply.presence) link.take({ presence: reply.presence });
-    }
-    one?.done(reply);
   };
 
   const leave = (): void => {
     isUp = false;
-    for (const { failed } of asked.values()) failed(passing("connection_lost"));
+    for (const answered of asked.values()) answered({ problem: passing("connection_lost").problem });
     asked.clear();
   };
 
-  if (socket) {
-    socket.onmessage = ({ data }: MessageEvent<string>) => {
-      link.heard();
-      const push = JSON.parse(data) as Answer;
-      if (push.id !== undefined) return answer(push);
-      if (!push.hello) return link.take(push);
+  socket.onmessage = ({ data }: MessageEvent<string>) => {
+    link.heard();
+    const frame = JSON.parse(data) as Frame;
+    const { id, hello } = frame;
+    if (hello) {
       isUp = true;
-      link.up(push.hello.heartbeat_ms + patience_ms);
+      link.up(hello.heartbeat_ms + patience_ms);
       sync();
-    };
-    socket.onclose = ({ code, reason }) => {
-      leave();
-      link.down(new EfirError("connection_lost", `${code} ${reason}`, { retryable: true }));
-    };
-  } else link.down(passing("no_websocket"));
+    } else if (id) {
+      asked.get(id)?.(frame);
+      asked.delete(id);
+    } else link.take(frame);
+  };
+  socket.onclose = ({ code, reason }) => {
+    leave();
+    link.down(new EfirError({ code: "connection_lost", detail: `${code} ${reason}`, action: "retry_later" }));
+  };
 
   return {
     sync,
-    command: send,
-    wake: () => {
-      if (isUp) send("ping", "{}").catch(() => undefined);
+    command,
+    wake() {
+      if (isUp) send("ping", "{}");
     },
     close() {
       leave();
-      if (!socket) return;
       socket.onmessage = socket.onclose = null;
       // A socket that is still being opened complains about its end.
       socket.onerror = () => undefined;
       socket.close();
     },
   };
-}
-
-function connect(link: Link): WebSocket | undefined {
-  try {
-    return new link.WebSocket!(`${link.base.replace(/^http/, "ws")}socket?${link.query}`);
-  } catch {
-    return undefined;
-  }
 }
