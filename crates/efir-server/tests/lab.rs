@@ -107,7 +107,9 @@ fn a_run_publishes_every_message_and_none_before_its_time() {
         );
         // The message's own time has no fraction, and is the wall clock's.
         assert!(message["time"].as_f64().unwrap() + 50.0 >= planned, "{message}");
-        assert_eq!(message["data"].to_string().len(), 200);
+        let pad = message["data"]["pad"].as_str().unwrap();
+        let text = format!(r#"{{"n":{},"of":100,"planned":{planned:.3},"pad":"{pad}"}}"#, index + 1);
+        assert_eq!(text.len(), 200, "{text}");
     }
     assert!(now_ms() + 50.0 >= begins + 980.0, "the last was not before its time");
 }

@@ -19,7 +19,7 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
         say(&format!("WARNING: {doubt}"));
     }
     start_log(&config.log)?;
-    let static_dir = config.static_dir.clone();
+    let (static_dir, has_lab) = (config.static_dir.clone(), config.has_lab());
     let runtime = runtime()?;
     runtime.block_on(async {
         // Before the server, so that no signal finds the default action.
@@ -29,7 +29,7 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
             tracing::info!(file = %path.display(), "configuration read");
         }
         write_banner(&running.addresses, static_dir.as_deref())?;
-        warn_of_strangers(&running.addresses);
+        warn_of_strangers(&running.addresses, has_lab);
         let name = signals.next().await;
         tracing::info!(signal = name, "going away; clients are told (once more: end at once)");
         tokio::select! {
@@ -86,7 +86,7 @@ fn url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn warn_of_strangers(addresses: &[SocketAddr]) {
+fn warn_of_strangers(addresses: &[SocketAddr], has_lab: bool) {
     let open: Vec<_> =
         addresses.iter().filter(|address| !address.ip().is_loopback()).map(SocketAddr::to_string).collect();
     if open.is_empty() {
@@ -99,6 +99,9 @@ fn warn_of_strangers(addresses: &[SocketAddr]) {
     say(
         "  whoever reaches it may read and publish every channel, without a password and without encryption.",
     );
+    if has_lab {
+        say("  The transport lab is on, too: they may let this server publish and hold connections (docs/operating/lab.md).");
+    }
     say("  Keep it behind a firewall or a proxy that checks who asks, or listen on 127.0.0.1.");
 }
 

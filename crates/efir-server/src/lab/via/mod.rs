@@ -115,6 +115,7 @@ pub(crate) async fn carry(
         head_since: None,
         ends_by: None,
         is_leaving: false,
+        is_stopping: false,
     };
     pipe.run(listener, stop).await
 }
@@ -174,6 +175,8 @@ struct Pipe {
     ends_by: Option<Instant>,
     /// The next request is not for this network.
     is_leaving: bool,
+    /// The server goes away: nothing is wrong with any network, and nobody is waited for.
+    is_stopping: bool,
 }
 
 impl Pipe {
@@ -182,7 +185,6 @@ impl Pipe {
         mut listener: watch::Receiver<Faults>,
         mut stop: watch::Receiver<bool>,
     ) -> Carried {
-        let mut is_stopping = false;
         for round in 1_u32.. {
             match self.turn() {
                 Turn::GoOn => {}
@@ -202,9 +204,9 @@ impl Pipe {
                 _ = self.server.stream.writable(), if self.up.is_blocked() => {}
                 _ = self.client.stream.writable(), if self.down.is_blocked() => {}
                 () = sleep_until(wakes_at), if wakes_at.is_some() => {}
-                Ok(()) = listener.changed(), if !is_stopping => self.faults = *listener.borrow_and_update(),
-                _ = stop.wait_for(|is_stopping| *is_stopping), if !is_stopping => {
-                    (is_stopping, self.faults) = (true, Faults::default());
+                Ok(()) = listener.changed(), if !self.is_stopping => self.faults = *listener.borrow_and_update(),
+                _ = stop.wait_for(|is_stopping| *is_stopping), if !self.is_stopping => {
+                    (self.is_stopping, self.faults) = (true, Faults::default());
                     self.up.hurry();
                     self.down.hurry();
                 }
@@ -260,7 +262,7 @@ impl Pipe {
         }
         if self.down.is_shut() {
             self.ends_by.get_or_insert(now + LINGER);
-            if self.client.has_ended {
+            if self.client.has_ended || self.is_stopping {
                 return Turn::Over;
             }
         }
