@@ -41,15 +41,15 @@ export const outage = [
 ];
 
 /**
- * Starts one. `hosts`: names besides localhost that lead to 127.0.0.1. `language`: what a Firefox asks for everywhere (a window of
- * Chromium is told its own).
+ * Starts one. `hosts`: names besides localhost that lead to 127.0.0.1. `flags`: further ones of Chromium's command line. `language`: what
+ * a Firefox asks for everywhere (a window of Chromium is told its own).
  */
 export const start = {
-  async chromium({ hosts = [] } = {}) {
+  async chromium({ hosts = [], flags = [] } = {}) {
     const rules = hosts.map((host) => `MAP ${host} 127.0.0.1`);
-    const flags = rules.length > 0 ? [...chromium_flags, `--host-resolver-rules=${rules.join(",")}`] : chromium_flags;
+    const resolver = rules.length > 0 ? [`--host-resolver-rules=${rules.join(",")}`] : [];
     const program = process.env.CHROMIUM ?? "/usr/bin/chromium";
-    return new Chromium(await playwright.launch({ executablePath: program, args: flags }));
+    return new Chromium(await playwright.launch({ executablePath: program, args: [...chromium_flags, ...flags, ...resolver] }));
   },
   async firefox({ hosts = [], language = "en-US, en" } = {}) {
     const program = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
@@ -144,6 +144,24 @@ export class Window {
 
   async press(key) {
     await this.#page.keyboard.press(key);
+  }
+
+  /** Runs a function in every page of this window from now on, before the page's own. */
+  async preload(step) {
+    await (this.#page.addInitScript ?? this.#page.evaluateOnNewDocument).call(this.#page, step);
+  }
+
+  /** Moves the pointer through places `[x, y]` of the window. */
+  async point(...places) {
+    for (const [x, y] of places) await this.#page.mouse.move(x, y);
+  }
+
+  /** The same with the pointer's button held down from the first place to the last. */
+  async drag(first, ...places) {
+    await this.point(first);
+    await this.#page.mouse.down();
+    await this.point(...places);
+    await this.#page.mouse.up();
   }
 
   /** Shows it; of Firefox's tabs the one that was seen before becomes hidden. */

@@ -18,10 +18,10 @@ export class Peer {
     connection.onicecandidate = ({ candidate }) => candidate && tell({ candidate })
     connection.ontrack = ({ streams }) => show(streams[0])
     connection.oniceconnectionstatechange = () => connection.iceConnectionState === 'failed' && connection.restartIce()
-    for (const kind of ['audio', 'video']) {
-      const track = stream.getTracks().find((track) => track.kind === kind)
-      connection.addTransceiver(track ?? kind, { direction: track ? 'sendrecv' : 'recvonly', streams: [stream] })
-    }
+    for (const track of stream.getTracks()) connection.addTrack(track, stream)
+    // Who makes the first offer asks for sound and picture even when it has none to give.
+    const missing = ['audio', 'video'].filter((kind) => !stream.getTracks().some((track) => track.kind === kind))
+    if (!isPolite) for (const kind of missing) connection.addTransceiver(kind, { direction: 'recvonly' })
   }
 
   /** `connecting`, `connected`, `failed` … as the browser calls it. */
@@ -45,6 +45,8 @@ export class Peer {
   }
 
   async #offer() {
+    // The first offer is the impolite side's, so that the two do not cross at once; the browser asks again after it, if need be.
+    if (this.#isPolite && !this.#connection.remoteDescription) return
     this.#isOffering = true
     try {
       await this.#connection.setLocalDescription()
