@@ -12,7 +12,7 @@ const written_host = "localhost:8080";
 const command_ms_max = 100_000;
 
 /** Packages of papers in the versions that are tested; a paper names no version, as its readers would not. */
-const versions = { react: "19.3.1", "react-dom": "19.3.1", vite: "8.3.8", vue: "3.5.27" };
+const versions = { react: "19.3.1", "react-dom": "19.3.1", vite: "8.3.8", vue: "3.5.45", svelte: "5.57.3", "@sveltejs/vite-plugin-svelte": "7.3.1" };
 
 export class Folder {
   #port;

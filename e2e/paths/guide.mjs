@@ -52,16 +52,40 @@ for (const paper of papers) {
     }
 
     if (all.some((block) => block.name === "vue.js")) {
-      test("vue.js, built by vite, reads what is published", async () => {
-        writeFileSync(path.join(folder.place, "vue.html"), '<!doctype html><meta charset="utf-8"><div id="app"></div><script type="module" src="/vue.js"></script>');
-        await folder.run("npm install vue vite");
-        await folder.run("npx vite build --base ./ vue.html");
-        const window = await browser.window();
-        await window.goto(`${url}/dist/vue.html`);
-        await hear([window], `${url}/channels/chat`);
-      });
+      const sameAs = blocks(papers[0]);
+      if (paper !== papers[0]) {
+        test("vue.js and Chat.svelte are those of the other language", () => {
+          for (const name of ["vue.js", "Chat.svelte"]) {
+            assert.equal(all.find((block) => block.name === name).text, sameAs.find((block) => block.name === name).text);
+          }
+        });
+      } else {
+        test("vue.js and Chat.svelte, built by vite, read what is published", async () => {
+          const windows = await built(folder, url);
+          await hear(windows, `${url}/channels/chat`);
+        });
+      }
     }
   });
+}
+
+/** What the two frameworks need around the examples: a page each, and a configuration. */
+const around = {
+  "vue.html": '<!doctype html><meta charset="utf-8"><div id="app"></div><script type="module" src="/vue.js"></script>',
+  "svelte.html": '<!doctype html><meta charset="utf-8"><div id="app"></div><script type="module" src="/svelte.js"></script>',
+  "svelte.js": 'import { mount } from "svelte"; import Chat from "./Chat.svelte"; mount(Chat, { target: document.getElementById("app") })',
+  "vite.config.mjs":
+    'import { svelte } from "@sveltejs/vite-plugin-svelte"; export default { base: "./", plugins: [svelte()], build: { rolldownOptions: { input: ["vue.html", "svelte.html"] } } }',
+};
+
+/** Builds both and opens them. */
+async function built(folder, url) {
+  for (const [name, text] of Object.entries(around)) writeFileSync(path.join(folder.place, name), text);
+  await folder.run("npm install vue svelte @sveltejs/vite-plugin-svelte vite");
+  await folder.run("npx vite build");
+  const windows = [await browser.window(), await browser.window()];
+  for (const [index, page] of ["vue", "svelte"].entries()) await windows[index].goto(`${url}/dist/${page}.html`);
+  return windows;
 }
 
 /** Publishes until each window shows the first line, then once more: then each shows all that came since, once and in order. */
