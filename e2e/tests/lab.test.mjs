@@ -90,6 +90,43 @@ test("a cut cable: every transport loses its connection, comes back, and has mis
   await window.close();
 });
 
+test("bytes that vanish: no browser notices, the missing heartbeat tells; afterwards nothing is missing", async () => {
+  const window = await browsers.chromium.window();
+  const page = await LabPage.open(window, server.url, brief);
+  await page.start();
+  await until("all five are on the air", async () => Object.values(await page.report()).every(({ state }) => state === "online"));
+  await page.hasPublished(10);
+  await page.click("network-drop");
+  const lost = async () => {
+    const report = await page.report();
+    return streams.every((one) => report[one].state !== "online") && report;
+  };
+  await until("the streams and the socket have noticed", lost, { within_ms: 20_000, seen: () => page.report() });
+  await page.click("network-drop");
+  await page.isIn("done");
+  const report = await page.report();
+  for (const one of transports) assert.deepEqual([report[one].messages, report[one].missing], [100, 0], one);
+  for (const one of streams) assert.ok(report[one].reconnects >= 1, one);
+  assert.deepEqual(window.unexpected(resets), []);
+  await window.close();
+});
+
+test("a proxy that buffers: streams starve, polls and the socket do not; afterwards nothing is missing", async () => {
+  const window = await browsers.chromium.window();
+  const page = await LabPage.open(window, server.url, brief);
+  await page.click("network-buffer");
+  await page.start();
+  await page.hasPublished(40);
+  const report = await page.report();
+  for (const one of ["short-poll", "long-poll", "websocket"]) assert.ok(report[one].messages >= 10, `${one} has ${report[one].messages}`);
+  for (const one of ["sse", "http-stream"]) assert.equal(report[one].messages, 0, one);
+  await page.click("network-mend");
+  await page.isIn("done");
+  for (const one of transports) assert.equal((await page.figures(one)).missing, 0, one);
+  assert.deepEqual(window.unexpected(resets), []);
+  await window.close();
+});
+
 test("results are taken along: the address shows them again, the table copies as it stands, the picture is one", async () => {
   const first = await LabPage.open(await browsers.chromium.window(), server.url, new URL(link).hash);
   const again = await LabPage.open(await browsers.chromium.window(), server.url, new URL(link).hash);

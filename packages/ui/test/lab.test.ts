@@ -82,6 +82,7 @@ const results: Results = {
   })),
   lines: each((name) => (name === "sse" ? [{ second: 0, p50: 1.5, p99: 3 }, { second: 4, p50: 2, p99: 2 }] : [])),
   faults: [{ what: "cut", from: 2.5, to: 7 }],
+  envelope: 97,
 };
 
 test("an address keeps results, to six digits, and the sliders", () => {

@@ -32,6 +32,7 @@ type Json = Record<string, unknown>;
 export class Endpoint {
   readonly #base: string;
   readonly visitor: string;
+  #runs = 0;
 
   constructor(base: string, visitor: string) {
     this.#base = base;
@@ -58,7 +59,9 @@ export class Endpoint {
   }
 
   async start(parameters: Parameters): Promise<Run> {
-    const body = { visitor: this.visitor, wait_ms, ...parameters };
+    this.#runs += 1;
+    const channel = `lab:${this.visitor}:${this.#runs}`;
+    const body = { visitor: this.visitor, channel, wait_ms, ...parameters };
     return (await this.#ask("lab/runs", { method: "POST", body })) as unknown as Run;
   }
 

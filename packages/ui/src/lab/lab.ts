@@ -60,6 +60,7 @@ export const leaseState = signal<LeaseState>("none");
 let run: Run | undefined;
 let began = 0;
 let over_since: number | undefined;
+let ticks = 0;
 let ticking: ReturnType<typeof setInterval> | undefined;
 let says: ReturnType<typeof setInterval> | undefined;
 
@@ -141,8 +142,9 @@ export async function begin(): Promise<void> {
 export async function stop(): Promise<void> {
   if (phase.peek() === "settling") return finish();
   if (phase.peek() !== "running" || !run) return;
-  await refreshProgress();
   await endpoint.end(run.run).catch(() => undefined);
+  await asking;
+  await refreshProgress();
   settle();
 }
 
@@ -168,6 +170,9 @@ export async function answer(name: QuestionName): Promise<void> {
 
 /** Publishes from this page, over each transport in its own way. */
 export function say(): void {
+  const { cut, drop } = cable.network.peek();
+  // Requests that hang would take the browser's last connections, those that mend the network among them.
+  if (cut || drop) return;
   for (const lane of lanes) void lane.say();
 }
 
@@ -180,7 +185,8 @@ async function tick(): Promise<void> {
   const now = performance.now();
   elapsed_s.value = Math.min(Math.max(now - began, 0) / 1_000, parameters.peek().seconds);
   if (over_since === undefined) await refreshProgress();
-  await Promise.all([refreshTraffic(), cable.refresh()]).catch(() => undefined);
+  ticks += 1;
+  if (ticks % 2 === 1) await Promise.all([refreshTraffic(), cable.refresh()]).catch(() => undefined);
   if (phase.peek() !== "running" && phase.peek() !== "settling") return;
   show();
   if (over_since === undefined) return;
@@ -241,6 +247,7 @@ function show(): void {
     figures: each((name) => figuresOf(name)),
     lines: each((name) => laneOf(name)?.points() ?? []),
     faults: cable.faults(performance.now()),
+    envelope: Math.round(Math.max(...lanes.map((lane) => lane.envelope))),
   };
 }
 
@@ -263,6 +270,7 @@ function readAddress(): void {
   phase.value = "done";
 }
 
+/** Short, since it stands in the channel's name and with it in every message. */
 function randomName(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) => (byte % 36).toString(36)).join("");
 }

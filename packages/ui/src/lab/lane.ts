@@ -49,7 +49,11 @@ export class Lane {
   /** How often it stood; each time after the first is a reconnection. */
   #stood = 0;
   #payload_bytes = 0;
+  /** What stands around all payloads in their message objects. */
+  #envelope_bytes = 0;
+  #received = 0;
   #traffic = no_traffic;
+  #overhead: number | undefined;
 
   constructor(name: TransportName, plans: Plans, way_ms: () => number) {
     this.name = name;
@@ -67,8 +71,9 @@ export class Lane {
     this.client = clientId(this.name);
     this.#samples = new Samples();
     this.#seen = new Set();
-    this.#gaps = this.#stood = this.#payload_bytes = 0;
+    this.#gaps = this.#stood = this.#payload_bytes = this.#envelope_bytes = this.#received = 0;
     this.#traffic = no_traffic;
+    this.#overhead = undefined;
     this.track.clear();
     this.#reader = this.#readerOf(place);
     this.#reader.start();
@@ -97,8 +102,12 @@ export class Lane {
     await publish(address(this.#place, {}), payload).then(answered, () => undefined);
   }
 
+  /** What the server counted until now. What came until now belongs to it: the overhead is reckoned from both together. */
   count(traffic: Traffic | undefined): void {
-    if (traffic) this.#traffic = traffic;
+    if (!traffic) return;
+    this.#traffic = traffic;
+    const around = traffic.bytes_down + traffic.bytes_up - this.#payload_bytes;
+    if (this.#seen.size > 0 && traffic.requests > 0) this.#overhead = around / this.#seen.size;
   }
 
   /** The greatest ordinal that came, and how many there are. */
@@ -116,6 +125,11 @@ export class Lane {
     return this.#seen.size;
   }
 
+  /** Bytes of a message around its payload, on average; 0 before the first. */
+  get envelope(): number {
+    return this.#received > 0 ? this.#envelope_bytes / this.#received : 0;
+  }
+
   points(): Point[] {
     return this.#samples.points();
   }
@@ -124,7 +138,6 @@ export class Lane {
     const { requests, empty, bytes_down, bytes_up } = this.#traffic;
     const messages = this.#seen.size;
     const quantiles = this.#samples.quantiles();
-    const around = bytes_down + bytes_up - this.#payload_bytes;
     return {
       messages,
       missing: Math.max(0, published - messages),
@@ -135,7 +148,7 @@ export class Lane {
       empty,
       down: bytes_down,
       up: bytes_up,
-      overhead: messages > 0 && requests > 0 ? around / messages : undefined,
+      overhead: this.#overhead,
       reconnects: Math.max(0, this.#stood - 1),
     };
   }
@@ -172,6 +185,8 @@ export class Lane {
   #take(message: Message, at: number, { clock, began }: Place): void {
     const payload = (message.data ?? {}) as Payload;
     this.#payload_bytes += bytesOf(payload);
+    this.#envelope_bytes += JSON.stringify({ ...message, data: 0 }).length - 1;
+    this.#received += 1;
     const { n, planned } = payload;
     // What a visitor says in the channel has no plan.
     if (typeof n !== "number" || typeof planned !== "number") return this.track.arrive(at, at);

@@ -172,6 +172,8 @@ export interface Bar {
   label: string;
   /** Undefined: nothing to show yet. */
   value: number | undefined;
+  /** A first part of the value that is drawn lighter. */
+  light: number;
   text: string;
 }
 
@@ -198,6 +200,13 @@ export function drawBars(pen: CanvasRenderingContext2D, box: Box, bars: readonly
     pen.beginPath();
     pen.roundRect(Math.min(zero, zero + length), y - thick / 2, Math.max(Math.abs(length), 1.5), thick, 3);
     pen.fill();
+    const light = (Math.min(bar.light, bar.value ?? 0) / (high - low)) * room;
+    if (light > 0) {
+      pen.globalAlpha = 0.6;
+      pen.fillStyle = palette.card;
+      pen.fillRect(zero, y - thick / 2, light, thick);
+      pen.globalAlpha = 1;
+    }
     pen.fillStyle = palette.ink;
     pen.fillText(bar.text, Math.max(zero, zero + length) + 8, y);
   }

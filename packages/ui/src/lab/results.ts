@@ -71,6 +71,8 @@ export interface Results {
   figures: Record<TransportName, Figures>;
   lines: Lines;
   faults: readonly Fault[];
+  /** Bytes of a message around its payload (channel, position, time): the same on every transport, and part of each overhead. */
+  envelope: number;
 }
 
 /** A value for each transport. */
@@ -88,9 +90,9 @@ export function tableText(rows: ReadonlyArray<readonly string[]>, form: "tab" | 
 
 /** `rate=20&size=200&…`: readable, and written by hand a way to preset the sliders. */
 export function encode(results: Results): string {
-  const { parameters, figures, lines, faults, at } = results;
+  const { parameters, figures, lines, faults, at, envelope } = results;
   const parts = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
-  parts.push(`at=${at}`);
+  parts.push(`at=${at}`, `envelope=${brief(envelope)}`);
   if (faults.length > 0)
     parts.push(`faults=${faults.map(({ what, from, to }) => [what, brief(from), brief(to)].join(",")).join("~")}`);
   for (const name of transportNames) {
@@ -117,6 +119,7 @@ export function decode(hash: string): { parameters: Parameters | undefined; resu
       parameters,
       figures: each((name) => of(name)?.figures ?? no_figures),
       lines: each((name) => of(name)?.points ?? []),
+      envelope: readNumber(parts.get("envelope") ?? "") ?? 0,
       faults: (parts.get("faults") ?? "").split("~").flatMap(readFault),
     },
   };

@@ -41,7 +41,7 @@ const margin_px = 22;
 const foot_px = 10;
 /** Arrows nearer than this are one, with a count. */
 const merge_px = 4;
-const label_px = 13;
+const label_px = 18;
 
 type Pen = CanvasRenderingContext2D;
 

@@ -33,8 +33,10 @@ const en = {
     oneway:
       "Every few seconds this page says something itself. Look at the arrows from the left: the socket sends one frame in its connection; SSE and HTTP streaming cannot, and need a request with an answer beside their stream.",
     saves:
-      "Twenty messages a second. Compare “overhead a message”: the socket adds a few bytes of frame to each, streams a little more, a poll the headers of a whole request and answer.",
+      "Twenty messages a second. Compare “overhead a message”: the socket adds a few bytes of frame to each, streams a little more, the long poll the headers of a whole request and answer. AJAX polling shares one request among all that gathered meanwhile, and pays for it with waiting: compare its latency.",
   } satisfies Record<QuestionName, string>,
+
+  show: "Show it to me",
 
   settings: "What is published",
   presets: "Ready-made",
@@ -70,7 +72,7 @@ const en = {
   drop: "Drop",
   drop_what: "bytes vanish, connections look open",
   buffer: "Buffer",
-  buffer_what: "a proxy that holds answers back",
+  buffer_what: "a proxy holds answers back: streams starve, polls do not",
   delay: "Delay",
   delay_value: (value: string) => `${value}, there and back`,
   slow: "Slow reader",
@@ -133,6 +135,7 @@ const en = {
   latency_hint: "From the planned publishing to the arrival here. Line: p50, band up to p99. The scale is logarithmic.",
   overhead: "Overhead a message",
   overhead_hint: "All bytes both ways without the payloads, as counted at the server’s socket. Below zero: compression saved more.",
+  envelope_hint: (bytes: string) => `The lighter part, ${bytes}, is the message’s own: channel, position, time; the same on every transport.`,
   second: "second",
   plot_empty: "Start a run to see it.",
   plot_alternative: "The same figures stand in the table below.",
@@ -212,8 +215,10 @@ const ru: LabWords = {
     oneway:
       "Каждые несколько секунд страница говорит что-нибудь сама. Смотрите на стрелки слева: сокет шлёт один кадр в своём соединении; SSE и HTTP-поток так не могут — им нужен отдельный запрос с ответом рядом с потоком.",
     saves:
-      "Двадцать сообщений в секунду. Сравните «накладные на сообщение»: сокет добавляет к каждому несколько байт кадра, потоки — чуть больше, опрос — заголовки целого запроса и ответа.",
+      "Двадцать сообщений в секунду. Сравните «накладные на сообщение»: сокет добавляет к каждому несколько байт кадра, потоки — чуть больше, долгий опрос — заголовки целого запроса и ответа. AJAX-опрос делит один запрос на всё накопившееся, но платит ожиданием: сравните задержку.",
   },
+
+  show: "Показать",
 
   settings: "Что публикуется",
   presets: "Готовые",
@@ -250,7 +255,7 @@ const ru: LabWords = {
   drop: "Потеря",
   drop_what: "байты исчезают, соединения на вид открыты",
   buffer: "Буфер",
-  buffer_what: "прокси придерживает ответы",
+  buffer_what: "прокси придерживает ответы: потоки голодают, опросы нет",
   delay: "Задержка",
   delay_value: (value) => `${value} туда и обратно`,
   slow: "Медленное чтение",
@@ -310,6 +315,7 @@ const ru: LabWords = {
   latency_hint: "От запланированной публикации до прихода сюда. Линия — p50, полоса — до p99. Шкала логарифмическая.",
   overhead: "Накладные на сообщение",
   overhead_hint: "Все байты в обе стороны без самих данных, как их считает сервер на сокете. Ниже нуля: сжатие сберегло больше.",
+  envelope_hint: (bytes) => `Светлая часть, ${bytes}, — своё у сообщения: канал, позиция, время; она одинакова на всех транспортах.`,
   second: "секунда",
   plot_empty: "Начните прогон — и здесь появится график.",
   plot_alternative: "Те же числа стоят в таблице ниже.",

@@ -5,7 +5,7 @@ import { lookWords } from "../../look/words.ts";
 import { results } from "../lab.ts";
 import { dashes, order, readPalette } from "../palette.ts";
 import { drawBars, drawLatency, Scale, type Box } from "../plot.ts";
-import { milliseconds } from "../readable.ts";
+import { amount, milliseconds } from "../readable.ts";
 import type { Results } from "../results.ts";
 import { latencyPlot, overheadBars } from "../shown.ts";
 import { words } from "../words.ts";
@@ -22,10 +22,12 @@ export function Plots() {
         {shown ? <LatencyView shown={shown} /> : <p class="blank">{text.plot_empty}</p>}
         <p class="hint">{text.latency_hint}</p>
       </section>
-      <section class="card plot" aria-labelledby="overhead-head">
+      <section class="card plot" aria-labelledby="overhead-head" id="plot-overhead">
         <h2 id="overhead-head">{text.overhead}</h2>
         {shown ? <OverheadView shown={shown} /> : <p class="blank">{text.plot_empty}</p>}
-        <p class="hint">{text.overhead_hint}</p>
+        <p class="hint">
+          {text.overhead_hint} {shown && shown.envelope > 0 && text.envelope_hint(amount(shown.envelope))}
+        </p>
       </section>
     </div>
   );

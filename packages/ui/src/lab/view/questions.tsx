@@ -28,6 +28,17 @@ export function Questions() {
       <p class="answer" role="status" data-testid="answer">
         {asked && text.answer[asked]}
       </p>
+      {asked && (
+        <button type="button" class="quiet show" onClick={() => go(asked === "saves" ? "plot-overhead" : "plot-sequences")}>
+          {text.show}
+        </button>
+      )}
     </section>
   );
+}
+
+/** Scrolls to where the answer is seen. */
+function go(place: string): void {
+  const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  document.getElementById(place)?.scrollIntoView({ behavior: isStill ? "auto" : "smooth", block: "start" });
 }

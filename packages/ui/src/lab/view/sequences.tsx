@@ -2,7 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { lookWords } from "../../look/words.ts";
-import { lanes, parameters, phase, plans, say } from "../lab.ts";
+import { cable, lanes, parameters, phase, plans, say } from "../lab.ts";
 import type { Lane } from "../lane.ts";
 import { readPalette } from "../palette.ts";
 import { spanOf } from "../parameters.ts";
@@ -36,9 +36,10 @@ function moment(): number {
 export function Sequences() {
   const text = words.value;
   const isHeld = held.value !== undefined;
+  const network = cable.network.value;
   const isLive = phase.value === "running" || phase.value === "settling";
   return (
-    <section class="card sequences" aria-labelledby="sequence-head">
+    <section class="card sequences" aria-labelledby="sequence-head" id="plot-sequences">
       <h2 id="sequence-head">{text.sequence}</h2>
       <div class="sequence-tools">
         <button
@@ -53,7 +54,7 @@ export function Sequences() {
         >
           {isHeld ? text.resume : text.pause}
         </button>
-        <button type="button" class="quiet" data-testid="say" disabled={!isLive} onClick={say}>
+        <button type="button" class="quiet" data-testid="say" disabled={!isLive || network.cut || network.drop} onClick={say}>
           {text.say}
         </button>
         <label class="choice">
