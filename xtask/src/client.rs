@@ -30,14 +30,14 @@ pub(crate) fn package() -> Result<(Tally, Vec<String>)> {
     Ok((tally, notes))
 }
 
-/// Follows README and the guide of the client in empty folders, with a server that is built already and a browser.
+/// Follows README and the guide of the client in empty folders, with a server that is built already and a browser; and the hooks.
 ///
 /// # Errors
 /// When the packages of `e2e` cannot be installed.
 pub(crate) fn paths() -> Result<Tally> {
     install("e2e")?;
     let mut node = Command::new("node");
-    node.args(["--test", "--test-concurrency=1", "paths/readme.mjs", "paths/guide.mjs"]);
+    node.args(["--test", "--test-concurrency=1", "paths/hooks.mjs", "paths/readme.mjs", "paths/guide.mjs"]);
     let outcome = child::run(node.current_dir(root().join("e2e")).env("EFIR_BIN", debug_efir()))?;
     Ok(counted(&outcome))
 }
