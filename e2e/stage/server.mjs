@@ -14,7 +14,7 @@ export const root = fileURLToPath(new URL("../../", import.meta.url));
 const brisk = { heartbeat: "200ms", poll_interval: "1s", retry_min: "50ms", retry_max: "150ms" };
 
 /** `EFIR_BIN`, or the newer of the two builds of this checkout. */
-function binary() {
+export function binary() {
   if (process.env.EFIR_BIN) return process.env.EFIR_BIN;
   const target = process.env.CARGO_TARGET_DIR ?? path.join(root, "target");
   const builds = ["release", "debug"].map((profile) => path.join(target, profile, "efir"));
@@ -29,9 +29,20 @@ function plainEnvironment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EFIR_")));
 }
 
-async function freePort() {
+/**
+ * An address of the loopback network that no other server here uses, so that nobody takes the port of one that is away. Elsewhere than on
+ * Linux the network has one address only.
+ */
+function ownHost() {
+  if (process.platform !== "linux") return "127.0.0.1";
+  started += 1;
+  return `127.${128 + ((process.pid >> 8) & 127)}.${process.pid & 255}.${1 + (started % 254)}`;
+}
+let started = 0;
+
+export async function freePort(host) {
   const probe = createServer();
-  await new Promise((ready, failed) => probe.once("error", failed).listen(0, "127.0.0.1", ready));
+  await new Promise((ready, failed) => probe.once("error", failed).listen(0, host, ready));
   const { port } = probe.address();
   await new Promise((closed) => probe.close(closed));
   return port;
@@ -41,17 +52,22 @@ export class Server {
   #args;
   #child;
   #said = "";
+  #page;
 
-  constructor(port, args, times) {
-    this.port = port;
-    this.url = `http://127.0.0.1:${port}`;
+  constructor({ host, port, args, times, page }) {
+    [this.host, this.port, this.#page] = [host, port, page];
+    this.url = `http://${host}:${port}`;
     const settings = Object.entries({ ...brisk, ...times }).flatMap(([name, value]) => ["--set", `times.${name}=${value}`]);
-    this.#args = ["serve", "--listen", `127.0.0.1:${port}`, ...settings, ...args];
+    this.#args = ["serve", "--listen", `${host}:${port}`, ...settings, ...args];
   }
 
-  /** Starts it and waits until it answers. `args` are further ones of the command line, `times` of its table [times]. */
-  static async start({ args = [], times = {} } = {}) {
-    const server = new Server(await freePort(), args, times);
+  /**
+   * Starts it and waits until it answers. `args` are further ones of the command line, `times` of its table [times]. `page` "any" for tests
+   * that look at no page; `isAlone`: on a loopback address of its own, so that it finds its port again however long it was away.
+   */
+  static async start({ args = [], times = {}, page = "full", isAlone = false } = {}) {
+    const host = isAlone ? ownHost() : "127.0.0.1";
+    const server = new Server({ host, port: await freePort(host), args, times, page });
     await server.launch();
     return server;
   }
@@ -67,7 +83,7 @@ export class Server {
     child.once("close", () => (isOver = true));
     const info = await until("efir answers GET /info", async () => isOver || this.#info(), { within_ms: 20_000 });
     if (isOver) throw new Error(`efir does not start:\n${this.#said}`);
-    if (info.page !== "full") {
+    if (this.#page === "full" && info.page !== "full") {
       await this.stop();
       throw new Error(
         `this efir has the page "${info.page}", and browsers can test the full one only: build it with Node at hand and without EFIR_PAGE=plain`,

@@ -1,11 +1,11 @@
 //! Whether the checker sees what it must: faults planted into histories of real runs, and a reader with a planted fault
 //! against a real server.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use efir_client::Event;
 use efir_testkit::{
     carrier::Carrier,
-    checker::{check, planted::FAULTS},
+    checker::{Summary, check, planted::FAULTS},
     history::{Entry, from_lines, to_lines},
     readers::{Begin, Later, ROWS, Reader, Row, reader},
     room::{Cell, Room, texts},
@@ -79,6 +79,47 @@ async fn faults_planted_into_real_histories_are_seen() -> Result<()> {
         ensure!(placed > 0, "no history has a place for: {}", fault.name);
     }
     Ok(())
+}
+
+/// The command that judges files says of each fault what the checker says of it.
+#[tokio::test]
+async fn faults_planted_into_files_are_seen_by_the_command() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("efir-judge-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let row = ROWS.first().context("there are transports")?;
+    let good = recorded(*row).await?;
+    let file = folder.join("history.jsonl");
+    ensure!(judged(&file, &good)? == (true, Summary::of(&good, &[])), "a good file is not passed");
+    for fault in FAULTS {
+        let Some(spoiled) = (fault.plant)(&good) else { continue };
+        let (is_held, summary) = judged(&file, &spoiled)?;
+        ensure!(!is_held, "not seen in a file: {}", fault.name);
+        ensure!(summary == Summary::of(&spoiled, &check(&spoiled)), "{}: {summary:?}", fault.name);
+    }
+    std::fs::write(&file, "{\"actor\":\"a\"}\n")?;
+    let refused = std::process::Command::new(env!("CARGO_BIN_EXE_efir-judge")).arg(&file).output()?;
+    ensure!(refused.status.code() == Some(2), "what is no history is not judged: {refused:?}");
+    Ok(std::fs::remove_dir_all(&folder)?)
+}
+
+/// What `efir-judge` says of a history in a file.
+fn judged(file: &std::path::Path, entries: &[Entry]) -> Result<(bool, Summary)> {
+    std::fs::write(file, to_lines(entries)?)?;
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_efir-judge")).arg(file).output()?;
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let count = |name: &str| said[name].as_u64().with_context(|| format!("no {name} in {said}"));
+    let summary = Summary {
+        publishes: count("publishes")?,
+        accepted: count("accepted")?,
+        received: count("received")?,
+        gaps: count("gaps")?,
+        lost: count("lost")?,
+        duplicated: count("duplicated")?,
+        reordered: count("reordered")?,
+        silent_gaps: count("silent_gaps")?,
+        other: count("other")?,
+    };
+    Ok((output.status.success(), summary))
 }
 
 /// Begins where it likes, whatever cursor it is given.

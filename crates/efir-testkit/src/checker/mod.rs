@@ -10,8 +10,11 @@ use crate::history::{Entry, Event};
 pub mod planted;
 mod publishes;
 mod reads;
+mod summary;
 #[cfg(test)]
 mod tests;
+
+pub use summary::Summary;
 
 /// One broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]

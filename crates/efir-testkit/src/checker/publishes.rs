@@ -15,6 +15,8 @@ struct Op {
     floor: u64,
     /// The loss of the server that preceded it.
     life: u32,
+    /// Nothing was said of it yet: its sender may still be trying.
+    is_under_way: bool,
 }
 
 /// A positive answer.
@@ -65,8 +67,19 @@ pub(super) struct Publishes {
     keyed: HashMap<(String, String, String), (Place, String)>,
     /// The last offset per sending connection, channel and epoch.
     sent: HashMap<(String, String, String), u64>,
-    /// Payloads per channel: how many ops sent them, how many of these were refused.
-    payloads: HashMap<(String, String), (u64, u64)>,
+    /// Payloads per channel.
+    payloads: HashMap<(String, String), Sendings>,
+}
+
+/// How often a payload was sent to a channel.
+#[derive(Debug, Default)]
+struct Sendings {
+    sent: u64,
+    refused: u64,
+    /// Sent without a key: each may stand once.
+    unkeyed: usize,
+    /// Sent with a key: each key may stand once, however often it was sent.
+    keys: HashSet<String>,
 }
 
 impl Publishes {
@@ -82,9 +95,15 @@ impl Publishes {
     pub(super) fn may_stand(&self, channel: &str, payload: &str) -> Result<(), &'static str> {
         match self.payloads.get(&(channel.to_owned(), payload.to_owned())) {
             None => Err("nobody published it there"),
-            Some((sent, refused)) if refused >= sent => Err("its publish was refused"),
+            Some(sendings) if sendings.refused >= sendings.sent => Err("its publish was refused"),
             Some(_) => Ok(()),
         }
+    }
+
+    /// At how many positions of one epoch a payload may stand at most: retries with a key add none.
+    pub(super) fn stands_most(&self, channel: &str, payload: &str) -> usize {
+        let sendings = self.payloads.get(&(channel.to_owned(), payload.to_owned()));
+        sendings.map_or(0, |sendings| sendings.unkeyed + sendings.keys.len())
     }
 
     pub(super) fn content(&self, channel: &str, position: &Place) -> Option<&String> {
@@ -100,9 +119,20 @@ impl Publishes {
                 // The retry of an acknowledged publish appends nothing.
                 state.invoked += u64::from(!is_retry);
                 let floor = state.acknowledged;
-                self.payloads.entry((channel.clone(), payload.clone())).or_default().0 += 1;
-                let sent =
-                    Op { channel: channel.clone(), key: key.clone(), payload: payload.clone(), floor, life };
+                let sendings = self.payloads.entry((channel.clone(), payload.clone())).or_default();
+                sendings.sent += 1;
+                match key {
+                    Some(key) => drop(sendings.keys.insert(key.clone())),
+                    None => sendings.unkeyed += 1,
+                }
+                let sent = Op {
+                    channel: channel.clone(),
+                    key: key.clone(),
+                    payload: payload.clone(),
+                    floor,
+                    life,
+                    is_under_way: true,
+                };
                 if self.ops.insert(*op, sent).is_some() {
                     report("history", format!("op {op} is sent twice"));
                 }
@@ -111,8 +141,15 @@ impl Publishes {
                 self.accept(actor, *op, &Ack { position, duplicate: *duplicate }, report);
             }
             Event::Refused { op, .. } => {
-                if let Some(sent) = self.ops.get(op) {
-                    self.payloads.entry((sent.channel.clone(), sent.payload.clone())).or_default().1 += 1;
+                if let Some(sent) = self.ops.get_mut(op) {
+                    sent.is_under_way = false;
+                    let payload = (sent.channel.clone(), sent.payload.clone());
+                    self.payloads.entry(payload).or_default().refused += 1;
+                }
+            }
+            Event::Unanswered { op } => {
+                if let Some(sent) = self.ops.get_mut(op) {
+                    sent.is_under_way = false;
                 }
             }
             Event::Keeps { channel, messages_max } => self.channel(channel).kept = *messages_max,
@@ -128,9 +165,15 @@ impl Publishes {
 
     fn accept(&mut self, actor: &str, op: u64, ack: &Ack<'_>, report: Report<'_>) {
         let Ack { position, duplicate } = *ack;
-        let Some(Op { channel, key, payload, floor, life }) = self.ops.remove(&op) else {
+        let Some(Op { channel, key, payload, floor, life, .. }) = self.ops.remove(&op) else {
             return report("history", format!("op {op} was acknowledged and never sent"));
         };
+        let is_late = life < self.life
+            && self.state(&channel).is_some_and(|state| state.dead.contains(&position.epoch));
+        if is_late {
+            // Given before the loss and under way since: it says nothing of what is there now.
+            return;
+        }
         self.see_epoch(&channel, &position.epoch, report);
         let place = (channel.clone(), position.clone());
         if let Some(key) = key {
@@ -196,6 +239,12 @@ impl Publishes {
         for state in self.channels.values_mut() {
             state.dead.extend(state.epoch.take());
             (state.acknowledged, state.invoked) = (0, 0);
+        }
+        // What is under way may arrive in the new life.
+        for sent in self.ops.values().filter(|sent| sent.is_under_way) {
+            if let Some(state) = self.channels.get_mut(&sent.channel) {
+                state.invoked += 1;
+            }
         }
     }
 }

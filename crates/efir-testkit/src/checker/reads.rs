@@ -1,6 +1,6 @@
 //! What readers saw: from its cursor on, each gets every message once and in order, or is told of a gap first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::history::{Event, From, Place};
 
@@ -26,12 +26,16 @@ struct Track {
     /// Opened in a life of the server that is over: what comes may have been under way.
     is_stale: bool,
     acknowledged_at_open: u64,
+    /// What came since it was opened, to tell what comes again from what comes late.
+    seen: HashSet<Place>,
 }
 
 /// All readers of a history, so far.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     tracks: HashMap<(String, String), Track>,
+    /// At which offsets a payload was seen, by channel, epoch and payload.
+    stands: HashMap<(String, String, String), HashSet<u64>>,
 }
 
 impl Reads {
@@ -62,6 +66,11 @@ impl Reads {
             Event::At { cursor, .. } => track.at(cursor, report),
             Event::Received { position, payload, .. } => {
                 check_content(channel, position, payload, known, report);
+                let place = (channel.clone(), position.epoch.clone(), payload.clone());
+                let stands = self.stands.entry(place).or_default();
+                if stands.insert(position.offset) && stands.len() > known.stands_most(channel, payload) {
+                    report("D3", format!("{channel} {position} is {payload:?} once more"));
+                }
                 track.receive(position, state, report);
             }
             Event::Gap { reason, after, resume_from, epoch, .. } => {
@@ -102,7 +111,7 @@ impl Track {
             },
             from => Stand::Unknown { from: from.clone(), acknowledged },
         };
-        Self { stand, is_stale: false, acknowledged_at_open: acknowledged }
+        Self { stand, is_stale: false, acknowledged_at_open: acknowledged, seen: HashSet::new() }
     }
 
     fn at(&mut self, cursor: &str, report: Report<'_>) {
@@ -134,7 +143,8 @@ impl Track {
                 report("D5", format!("{position} came after {place} without a gap"));
             }
             Stand::At(place) if position.offset <= place.offset => {
-                report("D7", format!("{position} came although the reader stands at {place}"));
+                let clause = if self.seen.contains(position) { "D7" } else { "D1" };
+                report(clause, format!("{position} came although the reader stands at {place}"));
             }
             Stand::At(place) if position.offset > place.offset + 1 => {
                 report("D5", format!("{position} came after {place}: something is missing and no gap told"));
@@ -144,6 +154,7 @@ impl Track {
             Stand::Unknown { from, acknowledged } => first(from, *acknowledged, position, state, report),
         }
         self.judge_epoch(position, state, report);
+        self.seen.insert(position.clone());
         self.stand = Stand::At(position.clone());
     }
 
@@ -178,6 +189,9 @@ impl Track {
         let gone_most = state.gone_most();
         if resume_from.offset > gone_most {
             report("D5", format!("the gap ends at {resume_from}, but at most {gone_most} can be gone"));
+        }
+        if !state.dead.contains(&resume_from.epoch) {
+            self.is_stale = false;
         }
         self.judge_epoch(resume_from, state, report);
         self.stand = Stand::At((*resume_from).clone());

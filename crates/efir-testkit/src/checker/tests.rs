@@ -87,3 +87,72 @@ fn a_reader_from_now_on_gets_nothing_old() {
     let found = check(&entries);
     assert!(found.iter().any(|violation| violation.clause == "D7"), "{found:?}");
 }
+
+/// A publisher that is still trying when the server is killed.
+fn over_a_loss(after: impl Fn(&History)) -> Vec<Entry> {
+    let history = History::default();
+    let channel = || "c".to_owned();
+    let publish = |op, text: &str| {
+        let (key, payload) = (Some(format!("k{op}")), format!("text:{text}"));
+        history.record("writer", Event::Publish { op, channel: channel(), key, payload });
+    };
+    let place = |epoch: &str, offset| Place { epoch: epoch.into(), offset };
+    publish(1, "first");
+    history.record("writer", Event::Accepted { op: 1, position: place("e", 1), duplicate: false });
+    publish(2, "second");
+    history.record("server", Event::Lost);
+    after(&history);
+    history.entries()
+}
+
+#[test]
+fn what_was_under_way_at_a_loss_may_be_acknowledged_by_either_life() {
+    for (epoch, offset) in [("e", 2), ("f", 1)] {
+        let position = Place { epoch: epoch.into(), offset };
+        let entries = over_a_loss(|history| {
+            history.record("writer", Event::Accepted { op: 2, position: position.clone(), duplicate: false });
+        });
+        assert_eq!(check(&entries), [], "{epoch}");
+    }
+}
+
+#[test]
+fn one_publish_that_stands_twice_is_seen() {
+    let entries = over_a_loss(|history| {
+        history.record("writer", Event::Unanswered { op: 2 });
+        let open = Event::Open { transport: "sse".into(), channel: "c".into(), from: From::Start };
+        history.record("reader", open);
+        for offset in 1..=2 {
+            let position = Place { epoch: "f".into(), offset };
+            let payload = "text:second".into();
+            history.record("reader", Event::Received { channel: "c".into(), position, payload });
+        }
+    });
+    let found: Vec<_> = check(&entries).iter().map(|violation| violation.clause).collect();
+    assert_eq!(found, ["D3"]);
+}
+
+#[test]
+fn what_comes_again_and_what_comes_late_are_told_apart() {
+    let clauses = |offsets: [u64; 3]| {
+        let history = History::default();
+        for op in 1..=3 {
+            let payload = format!("text:m{op}");
+            let position = Place { epoch: "e".into(), offset: op };
+            history.record("writer", Event::Publish { op, channel: "c".into(), key: None, payload });
+            history.record("writer", Event::Accepted { op, position, duplicate: false });
+        }
+        let open = Event::Open { transport: "sse".into(), channel: "c".into(), from: From::Start };
+        history.record("reader", open);
+        for offset in offsets {
+            let (position, payload) = (Place { epoch: "e".into(), offset }, format!("text:m{offset}"));
+            history.record("reader", Event::Received { channel: "c".into(), position, payload });
+        }
+        let entries = history.entries();
+        super::Summary::of(&entries, &check(&entries))
+    };
+    let again = clauses([1, 2, 2]);
+    assert_eq!((again.duplicated, again.reordered, again.silent_gaps), (1, 0, 0));
+    let late = clauses([1, 3, 2]);
+    assert_eq!((late.duplicated, late.reordered, late.silent_gaps), (0, 1, 1));
+}
