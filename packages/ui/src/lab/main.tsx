@@ -7,7 +7,10 @@ import { words } from "./words.ts";
 import "../style/tokens.css";
 import "../style/base.css";
 import "../style/masthead.css";
-import "./lab.css";
+import "./style/lab.css";
+import "./style/cable.css";
+import "./style/figures.css";
+import "./style/sequence.css";
 
 dress(() => words.value.title);
 

@@ -47,24 +47,31 @@ export function CableView() {
         text={slow === 0 ? text.none : text.slow_value(amount(slow))}
         pick={(slow_bytes_per_s) => void cable.set({ slow_bytes_per_s })}
       />
-      <div class="mend">
-        <button
-          type="button"
-          class="quiet"
-          data-testid="network-mend"
-          disabled={isOpen(network)}
-          onClick={() => void cable.set(open_network)}
-        >
-          {text.mend}
-        </button>
-        <p class="hint">{text.network_hint}</p>
-      </div>
+      <Mend isOpen={isOpen(network)} />
       {problem && (
         <p class="refusal" role="alert">
           {text.refused(problem.detail ?? problem.title ?? problem.code)}
         </p>
       )}
     </section>
+  );
+}
+
+function Mend({ isOpen }: { isOpen: boolean }) {
+  const text = words.value;
+  return (
+    <div class="mend">
+      <button
+        type="button"
+        class="quiet"
+        data-testid="network-mend"
+        disabled={isOpen}
+        onClick={() => void cable.set(open_network)}
+      >
+        {text.mend}
+      </button>
+      <p class="hint">{text.network_hint}</p>
+    </div>
   );
 }
 

@@ -76,8 +76,7 @@ function LatencyView({ shown }: { shown: Results }) {
         ))}
       </ul>
       <p class="unseen" aria-live="polite">
-        {second !== undefined &&
-          `${text.plot_read(second)}: ${order.map((name) => `${lookWords.value.transports_short[name]} ${reading(shown, name, second)}`).join(", ")}`}
+        {second !== undefined && readings(shown, second)}
       </p>
     </>
   );
@@ -86,6 +85,12 @@ function LatencyView({ shown }: { shown: Results }) {
 function reading(shown: Results, name: TransportName, second: number): string {
   const point = shown.lines[name].find((one) => one.second === second);
   return point ? `${milliseconds(point.p50)} / ${milliseconds(point.p99)}` : words.value.none_yet;
+}
+
+/** All of a second, for who cannot see the plot. */
+function readings(shown: Results, second: number): string {
+  const each = order.map((name) => `${lookWords.value.transports_short[name]} ${reading(shown, name, second)}`);
+  return `${words.value.plot_read(second)}: ${each.join(", ")}`;
 }
 
 /** The line's colour and pattern. */
