@@ -168,7 +168,7 @@ impl Presence {
             next_ms = next_ms.min(attended.due_ms(self.most));
             !attended.is_over()
         });
-        self.expect(shard, next_ms);
+        self.look_by(shard, next_ms);
         dues
     }
 
@@ -180,10 +180,10 @@ impl Presence {
             return;
         }
         let due_ms = attended.due_ms(self.most);
-        self.expect(shard, due_ms);
+        self.look_by(shard, due_ms);
     }
 
-    fn expect(&self, shard: &mut Shard, due_ms: u64) {
+    fn look_by(&self, shard: &mut Shard, due_ms: u64) {
         if due_ms == u64::MAX {
             return;
         }
