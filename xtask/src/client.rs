@@ -15,7 +15,8 @@ const PACKAGE: &str = "packages/client";
 /// What `npm run` and `npm test` do there, in order; each later one stands on `build`.
 const SCRIPTS: &[&str] = &["check", "build", "test", "test:types", "test:pack", "size"];
 
-/// Builds and tests the package. The lines of `size` are repeated at the end of the run.
+/// Builds and tests the package, partly against a server that is built already. The lines of `size` are repeated at the
+/// end of the run.
 ///
 /// # Errors
 /// When its packages cannot be installed.
@@ -23,7 +24,10 @@ pub(crate) fn package() -> Result<(Tally, Vec<String>)> {
     install(PACKAGE)?;
     let (mut tally, mut notes) = (Tally::default(), Vec::new());
     for script in SCRIPTS {
-        let outcome = child::run_with(browsers::npm(PACKAGE).args(["run", script]), read_line)?;
+        let outcome = child::run_with(
+            browsers::npm(PACKAGE).args(["run", script]).env("EFIR_BIN", debug_efir()),
+            read_line,
+        )?;
         tally += counted(&outcome);
         notes.extend(outcome.notes);
     }

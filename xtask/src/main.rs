@@ -12,6 +12,7 @@ mod client;
 mod count;
 mod docs;
 mod evidence;
+mod faults;
 mod install;
 mod machine;
 mod paper;
@@ -81,6 +82,12 @@ const COMMANDS: &[Command] = &[
         arguments: "ROW",
         about: "one long run, into docs/reliability.md",
         run: evidence::run,
+    },
+    Command {
+        name: "faults",
+        arguments: "[--faults N] [--seed N]",
+        about: "the TypeScript client behind a bad network; --keep: into docs/reliability.md",
+        run: faults::run,
     },
     Command {
         name: "docs",

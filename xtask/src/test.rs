@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
-use crate::{Verdict, backends, browsers, client, count, docs, evidence, install, tidy};
+use crate::{Verdict, backends, browsers, client, count, docs, evidence, faults, install, tidy};
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
 struct Stage {
@@ -24,15 +24,16 @@ const STAGES: &[Stage] = &[
     Stage { name: "format", run: |report| report.one(&mut cargo(&["fmt", "--all", "--", "--check"])) },
     Stage { name: "lints", run: lints },
     Stage { name: "tidy", run: |report| report.count(tidy::report()?) },
-    Stage { name: "client", run: package },
     Stage { name: "page", run: page },
     Stage { name: "build", run: build },
+    Stage { name: "client", run: package },
     Stage { name: "units", run: units },
     Stage { name: "matrix", run: matrix },
     Stage { name: "reference", run: reference },
     Stage { name: "count", run: counts },
     Stage { name: "examples", run: examples },
     Stage { name: "paths", run: |report| report.count(client::paths()?) },
+    Stage { name: "faults", run: faulty },
     Stage { name: "vanish", run: vanish },
     Stage { name: "browsers", run: e2e },
 ];
@@ -230,6 +231,13 @@ fn vanish(report: &mut Report) -> Result<()> {
     let held = broken.is_empty();
     report.notes.extend(broken);
     report.count(Tally::one(held))
+}
+
+/// The client behind a bad network: scenarios by name, then a thousand faults over all transports.
+fn faulty(report: &mut Report) -> Result<()> {
+    let (outcomes, notes) = faults::quick()?;
+    report.notes.extend(notes);
+    outcomes.iter().try_for_each(|outcome| report.runner(outcome))
 }
 
 fn e2e(report: &mut Report) -> Result<()> {
