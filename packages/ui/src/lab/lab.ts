@@ -190,7 +190,8 @@ async function tick(): Promise<void> {
   if (phase.peek() !== "running" && phase.peek() !== "settling") return;
   show();
   if (over_since === undefined) return;
-  const isComplete = lanes.every((lane) => lane.messages >= published.peek());
+  // Messages come in order: whoever has the last one gets nothing more, be it that a gap took some.
+  const isComplete = lanes.every((lane) => lane.last >= published.peek());
   if (isComplete || performance.now() - over_since > settle_ms_max) await finish();
 }
 

@@ -45,6 +45,7 @@ export class Lane {
   #samples = new Samples();
   /** The ordinals that came. */
   #seen = new Set<number>();
+  #last = 0;
   #gaps = 0;
   /** How often it stood; each time after the first is a reconnection. */
   #stood = 0;
@@ -71,7 +72,7 @@ export class Lane {
     this.client = clientId(this.name);
     this.#samples = new Samples();
     this.#seen = new Set();
-    this.#gaps = this.#stood = this.#payload_bytes = this.#envelope_bytes = this.#received = 0;
+    this.#last = this.#gaps = this.#stood = this.#payload_bytes = this.#envelope_bytes = this.#received = 0;
     this.#traffic = no_traffic;
     this.#overhead = undefined;
     this.track.clear();
@@ -110,19 +111,13 @@ export class Lane {
     if (this.#seen.size > 0 && traffic.requests > 0) this.#overhead = around / this.#seen.size;
   }
 
-  /** The greatest ordinal that came, and how many there are. */
+  /** The greatest ordinal that came; 0 before the first. */
   get last(): number {
-    let last = 0;
-    for (const ordinal of this.#seen) last = Math.max(last, ordinal);
-    return last;
+    return this.#last;
   }
 
   has(ordinal: number): boolean {
     return this.#seen.has(ordinal);
-  }
-
-  get messages(): number {
-    return this.#seen.size;
   }
 
   /** Bytes of a message around its payload, on average; 0 before the first. */
@@ -192,6 +187,7 @@ export class Lane {
     if (typeof n !== "number" || typeof planned !== "number") return this.track.arrive(at, at);
     const here = planned - clock.offset_ms - performance.timeOrigin;
     this.#seen.add(n);
+    this.#last = Math.max(this.#last, n);
     this.#plans.note(n, here);
     this.#samples.add((here - began) / 1_000, at - here);
     this.track.arrive(Math.min(here, at), at);

@@ -116,6 +116,8 @@ function BoardView({ lane }: { lane: Lane }) {
 function paint(canvas: HTMLCanvasElement, lane: Lane): void {
   const now = moment();
   if (held.peek() === undefined) lane.track.trim(now);
+  const { top, bottom, left, right } = canvas.getBoundingClientRect();
+  if (bottom < 0 || top > innerHeight || right < 0 || left > innerWidth) return;
   const span_ms = span_s.peek() * 1_000;
   const palette = readPalette();
   paintOn(canvas, (pen, box) =>
@@ -151,16 +153,22 @@ function useTally(lane: Lane): string {
   return words.value.sequence_now(lookWords.value.transports[lane.name], tally.requests, tally.empty, tally.messages);
 }
 
-/** Calls `step` at the pace that the visitor's system allows, while the page is visible. Gives how to end it. */
+/**
+ * Calls `step` at the pace that the visitor's system allows, while the page is visible: never more than a tenth of the time, since what is
+ * drawn must not make late what is measured. Gives how to end it.
+ */
 function move(step: () => void): () => void {
   const isStill = matchMedia("(prefers-reduced-motion: reduce)");
   let frame = 0;
   let before = 0;
+  let cost_ms = 0;
   const tick = (now: number): void => {
     frame = requestAnimationFrame(tick);
-    if (now - before < (isStill.matches ? still_frame_ms : frame_ms)) return;
+    if (now - before < Math.max(isStill.matches ? still_frame_ms : frame_ms, cost_ms * 50)) return;
     before = now;
+    const begun = performance.now();
     step();
+    cost_ms = performance.now() - begun;
   };
   frame = requestAnimationFrame(tick);
   return () => cancelAnimationFrame(frame);
