@@ -118,7 +118,7 @@ export class Pane {
     const cable = `${this.#own} ${hook("cable")}`;
     await this.#window.click(cable);
     await until(`${this.#where}: the cable is ${isCut ? "cut" : "plugged in"}`, () =>
-      this.#window.evaluate(({ cable, pressed }) => document.querySelector(cable).getAttribute("aria-pressed") === pressed, { cable, pressed: String(isCut) }),
+      this.#window.evaluate(({ cable, isCut }) => document.querySelector(cable).dataset.cut === isCut, { cable, isCut: String(isCut) }),
     );
   }
 

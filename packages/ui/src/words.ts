@@ -38,7 +38,7 @@ const en = {
   count_requests: (count: number) => plural("en", count, { one: "# request", other: "# requests" }),
   count_empty: (count: number) => plural("en", count, { one: "# empty answer", other: "# empty answers" }),
   count_messages: (count: number) => plural("en", count, { one: "# message", other: "# messages" }),
-  by_hand: "By hand",
+  by_hand: "Show the code",
   by_hand_title: (transport: string) => `${transport} by hand`,
   by_hand_javascript: "In the browser, with no library",
   by_hand_curl: "In a terminal",
@@ -113,7 +113,7 @@ const ru: Words = {
     }),
   count_messages: (count) =>
     plural("ru", count, { one: "# сообщение", few: "# сообщения", many: "# сообщений", other: "# сообщения" }),
-  by_hand: "Своими руками",
+  by_hand: "Показать код",
   by_hand_title: (transport) => `${transport} своими руками`,
   by_hand_javascript: "В браузере, без библиотек",
   by_hand_curl: "В терминале",

@@ -55,7 +55,7 @@ function Tabs() {
           key={name}
           data-transport={name}
           aria-current={shown.name.value === name}
-          aria-label={words.value.transports[name]}
+          title={words.value.transports[name]}
           onClick={() => shown.go(name)}
         >
           {words.value.transports_short[name]}

@@ -50,8 +50,8 @@ function Cable({ pane }: { pane: Pane }) {
       type="button"
       class="cable"
       data-testid="cable"
-      aria-pressed={isCut}
-      aria-label={`${cut_cable}: ${transports[pane.name]}`}
+      data-cut={isCut}
+      aria-label={`${isCut ? plug : cut_cable}: ${transports[pane.name]}`}
       title={isCut ? plug : cut_cable}
       onClick={() => pane.cut(!isCut)}
     >
