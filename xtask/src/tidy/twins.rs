@@ -13,6 +13,7 @@ const PLACES: &[&str] = &[
     "crates/efir-testkit/src/readers/{}.rs",
     "docs/concepts/{-}.md",
     "docs/concepts/{-}.ru.md",
+    "packages/client/src/transports/{}.ts",
     "packages/ui/src/transports/{}.ts",
 ];
 
