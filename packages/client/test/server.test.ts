@@ -1,0 +1,187 @@
+// The client and a real server: EFIR_BIN, or the debug build of this checkout. Skipped where there is neither.
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { WebSocket } from "undici";
+import { connect, type Client, type Gap, type Options, type TransportName } from "../src/index.ts";
+
+const names: TransportName[] = ["websocket", "sse", "http-stream", "long-poll", "short-poll"];
+const binary = process.env["EFIR_BIN"] ?? new URL("../../../../../../../target/debug/efir", import.meta.url).pathname;
+const skip = !existsSync(binary) && `no server at ${binary}`;
+
+let server: ChildProcess;
+let url: string;
+
+/** Starts a server; port 0 lets it choose one. */
+async function start(port = 0): Promise<void> {
+  server = spawn(binary, ["--listen", `127.0.0.1:${port}`, "--set", "times.poll_interval=1s"], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  url = await new Promise((done, failed) => {
+    const hear = (piece: Buffer): void => {
+      said += piece.toString();
+      const [address] = /http:\/\/127\.0\.0\.1:\d+/.exec(said) ?? [];
+      if (address) done(address);
+    };
+    server.stdout!.on("data", hear);
+    server.stderr!.on("data", hear);
+    server.on("exit", () => failed(new Error(said)));
+  });
+}
+async function kill(): Promise<void> {
+  const gone = new Promise((done) => server.on("exit", done));
+  server.kill("SIGKILL");
+  await gone;
+}
+
+before(async () => {
+  if (!skip) await start();
+});
+after(async () => {
+  if (!skip) await kill();
+});
+
+const open = (options: Options = {}): Client =>
+  connect(url, { WebSocket: WebSocket as unknown as NonNullable<Options["WebSocket"]>, ...options });
+
+async function until(what: () => unknown): Promise<void> {
+  const end = Date.now() + 20_000;
+  while (!what()) {
+    assert.ok(Date.now() < end, `never: ${what}`);
+    await new Promise((done) => setTimeout(done, 5));
+  }
+}
+const count = (n: number): number[] => Array.from({ length: n }, (_, at) => at);
+
+for (const transport of names) {
+  test(`${transport}: several channels, in order, each message once; bytes; history`, { skip }, async () => {
+    const client = open({ transport });
+    const [one, other] = [client.channel(`one ${transport}`), client.channel<Uint8Array>(`другой:${transport}`)];
+    const got: unknown[] = [];
+    const bytes: Uint8Array[] = [];
+    one.subscribe((message) => got.push(message.data));
+    other.subscribe((message) => bytes.push(message.data));
+    await until(() => client.state === "online");
+    await one.publish(-1);
+    await until(() => got.length === 1);
+    const receipts = await Promise.all(count(40).map((n) => one.publish(n)));
+    await other.publish(new Uint8Array([0, 255]));
+    await until(() => got.length === 41 && bytes.length === 1);
+    assert.deepEqual(got, [-1, ...count(40)]);
+    assert.deepEqual(receipts.map(({ offset }) => offset), count(40).map((n) => n + 2));
+    assert.deepEqual(bytes, [new Uint8Array([0, 255])]);
+    const history = await one.history({ last: 3 });
+    assert.deepEqual(history.messages.map(({ data }) => data), [37, 38, 39]);
+    const rest = await one.history({ after: receipts[35]!.position });
+    assert.deepEqual(rest.messages.map(({ data }) => data), [36, 37, 38, 39]);
+    client.close();
+  });
+
+  test(`${transport}: who is here, under what name, and who left`, { skip }, async () => {
+    const [watcher, guest] = [open(), open({ transport, member: { id: `g-${transport}` } })];
+    const seen = watcher.channel(`room ${transport}`).presence;
+    seen.subscribe(() => undefined);
+    const own = guest.channel(`room ${transport}`).presence;
+    await own.enter({ name: "Аня" });
+    await until(() => seen.members.get(`g-${transport}`)?.name === "Аня");
+    await own.update({ name: "Яна", data: { colour: "red" } });
+    await until(() => seen.members.get(`g-${transport}`)?.name === "Яна");
+    assert.deepEqual(seen.members.get(`g-${transport}`)?.data, { colour: "red" });
+    await own.leave();
+    await until(() => seen.count === 0);
+    await own.enter();
+    await until(() => seen.count === 1);
+    guest.close();
+    await until(() => seen.count === 0);
+    watcher.close();
+  });
+}
+
+test("from one transport to the next and back, while messages come: nothing lost, nothing twice", { skip }, async () => {
+  const [reader, writer] = [open(), open()];
+  const got: unknown[] = [];
+  reader.channel("switch").subscribe((message) => got.push(message.data));
+  await until(() => reader.state === "online" && writer.state === "online");
+  await writer.channel("switch").publish(0);
+  await until(() => got.length === 1);
+  let sent = 1;
+  let isOver = false;
+  const writing = (async () => {
+    while (!isOver) await writer.channel("switch").publish(sent++);
+  })();
+  for (const name of [...names.slice(1), ...names]) {
+    reader.use(name);
+    await until(() => reader.transport === name);
+    const before = got.length;
+    await until(() => got.length > before);
+  }
+  isOver = true;
+  await writing;
+  await until(() => got.length === sent);
+  assert.deepEqual(got, count(sent));
+  for (const client of [reader, writer]) client.close();
+});
+
+test("subscribers of one channel that begin in different places", { skip }, async () => {
+  const client = open();
+  const channel = client.channel<number>("places");
+  const positions = (await Promise.all(count(20).map((n) => channel.publish(n)))).map(({ position }) => position);
+  const lists: number[][] = [[], [], [], []];
+  const into = (at: number) => (message: { data: number }) => lists[at]!.push(message.data);
+  channel.subscribe(into(0), { last: 5 });
+  channel.subscribe(into(1), { after: "start" });
+  channel.subscribe(into(2), { after: positions[9] });
+  await until(() => lists[0]!.length === 5);
+  channel.subscribe(into(3), { last: 2 });
+  await until(() => lists[3]!.length === 2);
+  await channel.publish(20);
+  await until(() => lists.every((list) => list.at(-1) === 20));
+  const from = (first: number): number[] => count(21).slice(first);
+  assert.deepEqual(lists, [from(15), from(0), from(10), from(18)]);
+  client.close();
+});
+
+test("a server that is killed and loses its memory: one gap a cursor, and reading goes on", { skip }, async () => {
+  const { port } = new URL(url);
+  const clients = names.map((transport) => open({ transport }));
+  const lists = clients.map((client) => {
+    const list: { got: unknown[]; gaps: Gap[] } = { got: [], gaps: [] };
+    client.channel("killed").subscribe((message) => list.got.push(message.data));
+    client.channel("killed").on("gap", (gap) => list.gaps.push(gap));
+    return list;
+  });
+  await until(() => clients.every((client) => client.state === "online"));
+  const [first] = clients;
+  await first!.channel("killed").publish("before");
+  await until(() => lists.every(({ got }) => got.length));
+  await kill();
+  await until(() => clients.every((client) => client.state !== "online"));
+  const publishing = first!.channel("killed").publish("after");
+  await start(Number(port));
+  await publishing;
+  await until(() => lists.every(({ got }) => got.length === 2));
+  for (const { got, gaps } of lists) {
+    assert.deepEqual(got, ["before", "after"]);
+    assert.deepEqual(gaps.map(({ reason }) => reason), ["epoch_changed"]);
+  }
+  for (const client of clients) client.close();
+});
+
+test("a name that the server refuses is this channel's error only", { skip }, async () => {
+  for (const transport of names) {
+    const client = open({ transport });
+    const errors: string[] = [];
+    const got: unknown[] = [];
+    client.on("error", (error) => errors.push(`${error.code} ${error.problem.channel}`));
+    client.channel("..").subscribe(() => undefined);
+    await until(() => errors.length);
+    client.channel("fine").subscribe((message) => got.push(message.data));
+    await until(() => client.state === "online");
+    client.channel("fine").publish(transport).catch(() => undefined);
+    await client.channel("fine").publish(transport);
+    assert.deepEqual(errors, ["invalid_channel .."], transport);
+    client.close();
+  }
+});
