@@ -218,7 +218,7 @@ test("call: without a camera it says why, and one may watch all the same", async
     navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("none", "NotFoundError"));
   });
   await watcher.window.click("#join");
-  await watcher.sees("the reason", () => document.querySelector("#said").textContent.includes("no camera or microphone"));
+  await watcher.sees("the reason", () => document.querySelector(".said").innerText.includes("no camera or microphone"));
   await watcher.window.click("#watch");
   await caller.window.click("#join");
   await watcher.sees("the other's picture moves", hasFrames);

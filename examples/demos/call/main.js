@@ -1,10 +1,12 @@
-// A video call: efir says who is in the room (presence) and carries the signals between them (a channel); peer.js does the rest.
+// A video call: efir says who is in the room (presence) and carries the signals
+// between them (a channel); peer.js does the rest.
 import { connect } from '/efir.js'
 import { keep, kept, make, me, report, room, tell, watch } from '../demo.js'
 import { Peer } from './peer.js'
 
 const people_max = 4
-const [faces, said, join, without, leave, servers] = ['faces', 'said', 'join', 'watch', 'leave', 'servers'].map((id) => document.getElementById(id))
+const ids = ['faces', 'said', 'join', 'watch', 'leave', 'servers']
+const [faces, said, join, without, leave, servers] = ids.map((id) => document.getElementById(id))
 const peers = new Map() // who → { peer, face }
 
 const client = connect(undefined, { member: { id: me.id, name: me.name } })
@@ -20,29 +22,25 @@ async function openCamera() {
   return navigator.mediaDevices.getUserMedia({ audio: true, video: { width: { ideal: 1_280 } } })
 }
 
-const reasons = {
-  NotAllowedError: ['The browser was not allowed to use the camera.', 'Браузеру не разрешили камеру.'],
-  NotFoundError: ['There is no camera or microphone here.', 'Здесь нет камеры или микрофона.'],
-  NotReadableError: ['Another program holds the camera.', 'Камера занята другой программой.'],
-  SecurityError: ['A camera needs https or localhost.', 'Для камеры нужен https или localhost.'],
-}
-
-function explain({ name, message }) {
-  const [en, ru] = reasons[name] ?? [message, message]
-  tell(said, `${en} You can join without.`, `${ru} Можно войти без неё.`)
+/** The page has words for each error that a camera is refused with. */
+function explain(error) {
+  const reason = document.querySelector(`[data-why="${error.name}"]`)
+  if (reason) reason.hidden = false
+  else report(error)
 }
 
 // --- in the room
 
 async function enter(stream) {
-  for (const button of [join, without]) button.hidden = true
+  for (const gone of [join, without, ...document.querySelectorAll('[data-why]')]) gone.hidden = true
   leave.hidden = false
   showFace(stream, me.name, 'own')
   for (const kind of ['audio', 'video']) switchFor(kind, stream)
   try {
-    // First where the log stands, then our presence: a signal to us can only come after this cursor, so none is missed.
+    // First where the log stands, then our presence: a signal to us can only come
+    // after this cursor, so none is missed.
     const { cursor } = await channel.history({ last: 1 })
-    channel.subscribe(({ data }) => data?.to === me.id && meet(data.who, data.name, stream)?.peer.hear(data.signal).catch(report), { after: cursor })
+    channel.subscribe(({ data }) => data?.to === me.id && take(data, stream), { after: cursor })
     await channel.presence.enter({ name: me.name })
     channel.presence.subscribe(({ members }) => greet(members, stream))
   } catch (error) {
@@ -56,7 +54,11 @@ function greet(members, stream) {
   showCount()
 }
 
-/** The peer for somebody in the room, made when first needed: by presence or by a signal, whichever comes first. */
+function take({ who, name, signal }, stream) {
+  meet(who, name, stream)?.peer.hear(signal).catch(report)
+}
+
+/** The peer for somebody in the room, made by presence or by a signal: whichever is first. */
 function meet(who, name, stream) {
   if (!peers.has(who) && peers.size < people_max - 1) {
     const face = showFace(new MediaStream(), name)
@@ -64,11 +66,8 @@ function meet(who, name, stream) {
       servers: listServers(),
       stream,
       isPolite: me.id < who,
-      tell: (signal) => channel.publish({ who: me.id, name: me.name, to: who, signal: JSON.parse(JSON.stringify(signal)) }).catch(report),
+      tell: (signal) => channel.publish({ who: me.id, name: me.name, to: who, signal }).catch(report),
       show: (stream) => (face.querySelector('video').srcObject = stream),
-    })
-    peer.onState(() => {
-      face.dataset.state = peer.state
     })
     peers.set(who, { peer, face })
   }
@@ -86,15 +85,16 @@ function part(who) {
 
 function showFace(stream, name, className = '') {
   const face = make('figure', `face card ${className}`)
-  const video = Object.assign(make('video'), { srcObject: stream, autoplay: true, playsInline: true, muted: className === 'own' })
+  const video = make('video')
+  Object.assign(video, { srcObject: stream, autoplay: true, playsInline: true, muted: className === 'own' })
   face.append(video, make('figcaption', '', name))
   faces.append(face)
   return face
 }
 
 function showCount() {
-  if (peers.size === 0) tell(said, 'Nobody else is here yet: send the link.', 'Здесь пока никого: отправьте ссылку.')
-  else tell(said, `In the call: ${peers.size + 1}`, `В звонке: ${peers.size + 1}`)
+  if (peers.size > 0) tell(said, `In the call: ${peers.size + 1}`, `В звонке: ${peers.size + 1}`)
+  else tell(said, 'Nobody else is here yet: send the link.', 'Здесь пока никого: отправьте ссылку.')
 }
 
 function switchFor(kind, stream) {
@@ -116,7 +116,8 @@ servers.onchange = () => keep('servers', servers.value)
 /** `turn:user:password@host` → what the browser wants. */
 function listServers() {
   return servers.value.split(/\s+/).filter(Boolean).map((line) => {
-    const [, scheme, username, credential, host] = /^(\w+:)(?:([^:]+):(.+)@)?(.+)$/.exec(line) ?? []
+    const parts = /^(\w+:)(?:([^:]+):(.+)@)?(.+)$/.exec(line) ?? []
+    const [, scheme, username, credential, host] = parts
     return { urls: `${scheme}${host}`, username, credential }
   })
 }

@@ -1,7 +1,11 @@
-// One other person in the call: a connection that both sides may renegotiate at any time. When two offers cross, the polite side gives
-// way. Knows nothing of how signals travel: it gets them by `hear` and gives them to `tell`.
+// One other person in the call: a connection that both sides may renegotiate at any
+// time. When two offers cross, the polite side gives way. Knows nothing of how
+// signals travel: it gets them by `hear` and gives them to `tell`.
 
-/** `tell(signal)` carries a signal to the other side; `show(stream)` is called with the picture and sound that come. */
+/**
+ * `tell(signal)` carries a signal to the other side; `show(stream)` is called with
+ * the picture and sound that come.
+ */
 export class Peer {
   #connection
   #tell
@@ -17,21 +21,12 @@ export class Peer {
     connection.onnegotiationneeded = () => this.#offer()
     connection.onicecandidate = ({ candidate }) => candidate && tell({ candidate })
     connection.ontrack = ({ streams }) => show(streams[0])
-    connection.oniceconnectionstatechange = () => connection.iceConnectionState === 'failed' && connection.restartIce()
+    connection.onconnectionstatechange = () => connection.connectionState === 'failed' && connection.restartIce()
     for (const track of stream.getTracks()) connection.addTrack(track, stream)
-    // Who makes the first offer asks for sound and picture even when it has none to give.
+    // Who makes the first offer asks for sound and picture even when it has none to
+    // give.
     const missing = ['audio', 'video'].filter((kind) => !stream.getTracks().some((track) => track.kind === kind))
     if (!isPolite) for (const kind of missing) connection.addTransceiver(kind, { direction: 'recvonly' })
-  }
-
-  /** `connecting`, `connected`, `failed` … as the browser calls it. */
-  get state() {
-    return this.#connection.connectionState
-  }
-
-  /** Calls `fn` when the state changed. */
-  onState(fn) {
-    this.#connection.onconnectionstatechange = fn
   }
 
   /** Takes a signal of the other side, in the order in which they came. */
@@ -45,7 +40,8 @@ export class Peer {
   }
 
   async #offer() {
-    // The first offer is the impolite side's, so that the two do not cross at once; the browser asks again after it, if need be.
+    // The first offer is the impolite side's, so that the two do not cross at once;
+    // the browser asks again after it, if need be.
     if (this.#isPolite && !this.#connection.remoteDescription) return
     this.#isOffering = true
     try {

@@ -76,7 +76,10 @@ function follow(event, isWaving) {
 arena.onpointermove = (event) => follow(event, false)
 arena.onpointerdown = (event) => follow(event, true)
 
-const steps = { ArrowLeft: [-0.03, 0], ArrowRight: [0.03, 0], ArrowUp: [0, -0.03], ArrowDown: [0, 0.03], Enter: [0, 0] }
+const steps = {
+  ...{ ArrowLeft: [-0.03, 0], ArrowRight: [0.03, 0], Enter: [0, 0] },
+  ...{ ArrowUp: [0, -0.03], ArrowDown: [0, 0.03] },
+}
 arena.onkeydown = (event) => {
   const step = steps[event.key]
   if (!step) return

@@ -1,4 +1,5 @@
-// Star race: every window plays the same log through the same rules (rules.js). Nothing moves before the log says so.
+// Star race: every window plays the same log through the same rules (rules.js).
+// Nothing moves before the log says so.
 import { connect } from '/efir.js'
 import { hue, make, me, report, room, tell, watch } from '../demo.js'
 import { chance, goal, height, play, steps, width } from './rules.js'
@@ -21,7 +22,8 @@ channel.subscribe(
   },
   { after: 'start' },
 )
-// Something is missing (the server was started again, say): what we know is worth nothing until the next round.
+// Something is missing (the server was started again, say): what we know is worth
+// nothing until the next round.
 channel.on('gap', () => {
   state = null
   show('')
@@ -38,7 +40,10 @@ function move(step) {
   channel.publish({ who: me.id, name: me.name, hue: me.hue, step }).catch(report)
 }
 
-const keys = { ArrowUp: 'up', ArrowDown: 'down', ArrowLeft: 'left', ArrowRight: 'right', KeyW: 'up', KeyS: 'down', KeyA: 'left', KeyD: 'right' }
+const keys = {
+  ...{ ArrowUp: 'up', ArrowDown: 'down', ArrowLeft: 'left', ArrowRight: 'right' },
+  ...{ KeyW: 'up', KeyS: 'down', KeyA: 'left', KeyD: 'right' },
+}
 addEventListener('keydown', (event) => {
   const step = keys[event.key] ?? keys[event.code]
   if (!step || event.target.matches('input, pre') || event.ctrlKey || event.metaKey || event.altKey) return
@@ -70,16 +75,23 @@ function show(position) {
   for (const [who, player] of players) place(piece(who, player), player.cell)
   star.hidden = !state || Boolean(state.winner)
   if (state) place(star, state.star)
-  const rows = players.toSorted(([, a], [, b]) => b.stars - a.stars).map(([who, { name, stars, hue: wanted }]) => {
-    const row = make('li', who === me.id ? 'own' : '', `${name} ${'★'.repeat(stars)}${'·'.repeat(goal - stars)}`)
-    row.dataset.hue = hue(wanted)
-    return row
-  })
-  document.querySelector('#score').replaceChildren(...rows)
+  players.sort(([, a], [, b]) => b.stars - a.stars)
+  document.querySelector('#score').replaceChildren(...players.map(([who, player]) => row(who, player)))
   say()
-  const proof = state ? chance(JSON.stringify(state), 0x10000).toString(16).padStart(4, '0') : '–'
-  document.querySelector('#proof').dataset.proof = `${position} ${proof}`
-  tell(document.querySelector('#proof'), `After ${position} the state is ${proof}: compare it with the other window.`, `После ${position} состояние ${proof}: сравните с другим окном.`)
+  const proof = state ? chance(JSON.stringify(state), 0x10000).toString(16) : '–'
+  const shown = document.querySelector('#proof')
+  shown.dataset.proof = `${position} ${proof}`
+  const words = [`State after ${position}: ${proof}.`, `Состояние после ${position}: ${proof}.`]
+  tell(shown, `${words[0]} The same in the other window?`, `${words[1]} В другом окне такое же?`)
+}
+
+function row(who, { name, stars, hue: wanted }) {
+  const row = make('li')
+  const won = ` ${'★'.repeat(stars)}${'☆'.repeat(goal - stars)}`
+  if (who === me.id) tell(row, `${name} (you)${won}`, `${name} (вы)${won}`)
+  else row.textContent = name + won
+  row.dataset.hue = hue(wanted)
+  return row
 }
 
 function say() {

@@ -1,5 +1,6 @@
-// The rules of the star race. Pure: the state follows from the messages alone (no clock, no chance), so every window that plays the same
-// log has the same state, whenever it came.
+// The rules of the star race. Pure: the state follows from the messages alone (no
+// clock, no chance), so every window that plays the same log has the same state,
+// whenever it came.
 
 export const width = 12
 export const height = 8
@@ -10,19 +11,20 @@ const awake_ms = 60_000
 export const steps = { up: [0, -1], down: [0, 1], left: [-1, 0], right: [1, 0] }
 
 /**
- * The state after one more message. A round begins with a message, and nothing before it matters: so it is no harm when the beginning
- * of the log is no longer kept. Before the first round there is no state (null).
+ * The state after one more message. A round begins with a message, and nothing before it
+ * matters: so it is no harm when the beginning of the log is no longer kept. Before the
+ * first round there is no state (null).
  */
 export function play(state, { data, time, position }) {
-  if (data?.round && !(state?.moves === 0)) return { players: {}, moves: 0, winner: null, star: chance(position, width * height), event: 'round' }
+  if (data?.round && state?.moves !== 0) return begin(position)
   const step = steps[data?.step]
   if (!state || state.winner || !step) return state
   const { players } = state
   state.event = null
   state.moves += 1
-  for (const [who, player] of Object.entries(players)) if (time - player.seen > awake_ms) delete players[who]
-  const player = (players[data.who] ??= { cell: freeCell(state, position), stars: 0, seen: time })
-  Object.assign(player, { seen: time, name: String(data.name).slice(0, 40), hue: data.hue })
+  for (const [who, { seen }] of Object.entries(players)) if (time - seen > awake_ms) delete players[who]
+  const player = (players[data.who] ??= { cell: freeCell(state, position), stars: 0 })
+  Object.assign(player, { name: String(data.name).slice(0, 40), hue: data.hue, seen: time })
   const x = (player.cell % width) + step[0]
   const y = Math.floor(player.cell / width) + step[1]
   const isTaken = Object.values(players).some(({ cell }) => cell === y * width + x)
@@ -36,7 +38,15 @@ export function play(state, { data, time, position }) {
   return state
 }
 
-/** A cell with nobody in it and no star, chosen by the position of the message: the same one everywhere. */
+function begin(position) {
+  const star = chance(position, width * height)
+  return { players: {}, moves: 0, winner: null, star, event: 'round' }
+}
+
+/**
+ * A cell with nobody in it and no star, chosen by the position of the message: the
+ * same one everywhere.
+ */
 function freeCell({ players, star }, position) {
   const taken = new Set([star, ...Object.values(players).map(({ cell }) => cell)])
   let cell = chance(position, width * height)
@@ -44,7 +54,10 @@ function freeCell({ players, star }, position) {
   return cell
 }
 
-/** A number below `limit` that looks like chance and follows from the text (FNV-1a, mixed once more). */
+/**
+ * A number below `limit` that looks like chance and follows from the text (FNV-1a,
+ * mixed once more).
+ */
 export function chance(text, limit) {
   let hash = 0x811c9dc5
   for (const letter of text) hash = Math.imul(hash ^ letter.codePointAt(0), 0x01000193)

@@ -1,8 +1,9 @@
 // A news feed over Server-Sent Events with notifications of the browser.
 import { connect, sse } from '/efir.js'
-import { make, me, report, room, tell, watch } from '../demo.js'
+import { make, me, report, room, watch } from '../demo.js'
 
-// One direction is all that a feed needs, so it asks for this transport only; publishing is a POST beside it.
+// One direction is all that a feed needs, so it asks for this transport only;
+// publishing is a POST beside it.
 const client = connect(undefined, { transports: [sse] })
 const channel = client.channel(`demo:news:${room}`)
 watch(client)
@@ -25,9 +26,11 @@ read().catch(report)
 function show({ data, time, position }) {
   const item = make('li', 'card item')
   item.id = position
-  const when = Object.assign(make('time', '', new Date(time).toLocaleTimeString()), { dateTime: new Date(time).toISOString() })
+  const when = make('time', '', new Date(time).toLocaleTimeString())
+  when.dateTime = new Date(time).toISOString()
   // Anybody may publish anything, plain text included.
-  item.append(make('h3', '', data?.title ?? String(data)), make('p', '', data?.text ?? ''), make('small', '', data?.by ?? ''), when)
+  const { title = String(data), text = '', by = '' } = data ?? {}
+  item.append(make('h3', '', title), make('p', '', text), make('small', '', by), when)
   document.querySelector('#news').prepend(item)
   document.querySelector('#empty').hidden = true
   return item
@@ -36,18 +39,10 @@ function show({ data, time, position }) {
 // --- notifications: the browser asks only when the button is pressed, as it should
 
 const notify = document.querySelector('#notify')
-const states = {
-  default: ['Notify me', 'Уведомлять меня', 'The browser will ask for your permission.', 'Браузер спросит вашего разрешения.'],
-  granted: ['Notifications are on', 'Уведомления включены', 'They come while another window is in front.', 'Они приходят, когда впереди другое окно.'],
-  denied: ['Notifications are blocked', 'Уведомления запрещены', 'Allow them in the settings of this site.', 'Разрешите их в настройках сайта.'],
-  unknown: ['No notifications here', 'Уведомлений здесь нет', 'This browser allows them over https or on localhost only.', 'Этот браузер разрешает их только по https или на localhost.'],
-}
 
 function showPermission() {
-  const now = globalThis.Notification && isSecureContext ? Notification.permission : 'unknown'
-  const [en, ru, why_en, why_ru] = states[now]
-  tell(notify, en, ru)
-  tell(document.querySelector('#permission'), why_en, why_ru)
+  const now = globalThis.Notification && isSecureContext ? Notification.permission : 'missing'
+  for (const words of document.querySelectorAll('[data-when]')) words.hidden = words.dataset.when !== now
   notify.disabled = now !== 'default'
 }
 showPermission()
@@ -87,4 +82,5 @@ editor.onsubmit = async (event) => {
   }
 }
 
-document.querySelector('#curl').textContent = `curl -d 'Hello from a terminal' ${location.origin}/channels/${encodeURIComponent(channel.name)}`
+const address = `${location.origin}/channels/${encodeURIComponent(channel.name)}`
+document.querySelector('#curl').textContent = `curl -d 'Hello from a terminal' ${address}`

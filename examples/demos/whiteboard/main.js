@@ -3,14 +3,15 @@ import { connect } from '/efir.js'
 import { hue, me, paced, report, room, tell, watch } from '../demo.js'
 
 const svg = 'http://www.w3.org/2000/svg'
-const [sheet, drawing, layer, pen] = ['#sheet', '#strokes', '#strokes g', '#pen'].map((name) => document.querySelector(name))
+const names = ['#sheet', '#strokes', '#strokes g', '#pen']
+const [sheet, drawing, layer, pen] = names.map((name) => document.querySelector(name))
 const strokes = new Map() // id → <polyline>
 
 const client = connect(undefined, { member: { id: me.id, name: me.name } })
 const channel = client.channel(`demo:whiteboard:${room}`)
 watch(client)
 
-// --- the drawing: everybody's strokes from the beginning of the log, in its order; one's own come back by it too
+// --- the drawing: everybody's strokes, one's own too, as the log has them from its beginning
 
 channel.subscribe(({ data }) => data && draw(data), { after: 'start' })
 
@@ -29,7 +30,8 @@ function draw({ stroke, hue: wanted, width, points, undo, wipe }) {
 
 function showHere() {
   const [drawn, here] = [strokes.size, channel.presence.count]
-  tell(document.querySelector('#here'), `Strokes: ${drawn} · here now: ${here}`, `Штрихов: ${drawn} · сейчас здесь: ${here}`)
+  const words = [`Strokes: ${drawn} · here now: ${here}`, `Штрихов: ${drawn} · сейчас здесь: ${here}`]
+  tell(document.querySelector('#here'), ...words)
 }
 
 function line(wanted, width) {
