@@ -9,6 +9,8 @@ export class History {
   entries = [];
   /** By channel: the epoch that publishers were told since the server's memory was lost last. */
   epochs = new Map();
+  /** How many publishes were accepted. */
+  acknowledged = 0;
   #ops = 0;
   /** Channel of each publish that was sent since then. */
   #sent = new Map();
@@ -26,6 +28,7 @@ export class History {
   }
 
   accepted(actor, op, { position, duplicate }) {
+    this.acknowledged += 1;
     if (this.#sent.has(op)) this.epochs.set(this.#sent.get(op), place(position).epoch);
     this.record(actor, { accepted: { op, position: place(position), duplicate } });
   }

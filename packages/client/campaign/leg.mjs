@@ -12,6 +12,8 @@ import { plan } from "./plans.mjs";
 const channels = ["news", "общий-чат", "prices:eur"];
 /** A leg that does not reach its faults ends all the same, and says so. */
 const leg_ms_max = 240_000;
+/** So that there is something to lose: a leg goes on until so many messages a fault were acknowledged. */
+const messages_per_fault = 2;
 /** Short, so that a leg has many connections in its time. */
 const times = { heartbeat: "200ms", poll_interval: "100ms", hold: "2s", retry_min: "20ms", retry_max: "100ms", rotation_min: "3s", rotation_max: "9s" };
 
@@ -45,6 +47,7 @@ export class Leg {
       await this.#suffer();
       await this.#settle(wrong);
     } finally {
+      this.#isPublishing = false;
       for (const actor of [...this.readers, ...this.publishers]) actor.close();
       await Promise.all([this.proxy.close(), this.proxy_plain.close()]);
       await this.server.stop();
@@ -77,7 +80,8 @@ export class Leg {
       await until(`${this.way.name}: ${Math.round(share * kill)} faults`, () => isPast(share * kill), { within_ms: leg_ms_max, seen: () => this.#report() });
       await this.#kill();
     }
-    await until(`${this.way.name}: ${this.faults} faults`, () => isPast(this.faults - this.kills), { within_ms: leg_ms_max, seen: () => this.#report() });
+    const isEnough = () => isPast(this.faults - this.kills) && this.history.acknowledged >= this.faults * messages_per_fault;
+    await until(`${this.way.name}: ${this.faults} faults`, isEnough, { within_ms: leg_ms_max, seen: () => this.#report() });
     this.#isPublishing = false;
     for (const proxy of [this.proxy, this.proxy_plain]) proxy.calm();
     await Promise.all(moving);
