@@ -248,6 +248,9 @@ fn a_cut_network_resets_what_there_is_and_what_comes() {
     let (mut cut, mut other) = (node.connect(), node.connect());
     cut.stream_via("v", "chat");
     other.stream_via("w", "chat");
+    // At rest between two requests; the next one may be what mends the network.
+    let mut idle = node.connect();
+    assert_eq!(idle.ask("GET", "/lab/via/v/info", "").status, 200);
     assert_eq!(node.set("v", r#"{"cut":true}"#)["cut"], true);
     assert!(cut.ends_by_reset());
     let mut late = node.connect();
@@ -257,8 +260,11 @@ fn a_cut_network_resets_what_there_is_and_what_comes() {
     other.read_to("after the cut");
     assert_eq!(node.json("GET", "/lab/network/v", "")["resets"], 2);
     assert_eq!(node.json("GET", "/lab/network/w", "")["resets"], 0);
-    node.set("v", "{}");
-    assert_eq!(node.ask("GET", "/lab/via/v/info", "").status, 200);
+    assert_eq!(idle.ask("PUT", "/lab/network/v", "{}").json()["cut"], false);
+    assert_eq!(idle.ask("GET", "/lab/via/v/info", "").status, 200);
+    node.set("v", r#"{"cut":true}"#);
+    idle.request("GET", "/lab/via/v/info", "");
+    assert!(idle.ends_by_reset());
 }
 
 #[test]

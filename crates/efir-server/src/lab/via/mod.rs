@@ -223,6 +223,9 @@ impl Pipe {
             self.has_lost = true;
         }
         if self.faults.cut || (self.has_lost && !self.faults.drop) {
+            if self.is_at_rest() {
+                return Turn::Back;
+            }
             self.way.count_reset();
             return self.cut();
         }
@@ -241,6 +244,14 @@ impl Pipe {
         }
         self.let_go(now);
         self.send(now)
+    }
+
+    /// Whether nothing of this network is on the connection. The next request may be the one that mends it, so it is not to be lost.
+    fn is_at_rest(&self) -> bool {
+        let is_idle = self.up.is_empty() && self.down.is_empty() && self.held.is_empty();
+        let is_open = !self.client.has_ended && !self.server.has_ended;
+        let has_come = begins_via(&self.input) == Some(self.way.visitor.as_str());
+        self.dialogue.is_at_rest() && is_idle && is_open && !self.has_lost && !has_come
     }
 
     fn cut(&self) -> Turn {
