@@ -111,14 +111,17 @@ export class LabPage {
     return Buffer.from(bytes);
   }
 
-  /** How many pixels of a whiteboard differ from its ground. */
-  drawn(transport) {
-    return this.window.evaluate((board) => {
-      const canvas = document.querySelector(`${board} canvas`);
-      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-      let count = 0;
-      for (let at = 3; at < data.length; at += 4) if (data[at] > 60) count += 1;
-      return count;
-    }, hook(`board-${transport}`));
+  /** Brings a whiteboard into view, where alone it is drawn, and waits until more than the two lines (1,361 pixels) stand on it. */
+  async isDrawn(transport) {
+    const painted = () =>
+      this.window.evaluate((board) => {
+        const canvas = document.querySelector(`${board} canvas`);
+        canvas.scrollIntoView({ block: "center", inline: "center" });
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        let count = 0;
+        for (let at = 3; at < data.length; at += 4) if (data[at] > 60) count += 1;
+        return count;
+      }, hook(`board-${transport}`));
+    await until(`${transport}: the whiteboard has arrows`, async () => (await painted()) > 1_800, { seen: painted });
   }
 }
