@@ -95,6 +95,27 @@ export class RoomPage {
     await this.isIn("online");
   }
 
+  /** Goes to another channel by the field at the top, and waits until the room is there. */
+  async visit(channel) {
+    await this.window.evaluate((field) => document.querySelector(field).select(), hook("room"));
+    await this.window.press("Backspace");
+    await this.window.type(hook("room"), channel);
+    await this.window.press("Enter");
+    await until(`the room is ${channel}`, () => this.window.evaluate((name) => decodeURIComponent(location.hash.slice(1)) === name, channel));
+    return this.isOnAir();
+  }
+
+  /** Waits for the notice above the field (`offline`, `cut` …), or until there is none. */
+  async tells(state) {
+    const shown = () => this.window.evaluate((notice) => document.querySelector(notice)?.dataset.state, hook("notice"));
+    await until(`the notice is ${state}`, async () => (await shown()) === state, { within_ms: settle_ms, seen: shown });
+  }
+
+  /** How many are here, as it is shown. */
+  count() {
+    return this.window.evaluate((count) => Number(document.querySelector(count)?.dataset.value ?? Number.NaN), hook("count"));
+  }
+
   /** Who is here as it is shown: `[{id, name, transports}]`; undefined where it is not listed. */
   company() {
     return this.window.evaluate((hooks) => {

@@ -146,6 +146,55 @@ test("who is here: both, by name and transport; a changed name, a switch, the fi
   await firefox.window.close();
 });
 
+test("another channel: gone from the first for others, and what is said there is not shown here", async () => {
+  const pages = await rooms("room-first");
+  for (const page of pages) await page.sees("two are here", (company) => company.length === 2);
+  const [chromium, firefox] = pages;
+  await chromium.say("in the first");
+  for (const page of pages) await page.hears("in the first");
+  await chromium.visit("room-second");
+  await firefox.sees("one is left", (company) => company.length === 1);
+  await firefox.say("still in the first");
+  await firefox.hears("still in the first");
+  await chromium.say("in the second");
+  assert.deepEqual((await chromium.hears("in the second")).map((line) => line.text), ["in the second"]);
+  await chromium.visit("room-first");
+  assert.deepEqual((await chromium.hears("still in the first")).map((line) => line.text), ["in the first", "still in the first"]);
+  await leave(pages);
+});
+
+test("more than the server lists: the number alone; a server that lets nobody enter: the talk goes on", async () => {
+  const crowd = await Server.start({ args: ["--set", "limits.presence_members_max=1"] });
+  const full = await Server.start({ args: ["--set", "limits.presence_leases_max=1"] });
+  for (const own of [crowd, full]) {
+    const pages = [];
+    for (const browser of browsers) pages.push(await RoomPage.open(await browser.window(), own.url, "crowd"));
+    for (const page of pages) await page.isOnAir();
+    if (own === crowd) for (const page of pages) await until("two are counted, none is named", async () => (await page.count()) === 2 && !(await page.company()), { seen: () => page.count() });
+    for (const [from, to] of [pages, pages.toReversed()]) {
+      await from.say(`hello from ${from.window.browser.name}`);
+      await to.hears(`hello from ${from.window.browser.name}`);
+    }
+    await leave(pages);
+    await own.stop();
+  }
+});
+
+test("what the server refuses says why, and goes when it is discarded", async () => {
+  const strict = await Server.start({ args: ["--set", "limits.message_bytes_max=400"] });
+  const window = await browsers[0].window();
+  const page = await (await RoomPage.open(window, strict.url, "strict")).isOnAir();
+  const long = "long ".repeat(100).trim();
+  await page.say(long);
+  await page.holds(long, "refused");
+  assert.match(await window.evaluate(() => document.querySelector("[data-draft] .fate").textContent), /not sent: .*bytes/);
+  await window.click("[data-draft] .choices button:last-child");
+  await page.say("short");
+  assert.deepEqual((await page.hears("short")).map((line) => line.text), ["short"]);
+  await window.close();
+  await strict.stop();
+});
+
 test("the server is killed and started again: a gap is told, and what waited goes out", async () => {
   const own = await Server.start({ isAlone: true });
   const window = await browsers[0].window();
@@ -155,10 +204,12 @@ test("the server is killed and started again: a gap is told, and what waited goe
   await page.hears("before");
   await own.kill();
   await until("the room is off the air", async () => (await page.air()).state !== "online", { seen: () => page.air() });
+  await page.tells("offline");
   await page.say("meanwhile");
   await page.holds("meanwhile", "waiting");
   await own.launch();
   const lines = await page.hears("meanwhile");
+  await page.tells(undefined);
   assert.deepEqual(lines.map((line) => line.gap ?? line.text), ["before", "epoch_changed", "meanwhile"]);
   assert.deepEqual(window.unexpected(outage), []);
   await window.close();

@@ -43,7 +43,7 @@ export class Cable {
   }
 }
 
-type Handler<E extends Event> = ((event: E) => void) | null;
+type Hearer<E extends Event> = ((event: E) => void) | null;
 
 /** A WebSocket that breaks with its cable: `error`, then `close` with 1006, as a browser tells a lost connection. */
 class CableSocket extends EventTarget {
@@ -51,10 +51,10 @@ class CableSocket extends EventTarget {
   static readonly OPEN = 1;
   static readonly CLOSING = 2;
   static readonly CLOSED = 3;
-  onopen: Handler<Event> = null;
-  onmessage: Handler<MessageEvent> = null;
-  onerror: Handler<Event> = null;
-  onclose: Handler<CloseEvent> = null;
+  onopen: Hearer<Event> = null;
+  onmessage: Hearer<MessageEvent> = null;
+  onerror: Hearer<Event> = null;
+  onclose: Hearer<CloseEvent> = null;
   readonly #whole: AbortSignal;
   #socket: WebSocket | undefined;
   #isBroken = false;
@@ -116,8 +116,8 @@ class CableSocket extends EventTarget {
     this.#tell(new CloseEvent("close", { code: 1006, wasClean: false }), this.onclose);
   };
 
-  #tell<E extends Event>(event: E, handler: Handler<E>): void {
-    handler?.call(this, event);
+  #tell<E extends Event>(event: E, hearer: Hearer<E>): void {
+    hearer?.call(this, event);
     this.dispatchEvent(event);
   }
 }

@@ -71,6 +71,10 @@ export class Room {
       const name = channel.value;
       untracked(() => this.#enter(name));
     });
+    addEventListener("beforeunload", (event) => {
+      // What waits lives in this window only.
+      if (this.conversation.value.drafts.some(({ fate }) => fate.kind === "sending")) event.preventDefault();
+    });
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.unseen.value = 0;
     });
