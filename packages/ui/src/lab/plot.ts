@@ -172,8 +172,8 @@ export interface Bar {
   label: string;
   /** Undefined: nothing to show yet. */
   value: number | undefined;
-  /** A first part of the value that is drawn lighter. */
-  light: number;
+  /** A first part of the value that is drawn paler. */
+  pale: number;
   text: string;
 }
 
@@ -200,11 +200,11 @@ export function drawBars(pen: CanvasRenderingContext2D, box: Box, bars: readonly
     pen.beginPath();
     pen.roundRect(Math.min(zero, zero + length), y - thick / 2, Math.max(Math.abs(length), 1.5), thick, 3);
     pen.fill();
-    const light = (Math.min(bar.light, bar.value ?? 0) / (high - low)) * room;
-    if (light > 0) {
+    const pale = (Math.min(bar.pale, bar.value ?? 0) / (high - low)) * room;
+    if (pale > 0) {
       pen.globalAlpha = 0.6;
       pen.fillStyle = palette.card;
-      pen.fillRect(zero, y - thick / 2, light, thick);
+      pen.fillRect(zero, y - thick / 2, pale, thick);
       pen.globalAlpha = 1;
     }
     pen.fillStyle = palette.ink;

@@ -21,7 +21,7 @@ export function overheadBars(shown: Results): Bar[] {
     name,
     label: lookWords.value.transports_short[name],
     value: shown.figures[name].overhead,
-    light: shown.envelope,
+    pale: shown.envelope,
     text: figure("overhead", shown.figures[name]),
   }));
 }
