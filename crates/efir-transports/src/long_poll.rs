@@ -60,7 +60,7 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     if asked.scope.begins_with_members() {
         // There is something to tell at once; of the other channels, what comes from now on.
         for (channel, start) in asked.scope.places_mut() {
-            if *start == Start::Now && !channel.is_presence_log() {
+            if matches!(start, Start::Now) && !channel.is_presence_log() {
                 *start = Start::After(site.hub().position(channel).into());
             }
         }

@@ -39,7 +39,15 @@ pub(crate) enum Ends {
 ///
 /// # Errors
 /// There is no room for its leases.
+#[inline]
 pub(crate) fn begin(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Option<Box<Present>>, Problem> {
+    if asked.entering.is_none() && !asked.scope.begins_with_members() {
+        return Ok(None);
+    }
+    attend(hub, asked, ends).map(Some)
+}
+
+fn attend(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Box<Present>, Problem> {
     let mut leases = Vec::new();
     let times = hub.times();
     if let Some(entering) = &asked.entering {
@@ -53,9 +61,6 @@ pub(crate) fn begin(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Op
         }
     }
     let states = take_states(hub, &mut asked.scope);
-    if leases.is_empty() && states.is_empty() {
-        return Ok(None);
-    }
     // Who is sent away comes back after `retry` and a little.
     let back_ms = times.retry_ms_max + times.presence_grace_ms;
     let (rotation_ms, drain_ms) = match ends {
@@ -63,7 +68,7 @@ pub(crate) fn begin(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Op
         Ends::WithRotation => (back_ms, back_ms),
         Ends::WhenClosed => (0, back_ms),
     };
-    Ok(Some(Box::new(Present { leases, states, rotation_ms, drain_ms })))
+    Ok(Box::new(Present { leases, states, rotation_ms, drain_ms }))
 }
 
 /// The reader of an answer that comes at once enters the channels that it names, for so long.
@@ -86,7 +91,7 @@ fn via(asked: &ReadRequest) -> Via<'_> {
 fn take_states(hub: &Hub, scope: &mut Scope) -> Vec<PresenceState> {
     let mut states = Vec::new();
     for (channel, start) in scope.places_mut() {
-        if *start == Start::Now
+        if matches!(start, Start::Now)
             && let Some(channel) = channel.members_of()
         {
             let state = hub.members(&channel);

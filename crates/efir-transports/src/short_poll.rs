@@ -69,7 +69,7 @@ fn read_into(
     most: ReadMost,
     found: &mut Found,
 ) -> Cursor {
-    if *start == Start::Now
+    if matches!(start, Start::Now)
         && let Some(channel) = channel.members_of()
     {
         let state = hub.members(&channel);

@@ -195,8 +195,9 @@ impl Scope {
 
     /// Whether who is in a channel is told first: a log of members is read without a cursor.
     pub(crate) fn begins_with_members(&self) -> bool {
-        let begins =
-            |(channel, start): (&ChannelName, &Start)| *start == Start::Now && channel.is_presence_log();
+        let begins = |(channel, start): (&ChannelName, &Start)| {
+            matches!(start, Start::Now) && channel.is_presence_log()
+        };
         match self {
             Self::One { channel, start } => begins((channel, start)),
             Self::Several { channels, .. } => {
