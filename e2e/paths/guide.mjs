@@ -10,6 +10,9 @@ import { until } from "../stage/until.mjs";
 import { blocks, sessions } from "./blocks.mjs";
 import { Folder } from "./folder.mjs";
 
+/** Another runtime for the programs, such as `deno run -A` or `bun`. */
+const runtime = process.env.RUNTIME ?? "node";
+
 const papers = ["docs/guides/client.md", "docs/guides/client.ru.md", "packages/client/README.md"];
 
 let browser;
@@ -39,7 +42,7 @@ for (const paper of papers) {
 
     for (const block of all.filter((block) => block.language === "console")) {
       for (const { command, printed } of sessions(block)) {
-        test(`line ${block.line}: ${command}`, async () => assert.equal(await folder.run(command), printed));
+        test(`line ${block.line}: ${command}`, async () => assert.equal(await folder.run(command.replace(/^node\b/, runtime)), printed));
       }
     }
 
