@@ -14,6 +14,8 @@ export function openChannel(
   name: string,
   openPresence: ((core: Core, channel: string) => Presence) | undefined,
 ): Channel {
+  // In a path they would name something else.
+  if (/^\.\.?$|\//.test(name)) throw lasting("invalid_channel", name);
   const log = core.log(name);
   let presence: Presence | undefined;
   return {

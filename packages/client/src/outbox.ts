@@ -20,7 +20,8 @@ const key_ms_max = 270_000;
 interface Letter {
   /** JSON text, or bytes. */
   readonly body: string | Uint8Array;
-  readonly key: string;
+  /** `null`: nothing would tell a second copy from the first. */
+  readonly key: string | null;
   readonly again: boolean | undefined;
   /** When it was first sent, and the channel's epoch that was known then; 0 while nothing is doubtful about it. */
   sent: number;
@@ -56,7 +57,7 @@ export function openOutbox(core: Core, { messages = 1_000, bytes = 1_048_576 } =
           if (outcome instanceof EfirError) failed(outcome);
           else done(outcome);
         };
-        queue.add({ body, key: key ?? randomId(), again, sent: 0, settle });
+        queue.add({ body, key: key === undefined ? randomId() : key, again, sent: 0, settle });
       });
     },
     flush: () => queues.forEach((queue) => queue.flush()),
@@ -95,7 +96,7 @@ function openQueue(core: Core, channel: string) {
     let ahead = 0;
     for (const letter of letters) {
       if (!letter.isAway) {
-        if (letter.sent && (letter.epoch !== epoch || Date.now() - letter.sent > key_ms_max)) {
+        if (letter.sent && (!letter.key || letter.epoch !== epoch || Date.now() - letter.sent > key_ms_max)) {
           // Sent again it could stand twice; not sent again, not at all.
           if (!letter.again) {
             settle(letter, lasting("outcome_unknown"));
@@ -126,11 +127,14 @@ function openQueue(core: Core, channel: string) {
       const receipt = await (command
         ? (command(
             "publish",
-            `{"channel":${JSON.stringify(channel)},"key":${JSON.stringify(key)},${isText ? `"data":${body}` : `"bytes":"${base64(body)}"`}}`,
+            `${JSON.stringify({ channel, key }).slice(0, -1)},${isText ? `"data":${body}` : `"bytes":"${base64(body)}"`}}`,
           ) as Promise<Receipt>)
         : askJson<Receipt>(core, pathOf(channel), {}, {
             method: "POST",
-            headers: { "Content-Type": isText ? "application/json" : "application/octet-stream", "Idempotency-Key": key },
+            headers: {
+              "Content-Type": isText ? "application/json" : "application/octet-stream",
+              ...(key && { "Idempotency-Key": key }),
+            },
             body: body as string | Uint8Array<ArrayBuffer>,
           }));
       failures = 0;

@@ -56,7 +56,7 @@ export interface Client {
   readonly url: string;
   /** Calls `fn` on each change; gives how to stop that. */
   on<K extends keyof ClientEvents>(event: K, fn: (value: ClientEvents[K]) => void): () => void;
-  /** The channel of that name: the same object each time. */
+  /** The channel of that name: the same object each time. Throws `invalid_channel` for `.`, `..` and what has a `/`. */
   channel<T = unknown>(name: string): Channel<T>;
   /** Goes over to one transport and stays with it, without losing a message; `null` chooses automatically again. */
   use(transport: TransportName | null): void;
@@ -97,8 +97,12 @@ export interface SubscribeOptions {
 }
 
 export interface PublishOptions {
-  /** 1–128 visible ASCII characters; a random one when not given. Two publishes with one key and one payload are one message. */
-  key?: string | undefined;
+  /**
+   * 1–128 visible ASCII characters; a random one when not given. Two publishes with one key and one payload are one message.
+   * The server keeps each key for 5 min, a bounded number a channel: what is published many times a second and soon worth nothing
+   * (the place of a pointer) can do without, `null`. Then it is sent once, and `outcome_unknown` where the answer is lost.
+   */
+  key?: string | null | undefined;
   /** Publish again where `outcome_unknown` would be told: the message may then stand in the log twice. */
   again?: boolean | undefined;
 }

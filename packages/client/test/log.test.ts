@@ -164,6 +164,10 @@ test("a second subscriber that begins earlier catches up, then hears with the ot
   assert.deepEqual(live.got, ["E-5", "E-6", "E-7", "E-8"]);
 });
 
+test("what is no name is refused at once", () => {
+  for (const name of [".", "..", "a/b"]) assert.throws(() => s.client.channel(name), { code: "invalid_channel" });
+});
+
 test("what is no cursor is refused at once", () => {
   assert.throws(() => listen({ after: "nonsense" }), { code: "invalid_cursor" });
 });

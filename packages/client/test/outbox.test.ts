@@ -246,6 +246,17 @@ test("a long payload goes by a request, and keeps its place", async () => {
   assert.deepEqual(commands().map(({ fields }) => fields.data), [1, 3]);
 });
 
+test("without a key it is sent once, and a lost answer says so", async () => {
+  await socket();
+  const outcome = publish(1, { key: null });
+  await clock.settle();
+  assert.equal(commands()[0]!.fields.key, null);
+  await cut();
+  heads()[0]!.reply({ messages: [], cursor: "E-1", more: false });
+  assert.equal((await settled(outcome)).code, "outcome_unknown");
+  assert.equal(commands().length, 0);
+});
+
 test("what is no JSON is refused", async () => {
   await socket();
   assert.equal((await settled(publish(undefined))).code, "invalid_json");

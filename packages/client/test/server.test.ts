@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { WebSocket } from "undici";
 import { connect, type Client, type Gap, type Options, type TransportName } from "../src/index.ts";
 
 const names: TransportName[] = ["websocket", "sse", "http-stream", "long-poll", "short-poll"];
-const binary = process.env["EFIR_BIN"] ?? new URL("../../../../../../../target/debug/efir", import.meta.url).pathname;
+const binary = process.env["EFIR_BIN"] ?? new URL("../../../../../../target/debug/efir", import.meta.url).pathname;
 const skip = !existsSync(binary) && `no server at ${binary}`;
 
 let server: ChildProcess;
@@ -43,8 +43,16 @@ after(async () => {
   if (!skip) await kill();
 });
 
-const open = (options: Options = {}): Client =>
-  connect(url, { WebSocket: WebSocket as unknown as NonNullable<Options["WebSocket"]>, ...options });
+const opened: Client[] = [];
+const open = (options: Options = {}): Client => {
+  const client = connect(url, { WebSocket: WebSocket as unknown as NonNullable<Options["WebSocket"]>, ...options });
+  opened.push(client);
+  return client;
+};
+// Also of a test that failed: a client goes on trying, and keeps the process.
+afterEach(() => {
+  for (const client of opened.splice(0)) client.close();
+});
 
 async function until(what: () => unknown): Promise<void> {
   const end = Date.now() + 20_000;
@@ -109,7 +117,7 @@ test("from one transport to the next and back, while messages come: nothing lost
   let sent = 1;
   let isOver = false;
   const writing = (async () => {
-    while (!isOver) await writer.channel("switch").publish(sent++);
+    for (; !isOver; await new Promise((done) => setTimeout(done, 2))) await writer.channel("switch").publish(sent++);
   })();
   for (const name of [...names.slice(1), ...names]) {
     reader.use(name);
@@ -175,13 +183,13 @@ test("a name that the server refuses is this channel's error only", { skip }, as
     const errors: string[] = [];
     const got: unknown[] = [];
     client.on("error", (error) => errors.push(`${error.code} ${error.problem.channel}`));
-    client.channel("..").subscribe(() => undefined);
+    client.channel("bad\u0007").subscribe(() => undefined);
     await until(() => errors.length);
     client.channel("fine").subscribe((message) => got.push(message.data));
     await until(() => client.state === "online");
     client.channel("fine").publish(transport).catch(() => undefined);
     await client.channel("fine").publish(transport);
-    assert.deepEqual(errors, ["invalid_channel .."], transport);
+    assert.deepEqual(errors, ["invalid_channel bad\u0007"], transport);
     client.close();
   }
 });

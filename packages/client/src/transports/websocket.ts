@@ -81,9 +81,9 @@ function open(link: Link): Connection {
       asked.delete(id);
     } else link.take(frame);
   };
-  socket.onclose = ({ code, reason }) => {
+  socket.onclose = () => {
     leave();
-    link.down(new EfirError({ code: "connection_lost", detail: `${code} ${reason}`, action: "retry_later" }));
+    link.down();
   };
 
   return {
