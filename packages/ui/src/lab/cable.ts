@@ -20,12 +20,16 @@ export class Cable {
   #began = 0;
   /** One request at a time, and the newest wish last. */
   #sending: Promise<void> = Promise.resolve();
+  #wishes = 0;
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
     setInterval(() => {
       if (!isOpen(this.network.peek()) && document.visibilityState === "visible") void this.#send();
     }, repeat_ms);
+    document.addEventListener("visibilitychange", () => {
+      if (!isOpen(this.network.peek()) && document.visibilityState === "visible") void this.refresh().catch(() => undefined);
+    });
   }
 
   /** Switches; resolves when the server has it. */
@@ -48,11 +52,19 @@ export class Cable {
     return this.#spans.map((span) => ({ ...span, to: Number.isFinite(span.to) ? span.to : at }));
   }
 
+  /** Asks what passed. Faults that ended by themselves, while nobody looked, are shown as ended. */
   async refresh(): Promise<void> {
-    this.passed.value = await this.#endpoint.passed();
+    const wishes = this.#wishes;
+    await this.#sending;
+    const passed = await this.#endpoint.passed();
+    this.passed.value = passed;
+    if (!passed.isMended || wishes !== this.#wishes || isOpen(this.network.peek()) || this.problem.peek()) return;
+    this.network.value = open_network;
+    this.#mark();
   }
 
   #send(): Promise<void> {
+    this.#wishes += 1;
     this.#sending = this.#sending.then(async () => {
       try {
         await this.#endpoint.setNetwork(this.network.peek());

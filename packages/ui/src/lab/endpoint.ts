@@ -25,6 +25,8 @@ export interface Passed {
   connections: number;
   bytes_down: number;
   bytes_up: number;
+  /** The faults have ended, be it by themselves. */
+  isMended: boolean;
 }
 
 type Json = Record<string, unknown>;
@@ -85,6 +87,7 @@ export class Endpoint {
       connections: Number(counted["connections"] ?? 0),
       bytes_down: Number(counted["bytes_down"] ?? 0),
       bytes_up: Number(counted["bytes_up"] ?? 0),
+      isMended: Number(counted["ends_in_ms"] ?? 0) === 0,
     };
   }
 

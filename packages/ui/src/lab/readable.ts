@@ -37,7 +37,7 @@ export function figure(name: FigureName, figures: Figures): string {
 
 export function runOf({ rate, size, burst, seconds }: Parameters): string {
   const { run_of, rate_value, seconds_value } = words.value;
-  return run_of(rate_value(count(rate)), amount(size), count(burst), seconds_value(seconds));
+  return run_of(rate_value(rate), amount(size), count(burst), seconds_value(seconds));
 }
 
 export function faultsOf(faults: readonly Fault[]): string {

@@ -42,7 +42,10 @@ const en = {
   presets: "Ready-made",
   preset: { quiet: "Quiet chat", busy: "Busy feed", bursts: "Bursts" } satisfies Record<PresetName, string>,
   rate: "Rate",
-  rate_value: (value: string) => `${value} times a second`,
+  rate_value: (rate: number) =>
+    rate < 1
+      ? plural("en", 1 / rate, { one: "once a second", other: "once in # s" })
+      : plural("en", rate, { one: "once a second", other: "# times a second" }),
   size: "Size",
   burst: "At once",
   burst_value: (count: number) => plural("en", count, { one: "# message", other: "# messages" }),
@@ -224,7 +227,10 @@ const ru: LabWords = {
   presets: "Готовые",
   preset: { quiet: "Тихий чат", busy: "Бойкая лента", bursts: "Залпы" },
   rate: "Частота",
-  rate_value: (value) => `${value} раз в секунду`,
+  rate_value: (rate) =>
+    rate < 1
+      ? plural("ru", 1 / rate, { other: "раз в # с" })
+      : plural("ru", rate, { one: "# раз в секунду", few: "# раза в секунду", many: "# раз в секунду", other: "# раза в секунду" }),
   size: "Размер",
   burst: "За раз",
   burst_value: (count) =>

@@ -10,7 +10,7 @@ export function Settings() {
   const now = parameters.value;
   const isBusy = phase.value !== "idle" && phase.value !== "done";
   const shown: Record<keyof Parameters, string> = {
-    rate: text.rate_value(count(now.rate)),
+    rate: text.rate_value(now.rate),
     burst: text.burst_value(now.burst),
     size: amount(now.size),
     seconds: text.seconds_value(now.seconds),
