@@ -62,10 +62,11 @@ export function paced(send, rest_ms = 40) {
 export function watch(client) {
   const show = () => {
     const [en, ru] = states[client.state]
-    const by = client.state === 'online' && client.transport ? ` · ${client.transport}` : ''
+    const by = client.state === 'online' && transports[client.transport]
     state.dataset.state = client.state
     if (client.transport) state.dataset.transport = client.transport
-    tell(state, en + by, ru + by)
+    if (by) tell(state, `${en} over ${by[0]}`, `${ru}: ${by[1]}`)
+    else tell(state, en, ru)
     if (client.state === 'online') trouble.textContent = ''
   }
   client.on('state', show)
@@ -86,6 +87,14 @@ const states = {
   online: ['on air', 'в эфире'],
   offline: ['no connection, trying again', 'нет связи, пробую снова'],
   closed: ['closed', 'закрыто'],
+}
+
+const transports = {
+  websocket: ['WebSocket', 'WebSocket'],
+  sse: ['Server-Sent Events', 'Server-Sent Events'],
+  'http-stream': ['HTTP stream', 'HTTP-поток'],
+  'long-poll': ['long polling', 'долгий опрос'],
+  'short-poll': ['AJAX polling', 'AJAX-опрос'],
 }
 
 /** What this browser keeps under a name, or null. Shared with efir's own page. */
@@ -112,18 +121,23 @@ const svg = 'http://www.w3.org/2000/svg'
 const list_page = new URL('./', import.meta.url).pathname
 const head = make('header', 'masthead')
 
+/** An icon of the page's head: `shapes` are element names with their attributes. */
+function icon(className, side, ...shapes) {
+  const icon = document.createElementNS(svg, 'svg')
+  icon.setAttribute('viewBox', `0 0 ${side} ${side}`)
+  icon.setAttribute('class', className)
+  icon.setAttribute('aria-hidden', 'true')
+  for (const [name, attributes] of shapes) {
+    const shape = icon.appendChild(document.createElementNS(svg, name))
+    for (const [attribute, value] of Object.entries(attributes)) shape.setAttribute(attribute, value)
+  }
+  return icon
+}
+
 function brand() {
+  const waves = 'M9.6 22.4a9 9 0 0 1 0-12.8M22.4 9.6a9 9 0 0 1 0 12.8M5 27A15.5 15.5 0 0 1 5 5M27 5a15.5 15.5 0 0 1 0 22'
   const link = Object.assign(make('a', 'brand', 'efir'), { href: '/' })
-  const mark = document.createElementNS(svg, 'svg')
-  mark.setAttribute('viewBox', '0 0 32 32')
-  mark.setAttribute('class', 'mark')
-  mark.setAttribute('aria-hidden', 'true')
-  const waves = document.createElementNS(svg, 'path')
-  waves.setAttribute('d', 'M9.6 22.4a9 9 0 0 1 0-12.8M22.4 9.6a9 9 0 0 1 0 12.8M5 27A15.5 15.5 0 0 1 5 5M27 5a15.5 15.5 0 0 1 0 22')
-  const source = document.createElementNS(svg, 'circle')
-  for (const [name, value] of Object.entries({ cx: 16, cy: 16, r: 3.2 })) source.setAttribute(name, value)
-  mark.append(waves, source)
-  link.prepend(mark)
+  link.prepend(icon('mark', 32, ['circle', { cx: 16, cy: 16, r: 3.2 }], ['path', { d: waves }]))
   return link
 }
 
@@ -170,9 +184,16 @@ language.onclick = () => {
 }
 
 const theme = Object.assign(make('button', 'quiet'), { type: 'button' })
-const themes = { auto: ['Theme: auto', 'Тема: авто'], light: ['Theme: light', 'Тема: светлая'], dark: ['Theme: dark', 'Тема: тёмная'] }
+const themes = { auto: ['Auto', 'Авто'], light: ['Light', 'Светлая'], dark: ['Dark', 'Тёмная'] }
 const next = { auto: 'light', light: 'dark', dark: 'auto' }
-const showTheme = () => tell(theme, ...themes[root.dataset.theme ?? 'auto'])
+function showTheme() {
+  const now = root.dataset.theme ?? 'auto'
+  const [purpose, name] = [make('span', 'unseen'), make('span')]
+  tell(purpose, 'Theme: ', 'Тема: ')
+  tell(name, ...themes[now])
+  const halves = { auto: [['path', { d: 'M8 2.4a5.6 5.6 0 0 1 0 11.2z' }]], light: [], dark: [['circle', { cx: 8, cy: 8, r: 5.6, class: 'full' }]] }
+  theme.replaceChildren(icon('moon', 16, ['circle', { cx: 8, cy: 8, r: 5.6 }], ...halves[now]), purpose, name)
+}
 theme.dataset.switch = 'theme'
 theme.onclick = () => {
   const chosen = next[root.dataset.theme ?? 'auto']

@@ -20,6 +20,7 @@ channel.presence.enter().catch(report)
 me.onName(() => channel.presence.update({ name: me.name, data: { hue: me.hue } }).catch(report))
 channel.presence.subscribe(({ count, members }) => {
   tell(document.querySelector('#here'), `Here now: ${count}`, `Сейчас здесь: ${count}`)
+  if (members.size < count) return // in a crowd only the number is told
   for (const who of cursors.keys()) if (who !== me.id && !members.has(who)) hide(who)
 })
 
