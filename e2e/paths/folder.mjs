@@ -7,8 +7,9 @@ import path from "node:path";
 import { until } from "../stage/until.mjs";
 import { commands } from "./blocks.mjs";
 
-/** The address of a paper's server; in the folder it is the one of the server under test. */
-const written_host = "localhost:8080";
+/** The addresses of a paper's server; in the folder they are those of the server under test. */
+const written_hosts = ["localhost", "127.0.0.1"];
+const written_port = 8080;
 const command_ms_max = 100_000;
 
 /** Packages of papers in the versions that are tested; a paper names no version, as its readers would not. */
@@ -71,7 +72,8 @@ export class Folder {
   }
 
   #here(text) {
-    const moved = text.replaceAll(written_host, `localhost:${this.#port}`);
+    let moved = text;
+    for (const host of written_hosts) moved = moved.replaceAll(`${host}:${written_port}`, `${host}:${this.#port}`);
     // Vite takes the next free one from there on.
     if (moved === "npx vite") return `${moved} --port ${this.#port + 1}`;
     if (!moved.startsWith("npm install")) return moved;

@@ -41,7 +41,14 @@ pub(crate) fn package() -> Result<(Tally, Vec<String>)> {
 pub(crate) fn paths() -> Result<Tally> {
     install("e2e")?;
     let mut node = Command::new("node");
-    node.args(["--test", "--test-concurrency=1", "paths/hooks.mjs", "paths/readme.mjs", "paths/guide.mjs"]);
+    node.args([
+        "--test",
+        "--test-concurrency=1",
+        "paths/bare.mjs",
+        "paths/hooks.mjs",
+        "paths/readme.mjs",
+        "paths/guide.mjs",
+    ]);
     let outcome = child::run(node.current_dir(root().join("e2e")).env("EFIR_BIN", debug_efir()))?;
     Ok(counted(&outcome))
 }
