@@ -42,6 +42,8 @@ export class Room {
   readonly #outbox = new Outbox();
   #leave: () => void = () => undefined;
   #channel: Channel | undefined;
+  /** The transport that `latency_ms` speaks of. */
+  #timed: TransportName | undefined;
   #drafts = 0;
 
   constructor() {
@@ -58,9 +60,11 @@ export class Room {
       this.transport.value = client.transport;
     };
     client.on("state", settle);
-    client.on("transport", () => {
+    client.on("transport", (transport) => {
       settle();
-      this.latency_ms.value = undefined;
+      // The figure is one of a transport; that there is none just now does not make it wrong.
+      if (transport !== null && transport !== this.#timed) this.latency_ms.value = undefined;
+      this.#timed = transport ?? this.#timed;
     });
     client.on("error", (error) => {
       if (client.state === "closed" && error instanceof EfirError) this.fault.value = error;

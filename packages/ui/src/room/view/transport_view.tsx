@@ -20,7 +20,11 @@ export function TransportView({ room }: { room: Room }) {
           room={room}
           name={null}
           title={text.automatic}
-          explained={now === null ? text.automatic_explained : text.automatic_now(text.transports[now])}
+          explained={
+            now === null || room.chosen.value !== null
+              ? text.automatic_explained
+              : text.automatic_now(text.transports[now])
+          }
         />
         {[...transportNames].reverse().map((name) => (
           <Choice
