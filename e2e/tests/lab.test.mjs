@@ -6,6 +6,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import axe from "axe-core";
 import { outage, start } from "../stage/browsers.mjs";
+import { ChatPage, held } from "../stage/chat.mjs";
 import { LabPage, transports } from "../stage/lab.mjs";
 import { Server, root } from "../stage/server.mjs";
 import { until } from "../stage/until.mjs";
@@ -91,6 +92,25 @@ for (const name of ["chromium", "firefox"]) {
     await window.close();
   });
 }
+
+test("beside a window with five raw panes a run takes the long requests over, and gives them back", async () => {
+  const panes = await ChatPage.open(await browsers.chromium.window(), server.url, "lab-neighbour");
+  await panes.isOnAir();
+  const window = await browsers.chromium.window();
+  const page = await LabPage.open(window, server.url, brief);
+  await page.start();
+  await until("all five are on the air", async () => Object.values(await page.report()).every(({ state }) => state === "online"), {
+    seen: () => page.report(),
+  });
+  for (const one of held) await panes.pane(one).isIn("paused");
+  await page.isIn("done");
+  for (const one of transports) assert.equal((await page.figures(one)).missing, 0, one);
+  await panes.isOnAir();
+  for (const one of [panes.window, window]) {
+    assert.deepEqual(one.unexpected(), []);
+    await one.close();
+  }
+});
 
 test("bytes that vanish: no browser notices, the missing heartbeat tells; afterwards nothing is missing", async () => {
   const window = await browsers.chromium.window();

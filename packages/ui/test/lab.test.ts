@@ -143,7 +143,7 @@ test("drawn arrows keep their order: no answer leaves before its question is the
   const track = new Track(() => 0);
   const ask = (begin: number, end: number): Ask => ({ begin, end, outcome: "messages", messages: 1, way_ms: 0.2 });
   track.asks = [ask(0, 500), ask(500, 501), ask(501, 1_500), ask(1_500, 2_200)];
-  const drawn = new Timing(track, 8_000, 0).asks(track.asks, true);
+  const drawn = new Timing({ track, span_ms: 8_000, isPoll: true }, 0).asks(track.asks, true);
   for (const [at, { begin, arrive, leave = 0, end = 0 }] of drawn.entries()) {
     assert.ok(begin < arrive && arrive <= leave && leave < end);
     assert.ok(begin >= (drawn[at - 1]?.end ?? 0));
@@ -153,9 +153,17 @@ test("drawn arrows keep their order: no answer leaves before its question is the
 test("a message that a publish from here caused is not drawn to leave before the publish is there", () => {
   const track = new Track(() => 0.1);
   track.sent = [{ begin: 1_000, end: undefined, isFrame: true, way_ms: 0.1 }];
-  const timing = new Timing(track, 8_000, 0);
+  const timing = new Timing({ track, span_ms: 8_000, isPoll: false }, 0);
   const [sent] = timing.sent;
   const { leave, end } = timing.flight({ planned: 1_001, at: 1_001, way_ms: 0.1 });
   assert.ok(sent && leave >= sent.arrive && end > leave);
   assert.equal(timing.flight({ planned: 900, at: 900, way_ms: 0 }).leave, 900);
+});
+
+test("a stream's messages are not drawn to leave before its request is there", () => {
+  const track = new Track(() => 0);
+  track.asks = [{ begin: 1_000, end: undefined, outcome: "open", messages: 0, way_ms: 0.1 }];
+  const timing = new Timing({ track, span_ms: 8_000, isPoll: false }, 0);
+  const [ask] = timing.asks(track.asks, false);
+  assert.ok(ask && timing.flight({ planned: 500, at: 1_002, way_ms: 0.1 }).leave >= ask.arrive);
 });

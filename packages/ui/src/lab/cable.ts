@@ -22,8 +22,13 @@ export class Cable {
   #sending: Promise<void> = Promise.resolve();
   #wishes = 0;
 
-  constructor(endpoint: Endpoint) {
+  /** Called when a cut cable is whole again: a browser whose network comes back tells its pages so. */
+  readonly #onPlug: () => void;
+  #isCut = false;
+
+  constructor(endpoint: Endpoint, onPlug: () => void) {
     this.#endpoint = endpoint;
+    this.#onPlug = onPlug;
     setInterval(() => {
       if (!isOpen(this.network.peek()) && document.visibilityState === "visible") void this.#send();
     }, repeat_ms);
@@ -67,8 +72,11 @@ export class Cable {
     this.#wishes += 1;
     this.#sending = this.#sending.then(async () => {
       try {
-        await this.#endpoint.setNetwork(this.network.peek());
+        const network = this.network.peek();
+        await this.#endpoint.setNetwork(network);
         this.problem.value = undefined;
+        if (this.#isCut && !network.cut) this.#onPlug();
+        this.#isCut = network.cut;
       } catch (error) {
         this.problem.value = error instanceof Fault ? error.problem : { code: "unreachable" };
       }

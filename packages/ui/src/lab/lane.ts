@@ -85,6 +85,11 @@ export class Lane {
     this.#reader = undefined;
   }
 
+  /** The network is back: try now. */
+  hurry(): void {
+    this.#reader?.hurry();
+  }
+
   /** Lets go while another window has the long requests, and goes on after its cursor. */
   allow(isAllowed: boolean): void {
     if (isAllowed) this.#reader?.start();

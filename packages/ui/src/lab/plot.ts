@@ -23,6 +23,8 @@ export interface LatencyPlot {
 
 const left_px = 52;
 const bottom_px = 22;
+/** Room for the names of what was wrong with the network. */
+const top_px = 24;
 const label = (sans: string, px = 11): string => `400 ${px}px ${sans}`;
 
 /** Where things stand in a latency plot: x by second, y by the logarithm of the latency. */
@@ -32,11 +34,12 @@ export class Scale {
   readonly #seconds: number;
 
   constructor(box: Box, plot: LatencyPlot) {
+    const top = plot.faults.length > 0 ? top_px : 8;
     this.inner = {
       x: box.x + left_px,
-      y: box.y + 8,
+      y: box.y + top,
       width: Math.max(10, box.width - left_px - 10),
-      height: Math.max(10, box.height - bottom_px - 8),
+      height: Math.max(10, box.height - bottom_px - top),
     };
     const points = order.flatMap((name) => plot.lines[name]);
     const lows = points.map(({ p50 }) => Math.max(p50, 0.1));
@@ -120,12 +123,15 @@ function drawFaults(
   pen.textAlign = "left";
   pen.textBaseline = "top";
   pen.fillStyle = alert;
-  for (const [row, { what, from, to }] of faults.entries()) {
+  let free = 0;
+  for (const { what, from, to } of faults) {
     const [start, end] = [scale.x(Math.min(from, scale.seconds)), scale.x(Math.min(to, scale.seconds))];
     pen.globalAlpha = 0.1;
     pen.fillRect(start, y, Math.max(end - start, 2), height);
     pen.globalAlpha = 1;
-    pen.fillText(faultName(what), start + 4, y + 3 + (row % 3) * 13);
+    const x = Math.max(start, free);
+    pen.fillText(faultName(what), x, y - 15);
+    free = x + pen.measureText(faultName(what)).width + 8;
   }
 }
 

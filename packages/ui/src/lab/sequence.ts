@@ -98,7 +98,7 @@ class Board {
 
 export function drawSequence(pen: Pen, box: Box, scene: Scene, ink: Ink): void {
   const board = new Board(box, scene, ink.sunk);
-  const timing = new Timing(scene.track, scene.span_ms, board.from);
+  const timing = new Timing(scene, board.from);
   const asks = timing
     .asks(scene.track.asks, scene.isPoll)
     .filter(({ begin, end }) => board.isSeen(begin, end ?? scene.now));

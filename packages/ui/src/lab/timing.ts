@@ -34,11 +34,25 @@ export class Timing {
   readonly #least_ms: number;
   readonly #late_ms: number;
   readonly #sent: readonly DrawnSent[];
+  /** While these are drawn on their way, nothing that follows from them leaves the server. */
+  readonly #ways: ReadonlyArray<{ begin: number; arrive: number }>;
 
-  constructor(track: Track, span_ms: number, from: number) {
+  constructor({ track, span_ms, isPoll }: { track: Track; span_ms: number; isPoll: boolean }, from: number) {
     this.#late_ms = span_ms * late_share;
     this.#least_ms = Math.min(span_ms * least_share, pace(track.asks, from) / 4);
-    this.#sent = track.sent.filter((sent) => (sent.end ?? sent.begin) >= from - this.#late_ms).map((sent) => this.#send(sent));
+    this.#sent = track.sent
+      .filter((sent) => (sent.end ?? sent.begin) >= from - this.#late_ms)
+      .map((sent) => this.#send(sent));
+    // A poll's answers are put in order with their questions below; a stream has one question, and all its messages after it.
+    const opened = isPoll ? [] : track.asks.filter(({ begin }) => begin >= from - this.#late_ms);
+    this.#ways = [
+      ...this.#sent.map(({ sent, arrive }) => ({ begin: sent.begin, arrive })),
+      // A little before its beginning, too: an EventSource that came back by itself says so together with its first message.
+      ...opened.map(({ begin, way_ms }) => ({
+        begin: begin - way_ms - 2,
+        arrive: begin + Math.max(way_ms, this.#least_ms),
+      })),
+    ];
   }
 
   get sent(): readonly DrawnSent[] {
@@ -76,9 +90,9 @@ export class Timing {
     return { sent, arrive, leave, end: leave + way };
   }
 
-  /** What the server tells because of what was sent from here cannot leave before that is drawn to arrive. */
+  /** What the server tells because of what came from here cannot leave before that is drawn to arrive. */
   #after(leave: number): number {
-    for (const { sent, arrive } of this.#sent) if (leave >= sent.begin && leave < arrive) return arrive;
+    for (const { begin, arrive } of this.#ways) if (leave >= begin && leave < arrive) return arrive;
     return leave;
   }
 }
