@@ -100,7 +100,9 @@ fn warn_of_strangers(addresses: &[SocketAddr], has_lab: bool) {
         "  whoever reaches it may read and publish every channel, without a password and without encryption.",
     );
     if has_lab {
-        say("  The transport lab is on, too: they may let this server publish and hold connections (docs/operating/lab.md).");
+        say(
+            "  The transport lab is on, too: they may let this server publish and hold connections (docs/operating/lab.md).",
+        );
     }
     say("  Keep it behind a firewall or a proxy that checks who asks, or listen on 127.0.0.1.");
 }
