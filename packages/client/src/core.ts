@@ -162,9 +162,8 @@ function placeOf(url: string | undefined, { token, client = randomId(), ...own }
 function watchWorld(wake: (isNetwork: boolean) => void): () => void {
   const back = ({ type }: Event): void => wake(type === "online");
   // Both of the page bubble up to the window; a worker has `online` only, Node has none.
-  const names = ["online", "pageshow", "visibilitychange"];
-  const change = (how: "addEventListener" | "removeEventListener"): void =>
-    names.forEach((name) => globalThis[how]?.(name, back));
-  change("addEventListener");
-  return () => change("removeEventListener");
+  const change = (how: "add" | "remove"): void =>
+    ["online", "pageshow", "visibilitychange"].forEach((name) => globalThis[`${how}EventListener`]?.(name, back));
+  change("add");
+  return () => change("remove");
 }

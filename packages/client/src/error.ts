@@ -2,8 +2,8 @@
 import type { Problem } from "./wire.ts";
 
 /**
- * Codes of the client itself: `closed`, `queue_full`, `outcome_unknown`, `connection_lost`, `timeout`, `silence`, `no_answer`,
- * `no_websocket`, `no_url`, `invalid_cursor`, `invalid_json`, `callback_failed`, `not_included`, `http_NNN` (an answer that was not
+ * Codes of the client itself: `closed`, `queue_full`, `outcome_unknown`, `connection_lost`, `silence`, `no_answer`,
+ * `no_url`, `invalid_channel`, `invalid_cursor`, `invalid_json`, `callback_failed`, `not_included`, `http_NNN` (an answer that was not
  * efir's).
  */
 export class EfirError extends Error {

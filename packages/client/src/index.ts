@@ -4,7 +4,7 @@ import { presence } from "./presence.ts";
 import { httpStream } from "./transports/http_stream.ts";
 import { longPoll } from "./transports/long_poll.ts";
 import { shortPoll } from "./transports/short_poll.ts";
-import { sse } from "./transports/sse.ts";
+import { eventSource, sse } from "./transports/sse.ts";
 import { websocket } from "./transports/websocket.ts";
 import type { Client, Options } from "./types.ts";
 
@@ -30,6 +30,6 @@ export function connect(url?: string, options: Options = {}): Client {
 
 export { EfirError } from "./error.ts";
 export { tabs } from "./tabs.ts";
-export { httpStream, longPoll, shortPoll, sse, websocket };
+export { eventSource, httpStream, longPoll, shortPoll, sse, websocket };
 export type { Connection, Link, Place, Share, Transport, Wanted } from "./link.ts";
 export type * from "./types.ts";

@@ -50,6 +50,8 @@ export interface Connection {
   sync(): void;
   /** Carries a command (docs/protocol.md §8) with its fields as JSON text; only where the transport can send. */
   command?(name: string, fields: string): Promise<unknown>;
+  /** It carries no leases: whoever is a member has to renew them by requests. */
+  readonly isLeaseless?: boolean;
   /** The machine woke up, or the network changed: find out whether the path still lives. */
   wake(): void;
   /** Lets go of everything; nothing is told to the link after it. */

@@ -18,8 +18,13 @@ export interface Log {
   wanted(): Wanted | undefined;
   /** Makes whoever reads for us a member of the channel, or no longer. */
   lease(lease: Lease | undefined): void;
-  /** `isFull`: no more for now, `resume()` goes on. */
-  subscribe(tell: (message: Message) => void, begin: SubscribeOptions, isFull?: () => boolean): Reading;
+  /** `isFull`: no more for now, `resume()` goes on. `missed` is told the gaps of this subscriber alone, instead of `onGap`. */
+  subscribe(
+    tell: (message: Message) => void,
+    begin: SubscribeOptions,
+    isFull?: () => boolean,
+    missed?: (gap: Gap) => void,
+  ): Reading;
   onGap(fn: (gap: Gap) => void): () => void;
   /** A presence log's state came; told before what follows it. */
   onState(fn: (state: PresenceState) => void): () => void;
@@ -47,6 +52,7 @@ interface Subscriber {
   /** It catches up, or rests; otherwise it is told what comes. */
   isBehind?: boolean;
   isFull?: (() => boolean) | undefined;
+  missed: (gap: Gap) => void;
 }
 
 /** Calls a callback of the application: what it throws is reported and goes no further. */
@@ -137,7 +143,7 @@ export function openLog(core: Core, channel: string): Log {
       try {
         const batch = await readHistory(core, channel, after ? { after, limit: 1_000 } : { last });
         failures = 0;
-        if (batch.gap) gaps.tell(batch.gap);
+        if (batch.gap) subscriber.missed(batch.gap);
         for (const message of batch.messages) {
           // What there is no room for is read again later.
           if (subscriber.isFull?.()) return;
@@ -173,9 +179,9 @@ export function openLog(core: Core, channel: string): Log {
       else startOver({});
     },
 
-    subscribe(tell, from, isFull) {
-      const subscriber: Subscriber = { tell, begin: from, isFull };
-      const isElsewhere = !!from.after || from.last !== undefined;
+    subscribe(tell, from, isFull, missed = gaps.tell) {
+      const subscriber: Subscriber = { tell, begin: from, isFull, missed };
+      const isElsewhere = (from.after ?? from.last) !== undefined;
       const isFirst = !subscribers.size;
       subscribers.add(subscriber);
       if (isFirst && (isElsewhere || isRefused || !lease)) startOver(from);
@@ -244,7 +250,7 @@ export function openLog(core: Core, channel: string): Log {
 
     refuse(problem) {
       if (problem.action === "stop") isRefused = true;
-      else setTimeout(() => isRead() && reread(), problem.retry_after_ms || 1_000);
+      else setTimeout(reread, problem.retry_after_ms || 1_000);
       core.changed();
       core.report(new EfirError(problem));
     },

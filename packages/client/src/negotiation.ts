@@ -81,7 +81,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
     mutes.set(transport, [now(), ...(mutes.get(transport) ?? [])].slice(0, mute_max));
   };
   const isGood = (transport: Transport): boolean =>
-    !(now() - (mutes.get(transport) ?? [])[mute_max - 1]! < memory_ms);
+    !(now() - mutes.get(transport)?.[mute_max - 1]! < memory_ms);
   const later = (fn: () => void, ms: number): void => {
     clearTimeout(laterTimer);
     laterTimer = setTimeout(fn, ms);
@@ -189,7 +189,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
       clearTimeout(timer);
       const rest_ms = heard + silence_ms - now();
       if (rest_ms > 0) timer = setTimeout(look, rest_ms);
-      else end(passing(attempt.upSince ? "silence" : "timeout"));
+      else end(passing("silence"));
     };
     const close = (): void => {
       isOver = true;

@@ -1,12 +1,15 @@
 // Who is in a channel (docs/protocol.md §9): a state and its changes, read from the log `{channel}/presence`, and a lease of our own.
 // Entering, changing and leaving are told by a command or a request; the lease goes with whatever reads the channel.
 import type { Core } from "./core.ts";
-import { lasting } from "./error.ts";
+import { lasting, type EfirError } from "./error.ts";
 import { askJson } from "./http.ts";
 import { call, listeners, type Reading } from "./log.ts";
 import { randomId } from "./outbox.ts";
 import type { Member, Presence, Who } from "./types.ts";
 import { pathOf, presenceOf, type PresenceChange } from "./wire.ts";
+
+/** A lease that was asked for by a request lasts for 30 s. */
+const renew_ms = 12_000;
 
 /** For `efir/core`: `connect(url, { transports, presence })`. */
 export function presence(core: Core, channel: string): Presence {
@@ -69,14 +72,21 @@ export function presence(core: Core, channel: string): Presence {
   const watch = (): (() => void) => {
     const away = (): void => void ask("DELETE", undefined, true).catch(() => undefined);
     const back = (): void => void enterSocket()?.catch(core.report);
+    const renew = (): void => {
+      if (core.carrier()?.isLeaseless) ask("PUT", JSON.stringify({})).catch(core.report);
+    };
+    const timer = setInterval(renew, renew_ms);
     const off = [
       core.on("transport", back),
       core.on("state", (state) => {
-        if (state === "closed") away();
+        if (state !== "closed") return;
+        away();
+        unwatch?.();
       }),
     ];
     globalThis.addEventListener?.("pagehide", away);
     return () => {
+      clearInterval(timer);
       off.forEach((stop) => stop());
       globalThis.removeEventListener?.("pagehide", away);
     };
@@ -90,7 +100,13 @@ export function presence(core: Core, channel: string): Presence {
       own.lease(undefined);
       unwatch?.();
       unwatch = undefined;
-      await (core.carrier()?.command?.("leave", JSON.stringify({ channel })) ?? ask("DELETE"));
+      if (core.state() === "closed") return;
+      try {
+        await (core.carrier()?.command?.("leave", JSON.stringify({ channel })) ?? ask("DELETE"));
+      } catch (error) {
+        // With the connection every lease of it is gone, too.
+        if ((error as EfirError).code !== "connection_lost") throw error;
+      }
     },
     members,
     get count() {
@@ -99,7 +115,12 @@ export function presence(core: Core, channel: string): Presence {
     subscribe(fn) {
       const remove = listening.add(fn);
       if (isKnown) queueMicrotask(() => call(core.report, fn, self));
-      reading ??= log.subscribe(({ data }) => change(data as PresenceChange), {});
+      if (!reading) {
+        const isRead = log.at() !== undefined;
+        reading = log.subscribe(({ data }) => change(data as PresenceChange), {});
+        // Read for somebody else already (a sibling of tabs.ts): the state comes only at the beginning.
+        if (isRead) log.forget();
+      }
       return () => {
         remove();
         if (listening.all.size) return;

@@ -11,7 +11,7 @@ export const patience_ms = 5_000;
 const lasting_ms = 2_000;
 
 /** Nothing is open, so nothing can be silent. */
-const idle_ms = 2 ** 31 - 1;
+export const idle_ms = 2 ** 31 - 1;
 
 /** One request and its answer. */
 export type Turn = (wanted: Wanted[], signal: AbortSignal, isFirst: boolean) => Promise<void>;
@@ -71,6 +71,13 @@ export function read(link: Link, wanted: Wanted[], init: RequestInit, query: Que
   return ask(link, "subscribe", query, { ...init, method: "POST", body });
 }
 
+/** The first word of a stream: it stands, and each channel begins there. */
+export function takeHello(link: Link, { hello }: Push): void {
+  if (!hello) return;
+  link.up(hello.heartbeat_ms + patience_ms);
+  for (const one of hello.channels ?? [hello]) link.joined(one.channel!, one.cursor!);
+}
+
 /**
  * Reads a response that does not end, piece by piece; `parse` gives what each piece completes.
  *
@@ -86,11 +93,8 @@ export async function stream(link: Link, response: Response, parse: (text: strin
     if (!piece || piece.done) break;
     link.heard();
     for (const push of parse(decoder.decode(piece.value, { stream: true }))) {
-      const { hello, problem } = push;
-      if (hello) {
-        link.up(hello.heartbeat_ms + patience_ms);
-        for (const one of hello.channels ?? [hello]) link.joined(one.channel!, one.cursor!);
-      }
+      const { problem } = push;
+      takeHello(link, push);
       isEnding ||= !!problem && !problem.channel;
       link.take(push);
     }

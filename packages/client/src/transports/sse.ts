@@ -1,7 +1,11 @@
 // Server-Sent Events over fetch, so that headers work and a dead path is noticed. Twin of sse in efir-transports.
-import type { Transport } from "../link.ts";
-import { read, stream, takeTurns } from "../responses.ts";
-import type { Push } from "../wire.ts";
+// `eventSource` is the same through the browser's own EventSource, which can send no headers.
+import { passing } from "../error.ts";
+import { ask } from "../http.ts";
+import type { Connection, Link, Transport, Wanted } from "../link.ts";
+import { idle_ms, read, stream, takeHello, takeTurns } from "../responses.ts";
+import { tokenOf } from "../token.ts";
+import { pathOf, type Push } from "../wire.ts";
 
 export const sse: Transport = {
   name: "sse",
@@ -29,3 +33,71 @@ export function parseEvents(): (text: string) => Push[] {
 
 const fieldOf = (block: string, name: string): string | undefined =>
   new RegExp(`(?:^|\n)${name}: ?([^\r\n]*)`).exec(block)?.[1];
+
+/** For `transports: [websocket, eventSource, …]`; its name is `sse`, too. Without a token, and `last` for one channel only. */
+export const eventSource: Transport = {
+  name: "sse",
+  isUsable: () => !!globalThis.EventSource,
+  open: openSource,
+};
+
+function openSource(link: Link): Connection {
+  let source: EventSource | undefined;
+  let asked = "";
+  const close = (): void => source?.close();
+  const listen = (): void => {
+    close();
+    const wanted = link.wanted();
+    asked = listOf(wanted);
+    // Without a channel there is no stream; the server is asked for one word.
+    if (!wanted[0]) return void ask(link, "info", {}, {}).then(() => link.up(idle_ms), link.down);
+    source = new EventSource(link.base + addressOf(link, wanted));
+    // It would come back by itself, with no more than what it was asked for first; coming back is the client's.
+    source.onerror = () => {
+      close();
+      link.down(passing("connection_lost"));
+    };
+    for (const name of ["message", "hello", "heartbeat", "gap", "problem", "presence"])
+      source.addEventListener(name, ({ data }: MessageEvent<string>) => {
+        link.heard();
+        const inner = JSON.parse(data) as Push;
+        const push: Push = name === "message" ? inner : { [name]: inner };
+        takeHello(link, push);
+        link.take(push);
+      });
+  };
+  listen();
+  return {
+    sync: () => {
+      if (listOf(link.wanted()) !== asked) listen();
+    },
+    wake: listen,
+    close,
+  };
+}
+
+const listOf = (wanted: Wanted[]): string =>
+  JSON.stringify(wanted.map(({ channel, reading, lease }) => [channel, reading, lease]));
+
+function addressOf({ client }: Link, wanted: Wanted[]): string {
+  const [only] = wanted;
+  const query = new URLSearchParams({ client });
+  const lease = wanted.find((one) => one.lease)?.lease;
+  if (lease) {
+    query.set("member", lease.id);
+    if (lease.name !== undefined) query.set("name", lease.name);
+    if (lease.data !== undefined) query.set("data", JSON.stringify(lease.data));
+  }
+  if (only && wanted.length === 1) {
+    if (only.after !== undefined) query.set("after", only.after);
+    else if (only.last !== undefined) query.set("last", String(only.last));
+    return `${pathOf(only.channel)}?${query}`;
+  }
+  for (const one of wanted) {
+    query.append("channel", one.channel);
+    if (one.lease) query.append("enter", one.channel);
+  }
+  const token = tokenOf(wanted.filter((one) => one.after !== "start"));
+  if (token) query.set("after", token);
+  return `subscribe?${query}`;
+}
