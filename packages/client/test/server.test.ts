@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
-import { WebSocket } from "undici";
-import { connect, type Client, type Gap, type Options, type TransportName } from "../src/index.ts";
+import { EventSource, WebSocket } from "undici";
+import { connect, eventSource, type Client, type Gap, type Options, type TransportName } from "../src/index.ts";
 
 const names: TransportName[] = ["websocket", "sse", "http-stream", "long-poll", "short-poll"];
 const binary = process.env["EFIR_BIN"] ?? new URL("../../../../../../target/debug/efir", import.meta.url).pathname;
@@ -191,5 +191,29 @@ test("a name that the server refuses is this channel's error only", { skip }, as
     await client.channel("fine").publish(transport);
     assert.deepEqual(errors, ["invalid_channel bad\u0007"], transport);
     client.close();
+  }
+});
+
+test("the browser's own EventSource: several channels, resumed after their cursors", { skip }, async () => {
+  Object.assign(globalThis, { EventSource });
+  try {
+    const client = open({ transports: [eventSource], member: { id: "native" } });
+    const writer = open();
+    await until(() => client.state === "online");
+    const lists: unknown[][] = [[], []];
+    client.channel("native 1").subscribe((message) => lists[0]!.push(message.data));
+    client.channel("native 2").subscribe((message) => lists[1]!.push(message.data));
+    await client.channel("native 1").presence.enter();
+    for (const n of count(10)) {
+      await writer.channel("native 1").publish(n);
+      await writer.channel("native 2").publish(-n);
+      // A third channel has the response opened anew.
+      client.channel(`native ${n}`).subscribe(() => undefined);
+    }
+    await until(() => lists.every((list) => list.at(-1) === 9 || list.at(-1) === -9));
+    for (const list of lists) assert.deepEqual(list.slice(-5).map((n) => Math.abs(n as number)), [5, 6, 7, 8, 9]);
+    assert.equal(client.transport, "sse");
+  } finally {
+    delete (globalThis as { EventSource?: unknown }).EventSource;
   }
 });
