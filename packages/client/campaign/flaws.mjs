@@ -1,8 +1,17 @@
 // A client with a flaw planted in it, to prove that the campaign sees what it must. Each flaw strikes from time to time, at what the
 // application is told.
 
+/** Under what each flaw is counted by the judge. */
+export const found = {
+  "loses a message": "silent_gaps",
+  "tells a message twice": "duplicated",
+  "swaps two messages": "reordered",
+  "changes a message": "other",
+  "does not tell gaps": "silent_gaps",
+};
+
 /** `flaw(tell)` gives what stands between the client and a subscriber. */
-export const flaws = {
+const flaws = {
   "loses a message": (tell) => each(5, () => undefined, tell),
   "tells a message twice": (tell) => each(5, (message) => (tell(message), tell(message)), tell),
   "swaps two messages": (tell) => {

@@ -63,9 +63,9 @@ export class Room {
     return until(`${reader.name} has ${receipt.position} of ${channel}`, () => reader.has(channel, receipt.position), { within_ms, seen: () => report(reader) });
   }
 
-  /** SIGKILL, and the same server again with an empty memory. */
-  async restart() {
-    await this.server.kill();
+  /** Ends the server (`kill`: SIGKILL; `terminate`: in good order) and starts it again, with an empty memory. */
+  async restart(how = "kill") {
+    await this.server[how]();
     this.history.lost();
     await this.server.launch();
   }

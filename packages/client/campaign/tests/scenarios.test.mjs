@@ -187,6 +187,19 @@ const scenarios = {
       for (const name of ["a", "b"]) assert.equal(reader.tracks.get(name).gaps, kill, "one gap a kill");
     }
   },
+
+  async "restart::in_good_order"(room) {
+    const reader = room.reader();
+    const publisher = room.publisher();
+    reader.read(channel, "start");
+    await room.has(reader, channel, await publisher.publish(channel, "before"));
+    await room.restart("terminate");
+    // Nothing has to wake the client: it comes back by itself.
+    const receipt = await publisher.publish(channel, "after");
+    assert.equal(receipt.offset, 1, JSON.stringify(receipt));
+    await room.has(reader, channel, receipt);
+    assert.equal(reader.tracks.get(channel).gaps, 1);
+  },
 };
 
 /** Scenarios for a server that keeps little. */
