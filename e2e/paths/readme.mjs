@@ -139,7 +139,7 @@ async function builds(folder, server, greeting) {
   await shows(window, greeting);
   await says(window, "three");
   await shows(window, "three");
-  const { messages } = JSON.parse(await server.read("chat"));
+  const { messages } = JSON.parse(await server.read("my-chat"));
   assert.deepEqual(messages.map((message) => message.data), [greeting, "one", "three"]);
   await window.close();
 }
