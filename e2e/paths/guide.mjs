@@ -47,10 +47,16 @@ for (const paper of papers) {
     }
 
     if (all.some((block) => block.name === "tabs.html")) {
-      test("tabs.html: two tabs read what is published", async () => {
+      test("tabs.html: two tabs read over one connection, and the second goes on when the first is closed", async () => {
         const windows = [await browser.window(), await browser.window()];
         for (const window of windows) await window.goto(`${url}/tabs.html`);
-        await hear(windows, `${url}/channels/tabs`);
+        const channel = `${url}/channels/tabs`;
+        await hear(windows, channel);
+        await until("one connection reads", async () => (await published(channel, "again")).subscribers === 1);
+        await windows[0].close();
+        await published(channel, "last");
+        await until("the other tab shows what came behind it", async () => (await lines(windows[1])).at(-1) === "last", { seen: () => lines(windows[1]) });
+        await windows[1].close();
       });
     }
 
@@ -65,7 +71,8 @@ for (const paper of papers) {
       } else {
         test("vue.js and Chat.svelte, built by vite, read what is published", async () => {
           const windows = await built(folder, url);
-          await hear(windows, `${url}/channels/chat`);
+          await hear(windows, `${url}/channels/my-chat`);
+          for (const window of windows) await window.close();
         });
       }
     }
@@ -91,14 +98,19 @@ async function built(folder, url) {
   return windows;
 }
 
+function lines(window) {
+  return window.evaluate(() => Array.from(document.querySelectorAll("li"), (line) => line.textContent));
+}
+
+/** Publishes a text; gives the server's reply. */
+async function published(channel, text) {
+  return (await fetch(channel, { method: "POST", body: text })).json();
+}
+
 /** Publishes until each window shows the first line, then once more: then each shows all that came since, once and in order. */
 async function hear(windows, channel) {
-  const lines = (window) => window.evaluate(() => Array.from(document.querySelectorAll("li"), (line) => line.textContent));
   let said = 0;
-  const say = async () => {
-    said += 1;
-    await fetch(channel, { method: "POST", body: `${said}` });
-  };
+  const say = () => published(channel, `${(said += 1)}`);
   for (const window of windows) {
     const isReading = async () => {
       await say();
@@ -110,10 +122,8 @@ async function hear(windows, channel) {
   for (const window of windows) {
     await until("the page shows the last line", async () => (await lines(window)).at(-1) === `${said}`, { seen: () => lines(window) });
     const shown = (await lines(window)).map(Number);
-    const first = shown[0];
-    assert.deepEqual(shown, shown.map((_, index) => first + index), "all since it reads, once and in order");
+    assert.deepEqual(shown, shown.map((_, index) => shown[0] + index), "all since it reads, once and in order");
     // A page that has no icon is asked for one all the same.
     assert.deepEqual(window.unexpected([/status of 404/]), []);
-    await window.close();
   }
 }

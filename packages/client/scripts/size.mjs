@@ -11,7 +11,8 @@ const choices = {
     export { connect } from "efir/core";
     export { websocket } from "efir/transports/websocket";
     export { sse } from "efir/transports/sse";`,
-  "efir (all five transports)": `export * from "efir";`,
+  "connect of efir, all transports": `export { connect } from "efir";`,
+  "all that efir exports": `export * from "efir";`,
 };
 
 /** Kilobytes gzipped, as their makers' browser builds weighed when issue 4 was written. */
@@ -44,7 +45,7 @@ for (const [name, text] of Object.entries(choices)) {
   const raw = (await bundled(text, false)).length;
   const min = await bundled(text, true);
   const gzipped = gzipSync(min, { level: 9 }).length;
-  console.log(`${name.padEnd(28)} raw ${show(raw)}   min ${show(min.length)}   gzip ${show(gzipped)} (${(gzipped / 1024).toFixed(2)} KB)`);
+  console.log(`${name.padEnd(32)} raw ${show(raw)}   min ${show(min.length)}   gzip ${show(gzipped)} (${(gzipped / 1024).toFixed(2)} KB)`);
   if (name.startsWith("core") && gzipped > limit) isOver = true;
 }
 console.log(`limit of the first line: ${show(limit)} gzipped; others, in KB: ${peers}`);
