@@ -29,7 +29,7 @@ function Table({ shown }: { shown: Results }) {
         {isDone && (isFromAddress.value ? text.results_from_link : text.results_of)(momentOf(shown))}{" "}
         {runOf(shown.parameters)}. {faultsOf(shown.faults)}.
       </p>
-      <div class="table" role="region" aria-label={text.results} tabIndex={0}>
+      <div class="table" role="region" aria-label={text.table} tabIndex={0}>
         <table data-testid="results-table">
           <thead>
             <tr>
