@@ -143,8 +143,8 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
 /** Where the server is: an absolute address without query, with a slash at the end. */
 function placeOf(url: string | undefined, { token, client = randomId(), ...own }: Options): Place {
   const page = globalThis.location?.href;
-  if (!(url ?? page)) throw lasting("no_url");
-  const { origin, pathname } = new URL(url ?? "/", page);
+  if (!url && !page) throw lasting("no_url");
+  const { origin, pathname } = new URL(url || "/", page);
   return {
     base: (origin + pathname).replace(/^ws/, "http").replace(/\/*$/, "/"),
     // Called as a function of its own: browsers refuse a `fetch` that belongs to something else.

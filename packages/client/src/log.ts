@@ -142,7 +142,6 @@ export function openLog(core: Core, channel: string): Log {
     for (let failures = 0; subscribers.has(subscriber) && !subscriber.isFull?.(); ) {
       try {
         const batch = await readHistory(core, channel, after ? { after, limit: 1_000 } : { last });
-        failures = 0;
         if (batch.gap) subscriber.missed(batch.gap);
         for (const message of batch.messages) {
           // What there is no room for is read again later.
@@ -154,7 +153,7 @@ export function openLog(core: Core, channel: string): Log {
         // Told with the others from here on; what it has already is skipped.
         if (at && !(distance(subscriber.at!, at) > 0)) return void (subscriber.isBehind = false);
         // The channel itself is not joined yet.
-        if (!at) failures = 1;
+        failures = at ? 0 : 1;
       } catch (thrown) {
         const error = asError(thrown);
         if (!error.retryable) return core.report(error);

@@ -115,7 +115,7 @@ function openQueue(core: Core, channel: string) {
   };
 
   const send = async (letter: Letter, command: Connection["command"]): Promise<void> => {
-    const { body, key, sent, again } = letter;
+    const { body, key, sent } = letter;
     const isText = typeof body === "string";
     if (!sent) {
       letter.epoch = epoch;
@@ -138,8 +138,9 @@ function openQueue(core: Core, channel: string) {
             body: body as string | Uint8Array<ArrayBuffer>,
           }));
       failures = 0;
-      epoch = receipt.epoch;
-      settle(letter, sent && epoch !== letter.epoch && !again ? lasting("outcome_unknown") : receipt);
+      // What something on the way answered is no receipt, and throws.
+      epoch = parsePosition(receipt.position)!.epoch;
+      settle(letter, sent && epoch !== letter.epoch && !letter.again ? lasting("outcome_unknown") : receipt);
     } catch (thrown) {
       const error = asError(thrown);
       letter.isAway = false;
@@ -169,7 +170,7 @@ function openQueue(core: Core, channel: string) {
   const askEpoch = async (): Promise<void> => {
     isBusy = true;
     try {
-      epoch = parsePosition((await askJson<{ cursor: string }>(core, pathOf(channel), { last: 0 })).cursor)?.epoch;
+      epoch = parsePosition((await askJson<{ cursor: string }>(core, pathOf(channel), { last: 0 })).cursor)!.epoch;
     } catch (thrown) {
       const error = asError(thrown);
       if (error.retryable) rest(error);

@@ -7,7 +7,8 @@ export interface Position {
 
 /** `undefined` for what is no position. */
 export function parsePosition(text: string | undefined): Position | undefined {
-  const parts = /^([\w.~]+)-(\d{1,16})$/.exec(text ?? "");
+  // Nothing reads as the word "undefined", which is no position.
+  const parts = /^([\w.~]+)-(\d{1,16})$/.exec(text!);
   return parts ? { epoch: parts[1]!, offset: +parts[2]! } : undefined;
 }
 

@@ -86,13 +86,13 @@ export function takeHello(link: Link, { hello }: Push): void {
 export async function stream(link: Link, response: Response, parse: (text: string) => Push[]): Promise<void> {
   const begun = performance.now();
   const decoder = new TextDecoder();
-  const reader = response.body?.getReader();
+  const reader = response.body!.getReader();
   let isEnding = false;
   for (;;) {
-    const piece = await reader?.read();
-    if (!piece || piece.done) break;
+    const { done, value } = await reader.read();
+    if (done) break;
     link.heard();
-    for (const push of parse(decoder.decode(piece.value, { stream: true }))) {
+    for (const push of parse(decoder.decode(value, { stream: true }))) {
       const { problem } = push;
       takeHello(link, push);
       isEnding ||= !!problem && !problem.channel;

@@ -257,6 +257,24 @@ test("without a key it is sent once, and a lost answer says so", async () => {
   assert.equal(commands().length, 0);
 });
 
+test("what a captive portal answers is neither a receipt nor an epoch", async () => {
+  await requests();
+  const outcome = publish(1);
+  await clock.settle();
+  posts()[0]!.reply({ please: "log in" });
+  await clock.go(700);
+  assert.deepEqual(outcome, {});
+  heads()[0]!.reply({ please: "log in" });
+  await clock.settle();
+  assert.equal(heads().length, 1, "asked again, but not at once");
+  await clock.go(1_300);
+  heads()[1]!.reply({ messages: [], cursor: "E-0", more: false });
+  await clock.settle();
+  posts()[1]!.reply(receipt("E", 1));
+  await clock.settle();
+  assert.deepEqual(outcome.done, receipt("E", 1));
+});
+
 test("what is no JSON is refused", async () => {
   await socket();
   assert.equal((await settled(publish(undefined))).code, "invalid_json");

@@ -204,6 +204,9 @@ test("the browser's own EventSource: several channels, resumed after their curso
     client.channel("native 1").subscribe((message) => lists[0]!.push(message.data));
     client.channel("native 2").subscribe((message) => lists[1]!.push(message.data));
     await client.channel("native 1").presence.enter();
+    // "From now on" begins with the first stream that stands.
+    for (; !lists.every((list) => list.length); await new Promise((done) => setTimeout(done, 50)))
+      for (const name of ["native 1", "native 2"]) await writer.channel(name).publish(0);
     for (const n of count(10)) {
       await writer.channel("native 1").publish(n);
       await writer.channel("native 2").publish(-n);
@@ -211,7 +214,7 @@ test("the browser's own EventSource: several channels, resumed after their curso
       client.channel(`native ${n}`).subscribe(() => undefined);
     }
     await until(() => lists.every((list) => list.at(-1) === 9 || list.at(-1) === -9));
-    for (const list of lists) assert.deepEqual(list.slice(-5).map((n) => Math.abs(n as number)), [5, 6, 7, 8, 9]);
+    for (const list of lists) assert.deepEqual(list.slice(-9).map((n) => Math.abs(n as number)), count(10).slice(1));
     assert.equal(client.transport, "sse");
   } finally {
     delete (globalThis as { EventSource?: unknown }).EventSource;

@@ -32,9 +32,9 @@ export function parseEvents(): (text: string) => Push[] {
 }
 
 const fieldOf = (block: string, name: string): string | undefined =>
-  new RegExp(`(?:^|\n)${name}: ?([^\r\n]*)`).exec(block)?.[1];
+  new RegExp(`(^|\n)${name}: ?([^\r\n]*)`).exec(block)?.[2];
 
-/** For `transports: [websocket, eventSource, …]`; its name is `sse`, too. Without a token, and `last` for one channel only. */
+/** For `transports: [websocket, eventSource, …]`; its name is `sse`, too. Without a token; `last` and `start` only while one channel is read. */
 export const eventSource: Transport = {
   name: "sse",
   isUsable: () => !!globalThis.EventSource,
