@@ -59,7 +59,9 @@ const send = paced(() => {
   if (client.state !== 'online') return // old positions are of no use later
   const position = { ...mine, name: me.name }
   mine.isWaving = false
-  return channel.publish(position)
+  // Without a key: a position that comes twice does no harm, and the server need not
+  // remember so many of them.
+  return channel.publish(position, { key: null })
 }, 40)
 
 function move(x, y, isWaving = false) {

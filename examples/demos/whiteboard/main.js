@@ -55,7 +55,7 @@ function erase(id) {
 channel.presence.enter().catch(report)
 channel.presence.subscribe(showHere)
 
-// --- drafts: what this hand drew and the log has not said yet. Sent in pieces, at most 25 a second.
+// --- drafts: what this hand drew and the log has not said yet. Sent in pieces, at most 16 a second.
 
 const drafts = new Map() // id → Draft
 let current = null
@@ -84,7 +84,7 @@ const send = paced(async () => {
   for (const [stroke, { look, unsent }] of drafts) {
     if (unsent.length > 0) await channel.publish({ stroke, ...look, points: unsent.splice(0, 1_000) })
   }
-}, 40)
+}, 60)
 
 function begin(x, y) {
   current = new Draft()
