@@ -164,35 +164,43 @@ fn who_watches_the_log_is_told() {
 #[test]
 fn a_state_is_exact_at_its_cursor() {
     let hub = hub(|limits, _| limits.presence_log_messages_max = 100_000);
-    let states = Arc::new(Mutex::new(Vec::new()));
+    let first = hub.members(&chat());
+    let (states, coming) = (Mutex::new(Vec::new()), AtomicUsize::new(2));
     std::thread::scope(|scope| {
-        for thread in 0..4u64 {
-            let (hub, states) = (hub.clone(), Arc::clone(&states));
+        for thread in 0..2u64 {
+            let (hub, coming) = (&hub, &coming);
             scope.spawn(move || {
                 let mut random = fastrand::Rng::with_seed(thread + 1);
                 let mut leases = Vec::new();
-                for _ in 0..300 {
+                for _ in 0..2_000 {
                     if random.bool() || leases.is_empty() {
-                        let who = who(&format!("m{}", random.u8(0..12)));
-                        leases.push(hub.enter(&chat(), &who, via("sse")).unwrap());
+                        let who = who(&format!("m{}", random.u8(0..40)));
+                        leases.extend(hub.enter(&chat(), &who, via("sse")));
                     } else {
                         leases.swap_remove(random.usize(0..leases.len()));
-                    }
-                    if random.u8(0..4) == 0 {
-                        states.lock().unwrap().push(hub.members(&chat()));
                     }
                 }
                 leases.truncate(2);
                 std::mem::forget(leases);
+                coming.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while coming.load(Ordering::SeqCst) > 0 {
+                    let state = hub.members(&chat());
+                    states.lock().unwrap().push(state);
+                }
             });
         }
     });
-    let last = hub.members(&chat());
-    assert!(last.count > 0);
-    for state in states.lock().unwrap().iter() {
+    let (last, changes) = (hub.members(&chat()), changes(&hub, &first));
+    assert!(last.count > 0 && changes.len() > 100, "{} changes", changes.len());
+    let states = states.into_inner().unwrap();
+    for state in states.iter().step_by(states.len().div_ceil(500).max(1)) {
         let mut known: std::collections::BTreeSet<String> = ids(state).into_iter().collect();
         assert_eq!(known.len() as u64, state.count);
-        for change in changes(&hub, state) {
+        for change in changes.iter().skip(state.cursor.offset as usize) {
             if let Some(id) = change["enter"]["id"].as_str() {
                 assert!(known.insert(id.to_owned()), "{id} enters twice");
             } else if let Some(id) = change["leave"]["id"].as_str() {
