@@ -37,7 +37,7 @@ export interface Link extends Place {
   heard(): void;
   /** The server itself has spoken: `hello`, or an answer. `silence_ms`: after so long without a byte the path is dead. */
   up(silence_ms: number): void;
-  /** A message or control object. */
+  /** A message or control object; after `up`, but for a problem that explains the end. */
   take(push: Push): void;
   /** The reading of a channel stands here: its join cursor, or the end of a batch. */
   joined(channel: string, cursor: string): void;

@@ -56,11 +56,14 @@ interface Subscriber {
 }
 
 /** Calls a callback of the application: what it throws is reported and goes no further. */
-export function call<A>(report: (error: EfirError) => void, fn: (value: A) => void, value: A): void {
-  try {
-    fn(value);
-  } catch (error) {
+export function call<A>(report: (error: EfirError) => void, fn: (value: A) => unknown, value: A): void {
+  const failed = (error: unknown): void =>
     report(new EfirError({ code: "callback_failed", detail: String(error) }, error));
+  try {
+    // An `async` callback throws later.
+    (fn(value) as PromiseLike<unknown> | undefined)?.then?.(undefined, failed);
+  } catch (error) {
+    failed(error);
   }
 }
 

@@ -142,7 +142,6 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
   const up = (attempt: Attempt): void => {
     const { transport } = attempt;
     mutes.delete(transport);
-    if (current && rank(current.transport) <= rank(transport)) return drop([attempt]);
     racing.delete(attempt);
     // Who is worse has lost; who is better may still come.
     drop(all().filter((other) => other === current || rank(other.transport) > rank(transport)));
@@ -217,14 +216,14 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
         attempt.upSince = heard;
         up(attempt);
       },
-      // Whoever is not the carrier, or no longer, is not listened to: the other reads the same.
+      // Whoever is no longer the carrier is not listened to: the other reads the same.
       take(push) {
         if (isOver) return;
         if (push.problem && !push.problem.channel) reason = push.problem;
-        else if (attempt === current) core.take(push);
+        else core.take(push);
       },
       joined(channel, cursor) {
-        if (!isOver && attempt === current) core.joined(channel, cursor);
+        if (!isOver) core.joined(channel, cursor);
       },
       down: end,
     });

@@ -31,7 +31,9 @@ function listen(options = {}, channel = "a"): { got: string[]; gaps: Gap[]; stop
 test("each message once, whatever comes twice", () => {
   const { got } = listen();
   server().link.joined("a", "E-4");
+  const reading = wanted()?.reading;
   for (const offset of [5, 4, 5, 6, 5, 6, 7]) say(server(), "a", `E-${offset}`);
+  assert.equal(wanted()?.reading, reading, "what comes twice is no hole");
   assert.deepEqual(got, ["E-5", "E-6", "E-7"]);
   assert.equal(wanted()?.after, "E-7");
 });
@@ -40,10 +42,10 @@ test("a hole has the channel read again after the cursor, and nothing behind it 
   const { got, gaps } = listen();
   server().link.joined("a", "E-4");
   const reading = wanted()?.reading;
-  say(server(), "a", "E-6");
-  say(server(), "a", "E-7");
+  for (let offset = 6; offset < 20; offset += 1) say(server(), "a", `E-${offset}`);
   await clock.go(1);
   assert.deepEqual(got, []);
+  assert.deepEqual(gaps, []);
   assert.notEqual(wanted()?.reading, reading);
   assert.equal(wanted()?.after, "E-4");
   assert.equal(server().syncs > 0, true);
@@ -87,10 +89,11 @@ test("a gap is told before what follows it, once", () => {
 test("a cursor from ahead is set back, and what comes then is told", () => {
   const { got, gaps } = listen({ after: "E-50" });
   server().link.joined("a", "E-50");
-  server().link.take({ gap: { channel: "a", reason: "position_ahead", after: "E-50", resume_from: "E-3" } });
+  say(server(), "a", "E-51");
+  server().link.take({ gap: { channel: "a", reason: "position_ahead", after: "E-51", resume_from: "E-3" } });
   say(server(), "a", "E-4");
   assert.equal(gaps.length, 1);
-  assert.deepEqual(got, ["E-4"]);
+  assert.deepEqual(got, ["E-51", "E-4"]);
 });
 
 test("a connection that joined further on than the cursor leaves nothing out", async () => {
@@ -120,6 +123,16 @@ test("a callback that throws is reported and harms nobody", () => {
     s.told.filter((one) => one.startsWith("error")),
     ["error:callback_failed", "error:callback_failed"],
   );
+});
+
+test("a callback that fails later is reported, too", async () => {
+  s.client.channel("a").subscribe(async () => {
+    await Promise.resolve();
+    throw new Error("mine");
+  });
+  say(server(), "a", "E-1");
+  await clock.settle();
+  assert.equal(s.told.at(-1), "error:callback_failed");
 });
 
 test("the same name is the same object, read as long as somebody listens", async () => {

@@ -184,8 +184,9 @@ test("more channels than one transport carries is not the end", async () => {
   const s = begin(["sse", "websocket"]);
   s.last("sse").link.down(failure("stop", "too_many_channels"));
   await clock.settle();
-  hello(s.last("websocket"));
-  assert.equal(s.client.state, "online");
+  s.last("websocket").link.down(new Error("refused"));
+  await clock.settle();
+  assert.equal(s.client.state, "offline");
 });
 
 test("a dead path is noticed within 20 s, and any byte keeps it alive", async () => {
@@ -249,6 +250,11 @@ test("the network's return ends a wait, and has a path looked after that may be 
     await clock.go(1_000);
     target.dispatchEvent(new Event("online"));
     assert.equal(s.last("websocket").wakes, 1);
+    await clock.go(1_000);
+    s.last("websocket").link.heard();
+    await clock.go(5_001);
+    assert.equal(s.client.state, "online", "it has answered");
+    target.dispatchEvent(new Event("online"));
     await clock.go(5_001);
     assert.notEqual(s.client.state, "online", "no answer within 5 s");
     s.client.close();

@@ -50,7 +50,12 @@ const heads = (): Asked[] => s.requests.filter((one) => one.url.searchParams.get
 async function cut(): Promise<void> {
   for (const { failed } of commands()) failed(passing("connection_lost"));
   s.last("websocket").link.down(new Error("cut"));
-  await clock.go(20_000);
+  await stand(301);
+}
+/** After so many ms the next connection that is being tried stands. */
+async function stand(ms: number): Promise<void> {
+  do await clock.go(ms);
+  while (s.last("websocket").isClosed);
   hello(s.last("websocket"));
   await clock.settle();
 }
@@ -125,9 +130,7 @@ test("an answer that was lost longer ago than the server remembers keys: nobody 
   await clock.settle();
   for (const { failed } of commands()) failed(passing("connection_lost"));
   s.last("websocket").link.down(new Error("cut"));
-  await clock.go(275_000);
-  hello(s.last("websocket"));
-  await clock.settle();
+  await stand(275_000);
   heads()[0]!.reply({ messages: [], cursor: "E-1", more: false });
   await clock.settle();
   assert.equal(outcome.code, "outcome_unknown");
