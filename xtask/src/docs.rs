@@ -52,6 +52,23 @@ pub(crate) fn write(is_check: bool) -> Result<Verdict> {
 
 const GENERATED: &str = "<!-- Written by `cargo xtask docs`; change the tables in the code instead. -->\n\n";
 
+/// What the client for TypeScript tells by itself (packages/client/src/error.ts): code, whether it can pass, and when.
+const CLIENT_CODES: &[(&str, bool, &str)] = &[
+    ("closed", false, "The client was closed before it was done."),
+    ("queue_full", true, "As much waits to be published as may (`offline`); the message was not taken."),
+    ("connection_lost", true, "The connection ended."),
+    (
+        "silence",
+        true,
+        "A transport was opened and said nothing, or nothing came for longer than a heartbeat and 5 s: the path is dead.",
+    ),
+    ("no_answer", true, "A request failed without an answer."),
+    ("no_url", false, "Not in a page, and no address was given."),
+    ("callback_failed", false, "A callback of the application threw, or its promise was rejected."),
+    ("not_included", false, "`efir/core` was connected without this part."),
+    ("http_NNN", true, "An answer with this status that was not efir's, such as a proxy's."),
+];
+
 fn codes() -> Page {
     let mut text = format!("# Error codes\n\n{GENERATED}");
     text += "What went wrong, as `code` of a problem (docs/protocol.md §7). *Close* is the close code of a WebSocket that\n\
@@ -61,8 +78,18 @@ fn codes() -> Page {
         let action = row.action.as_str();
         let (number, name, status, close, meaning) =
             (row.number, row.name, row.status, row.close, row.meaning);
-        writeln!(text, "| {number} | `{name}` | {status} | {close} | `{action}` | {meaning} |")
-            .unwrap_or_default();
+        // The anchor is where the client's errors point to.
+        writeln!(
+            text,
+            "| {number} | <a id=\"{name}\"></a>`{name}` | {status} | {close} | `{action}` | {meaning} |"
+        )
+        .unwrap_or_default();
+    }
+    text += "\n## Codes of the client\n\nThe client for TypeScript has these of its own, beside `outcome_unknown`, `invalid_channel`, \
+             `invalid_cursor` and `invalid_json`, which\nit can tell without asking.\n\n| code | tried again | when |\n|---|---|---|\n";
+    for (name, is_retryable, meaning) in CLIENT_CODES {
+        let again = if *is_retryable { "yes" } else { "no" };
+        writeln!(text, "| <a id=\"{name}\"></a>`{name}` | {again} | {meaning} |").unwrap_or_default();
     }
     Page { name: "codes.md", text }
 }
@@ -121,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_row_is_on_its_page() {
-        assert!(CODES.iter().all(|row| codes().text.contains(&format!("| `{}` |", row.name))));
+        assert!(CODES.iter().all(|row| codes().text.contains(&format!("`{}` |", row.name))));
         let rows = LIMITS.iter().chain(TIMES);
         assert!(rows.into_iter().all(|row| limits().text.contains(&format!("| `{}` |", row.name))));
     }

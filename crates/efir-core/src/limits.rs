@@ -71,7 +71,7 @@ table! {
     channels_max usize "channels" 100_000 "How many channels may hold messages.";
     log_bytes_max usize "bytes" 536_870_912 "How many bytes of messages all channels keep; the least recently used is trimmed first. Each form that is read besides (SSE, NDJSON, compressed WebSocket) keeps a copy.";
     stubs_max usize "channels" 100_000 "How many channels without messages are remembered with their last position.";
-    keys_max usize "keys" 10_000 "How many idempotency keys a channel remembers.";
+    keys_max usize "keys" 100_000 "How many idempotency keys a channel remembers.";
     node_keys_max usize "keys" 500_000 "How many idempotency keys all channels remember together.";
     key_window_ms u64 "ms" 300_000 "How long an idempotency key is remembered.";
     batch_messages_max usize "messages" 1_000 "The greatest `limit` of a poll.";
