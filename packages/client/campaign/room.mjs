@@ -58,8 +58,8 @@ export class Room {
     return receipt;
   }
 
-  /** Waits until a reader has a channel up to a receipt. */
-  has(reader, channel, receipt, within_ms = 15_000) {
+  /** Waits until a reader has a channel up to a receipt; longer than the longest rest between two attempts of a client. */
+  has(reader, channel, receipt, within_ms = 45_000) {
     return until(`${reader.name} has ${receipt.position} of ${channel}`, () => reader.has(channel, receipt.position), { within_ms, seen: () => report(reader) });
   }
 

@@ -116,11 +116,11 @@ const scenarios = {
   async "cuts::at_every_message"(room) {
     const reader = room.reader();
     reader.read(channel, "start");
-    for (let n = 1; n <= 8; n += 1) {
+    for (let n = 1; n <= 5; n += 1) {
       await room.has(reader, channel, await room.publish(channel, `m${n}`));
       room.proxy.cut();
     }
-    await room.has(reader, channel, await room.publishMany(channel, 9, 12));
+    await room.has(reader, channel, await room.publishMany(channel, 6, 9));
   },
 
   async "cuts::inside_of_answers"(room) {
