@@ -90,6 +90,17 @@ pub struct MemberChange<'a> {
     pub is_refusable: bool,
 }
 
+/// What the channels of a node hold now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Channels that keep at least one message.
+    pub channels: usize,
+    /// Weight of all messages, as `log_bytes_max` bounds it.
+    pub log_bytes: usize,
+    /// Idempotency keys that are remembered.
+    pub keys: usize,
+}
+
 /// What stores messages and hands them over on this node.
 pub trait Broker: Send + Sync + std::fmt::Debug {
     /// What a positive answer of [`Broker::publish`] means.
@@ -122,6 +133,9 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
 
     /// From now on every new message of the channel is noted to `watch`.
     fn watch(&self, channel: &ChannelName, watch: Arc<Watch>) -> Arc<Channel>;
+
+    /// What the channels hold now.
+    fn stock(&self) -> Stock;
 
     /// Frees what has expired. Called often; does a share of the work each time.
     fn sweep(&self, now_ms: u64);

@@ -15,9 +15,10 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use crate::{
-    broker::{Broker, PublishError},
+    broker::{Broker, PublishError, Stock},
     channel::Noted,
     clock,
+    counters::{Counters, Transport},
     memory::Memory,
     presence::Presence,
     seam::{Seam, Seams},
@@ -51,6 +52,7 @@ struct Shared {
     broker: Memory,
     presence: Presence,
     seams: Seams,
+    counters: Counters,
     /// Who is told when the node drains.
     carriers: Mutex<Slab<Arc<dyn Noted>>>,
     is_draining: AtomicBool,
@@ -76,6 +78,7 @@ impl Hub {
             times,
             broker,
             seams: Seams::default(),
+            counters: Counters::default(),
             carriers: Mutex::default(),
             is_draining: AtomicBool::new(false),
         }))
@@ -89,6 +92,16 @@ impl Hub {
     /// The times in force.
     pub fn times(&self) -> &Times {
         &self.0.times
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// What the channels hold now.
+    pub fn stock(&self) -> Stock {
+        self.0.broker.stock()
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {
@@ -108,7 +121,9 @@ impl Hub {
         if bytes > bytes_max {
             return Err(PublishError::PayloadTooLarge { bytes, bytes_max });
         }
-        self.0.broker.publish(publish, clock::now_ms())
+        let receipt = self.0.broker.publish(publish, clock::now_ms())?;
+        self.0.counters.publish(bytes, receipt.duplicate);
+        Ok(receipt)
     }
 
     /// Publishes text, for embedders.
@@ -145,7 +160,12 @@ impl Hub {
 
     /// Reads at once, as a short poll does. `Start::Now` reads the newest messages.
     pub fn read(&self, channel: &ChannelName, start: Start, most: ReadMost) -> Page {
-        self.0.broker.read(channel, start, most)
+        let page = self.0.broker.read(channel, start, most);
+        self.0.counters.deliver(Transport::ShortPoll, page.read.messages.len() as u64);
+        if let Some(missed) = &page.read.gap {
+            self.0.counters.tell_gap(missed.reason);
+        }
+        page
     }
 
     /// The cursor after which a new subscriber reads.

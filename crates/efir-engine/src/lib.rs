@@ -6,6 +6,7 @@
 pub mod broker;
 mod channel;
 pub mod clock;
+pub mod counters;
 pub mod exchange;
 mod hub;
 mod memory;
@@ -18,7 +19,8 @@ pub mod socket;
 pub mod tally;
 pub mod worker;
 
-pub use broker::PublishError;
+pub use broker::{PublishError, Stock};
+pub use counters::{Counters, Counts, Transport};
 pub use exchange::{Exchange, Response, Turn};
 pub use hub::{Hub, Page, Publish};
 pub use outbox::{Framing, Outbox};

@@ -29,7 +29,7 @@ use self::{
     table::{Hashed, Shard},
 };
 use crate::{
-    broker::{Broker, MemberChange, PublishError},
+    broker::{Broker, MemberChange, PublishError, Stock},
     channel::{self, Channel, Due, Watch},
     clock,
     hub::{Page, Publish},
@@ -319,6 +319,14 @@ impl Broker for Memory {
             if channel.with_live(|state| state.watch(Arc::clone(&watch))).is_some() {
                 return channel;
             }
+        }
+    }
+
+    fn stock(&self) -> Stock {
+        Stock {
+            channels: self.channels.load(Ordering::Relaxed),
+            log_bytes: self.weight.load(Ordering::Relaxed),
+            keys: self.keys.load(Ordering::Relaxed),
         }
     }
 

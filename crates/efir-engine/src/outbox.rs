@@ -47,7 +47,7 @@ enum Kind {
     /// Only worth something directly after what stands before it; dropped when that is.
     Volatile,
     /// A message or a gap: once begun, the cursor of the subscription stands at this position.
-    Cursor { subscription: u32, position: Position },
+    Cursor { subscription: u32, position: Position, is_message: bool },
 }
 
 #[derive(Debug)]
@@ -63,12 +63,14 @@ pub struct Outbox {
     framing: Framing,
     bytes: usize,
     has_empty_answer: bool,
+    /// Messages that went out and were not booked yet.
+    delivered: u32,
 }
 
 impl Outbox {
     /// An empty outbox; allocates nothing.
     pub fn new(framing: Framing) -> Self {
-        Self { pieces: VecDeque::new(), framing, bytes: 0, has_empty_answer: false }
+        Self { pieces: VecDeque::new(), framing, bytes: 0, has_empty_answer: false, delivered: 0 }
     }
 
     /// How frames are put on this carrier.
@@ -131,15 +133,21 @@ impl Outbox {
         std::mem::take(&mut self.has_empty_answer)
     }
 
+    /// How many messages went out since the last call.
+    pub(crate) fn take_delivered(&mut self) -> u64 {
+        std::mem::take(&mut self.delivered).into()
+    }
+
     /// A frame that moves the cursor of a subscription to `position` (a gap).
     pub(crate) fn push_moving(&mut self, frame: &Frame, subscription: u32, position: Position) {
         let bytes = self.framed(frame);
-        self.push(bytes, Kind::Cursor { subscription, position });
+        self.push(bytes, Kind::Cursor { subscription, position, is_message: false });
     }
 
     pub(crate) fn push_message(&mut self, message: &Arc<Message>, form: Form, subscription: u32) {
         let bytes = self.framing.strip(message.frame(form));
-        self.push(bytes, Kind::Cursor { subscription, position: message.position() });
+        let position = message.position();
+        self.push(bytes, Kind::Cursor { subscription, position, is_message: true });
     }
 
     fn framed(&self, frame: &Frame) -> Bytes {
@@ -168,8 +176,9 @@ impl Outbox {
             if written == 0 && !front.bytes.is_empty() {
                 return;
             }
-            if let Kind::Cursor { subscription, position } = front.kind {
+            if let Kind::Cursor { subscription, position, is_message } = front.kind {
                 reader.commit(subscription, position);
+                self.delivered += u32::from(is_message);
             }
             if written < front.bytes.len() {
                 front.bytes.advance(written);
@@ -193,8 +202,9 @@ impl Outbox {
     pub(crate) fn pop(&mut self, reader: &mut Reader) -> Option<Bytes> {
         let piece = self.pieces.pop_front()?;
         self.bytes -= piece.bytes.len();
-        if let Kind::Cursor { subscription, position } = piece.kind {
+        if let Kind::Cursor { subscription, position, is_message } = piece.kind {
             reader.commit(subscription, position);
+            self.delivered += u32::from(is_message);
         }
         Some(piece.bytes)
     }

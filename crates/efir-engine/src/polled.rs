@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     channel::{Channel, Noted, Watch},
+    counters::Transport,
     exchange::{Exchange, Turn},
     outbox::{Framing, Outbox},
     reader::{Change, Reader},
@@ -72,6 +73,8 @@ pub struct Polled {
     watches: Slab<(Arc<Watch>, Arc<Channel>, u32)>,
     sleep: Option<Pin<Box<Sleep>>>,
     drain_id: usize,
+    /// By what it delivers.
+    transport: Option<Transport>,
     has_begun: bool,
     has_ended: bool,
 }
@@ -89,6 +92,8 @@ impl Polled {
         // A body's chunks are its carrier's affair, but the header of a WebSocket frame is part of what goes out.
         let framing = if exchange.form().is_websocket() { Framing::Chunked } else { Framing::Plain };
         let drain_id = reader.hub().enlist(&bell);
+        let transport = Transport::of(exchange.form(), exchange.is_whole());
+        transport.into_iter().for_each(|transport| reader.hub().counters().open(transport));
         Self {
             exchange,
             reader,
@@ -97,6 +102,7 @@ impl Polled {
             watches: Slab::new(),
             sleep: None,
             drain_id,
+            transport,
             has_begun: false,
             has_ended: false,
         }
@@ -106,6 +112,10 @@ impl Polled {
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if let Some(bytes) = self.outbox.pop(&mut self.reader) {
+                let delivered = self.outbox.take_delivered();
+                if let Some(transport) = self.transport {
+                    self.reader.hub().counters().deliver(transport, delivered);
+                }
                 if bytes.is_empty() {
                     continue;
                 }
@@ -225,6 +235,7 @@ impl Polled {
 impl Drop for Polled {
     fn drop(&mut self) {
         self.reader.hub().delist(self.drain_id);
+        self.transport.into_iter().for_each(|transport| self.reader.hub().counters().close(transport));
         let tokens: Vec<usize> = self.watches.iter().map(|(token, _)| token).collect();
         for token in tokens {
             self.unwatch(token);

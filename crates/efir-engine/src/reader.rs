@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::{channel::Channel, hub::Hub, outbox::Outbox, seam::Seam};
+use crate::{channel::Channel, counters::Transport, hub::Hub, outbox::Outbox, seam::Seam};
 
 /// Pieces that one pull hands out at most; one vectored write takes no more than 1,024 slices (`IOV_MAX`).
 const PIECES_MAX: usize = 512;
@@ -272,6 +272,7 @@ impl Reader {
         let read = channel.read(after, ReadMost { messages: *left, bytes: PULL_BYTES_MAX });
         if let Some(missed) = &read.gap {
             let gap = missed.gap(subscription.name(), after);
+            self.hub.counters().tell_gap(gap.reason);
             out.push_moving(&Control::Gap(&gap).encode(form), index, gap.resume_from);
         }
         for message in &read.messages {
@@ -323,7 +324,14 @@ impl Reader {
             subscription.sent = read.cursor.into();
             taken.push(Taken { channel, gap, messages: read.messages });
         }
+        self.book(&taken);
         (taken, more)
+    }
+
+    fn book(&self, taken: &[Taken]) {
+        let counters = self.hub.counters();
+        taken.iter().filter_map(|one| one.gap.as_ref()).for_each(|gap| counters.tell_gap(gap.reason));
+        counters.deliver(Transport::LongPoll, taken.iter().map(|one| one.messages.len() as u64).sum());
     }
 
     /// Whether a channel has more than the last pull handed out.

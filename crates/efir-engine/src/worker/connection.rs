@@ -12,6 +12,7 @@ use efir_core::wire::Form;
 
 use super::intake::{Adoption, Bell};
 use crate::{
+    counters::{Counters, Transport},
     exchange::{Exchange, Response, Turn},
     outbox::{Framing, Outbox},
     reader::Reader,
@@ -110,6 +111,30 @@ impl Connection {
         std::mem::replace(&mut self.reader, reader)
     }
 
+    /// By what it delivers now; `None` while it only reads the next request.
+    pub(super) fn transport(&self) -> Option<Transport> {
+        Transport::of(self.form, self.exchange.is_whole())
+    }
+
+    /// It is behind because its socket takes no more.
+    fn stall(&mut self, now: Instant) {
+        if self.stalled_since.is_none() {
+            self.stalled_since = Some(now);
+            self.counters().stall();
+        }
+    }
+
+    /// Its socket takes bytes again, or it is given up.
+    pub(super) fn end_stall(&mut self) {
+        if self.stalled_since.take().is_some() && self.phase != Phase::Lingering {
+            self.counters().end_stall();
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        self.reader.hub().counters()
+    }
+
     pub(super) fn rearm(&self) {
         self.bell.rearm();
     }
@@ -192,7 +217,7 @@ impl Connection {
                         }
                         continue;
                     }
-                    self.stalled_since.get_or_insert(now);
+                    self.stall(now);
                     return Written::Blocked;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -200,7 +225,7 @@ impl Connection {
             }
         }
         self.reader.settle();
-        self.stalled_since = None;
+        self.end_stall();
         Written::All
     }
 }

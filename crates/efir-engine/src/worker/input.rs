@@ -81,7 +81,7 @@ impl Worker {
     /// The socket takes bytes again.
     fn resume(&mut self, key: u32, now: Instant) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        connection.stalled_since = None;
+        connection.end_stall();
         self.call(key, now, |connection, out| {
             // What was kept goes first; the messages of the log follow in the same write if they fit.
             connection.exchange.ready(&mut connection.reader, out)

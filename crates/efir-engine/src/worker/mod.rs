@@ -26,6 +26,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use efir_core::wire::Form;
 use slab::Slab;
 use tokio::time::Sleep;
 
@@ -38,6 +39,7 @@ use self::{
     watched::{Subscriber, WatchedChannels},
 };
 use crate::{
+    counters::Transport,
     exchange::{Response, Turn},
     hub::Hub,
     outbox::Outbox,
@@ -87,6 +89,8 @@ pub struct Worker {
     scratch: Outbox,
     read_buffer: BytesMut,
     batch: Batch,
+    /// Messages that went out and are not booked yet, by transport.
+    delivered: [u64; Transport::ALL.len()],
     is_draining: bool,
     drain_id: usize,
     stall_max: Duration,
@@ -117,6 +121,7 @@ impl Worker {
             scratch: Outbox::new(crate::Framing::Plain),
             read_buffer: BytesMut::new(),
             batch: Batch::default(),
+            delivered: Default::default(),
             is_draining: false,
             drain_id,
         }
@@ -145,6 +150,7 @@ impl Worker {
             let Some(key) = self.dirty.pop_front() else { break };
             self.flush(key, now);
         }
+        self.book();
         has_news || has_timed || !self.walks.is_empty() || !self.dirty.is_empty()
     }
 
@@ -152,7 +158,9 @@ impl Worker {
         let key = self.connections.vacant_key() as u32;
         let head = adoption.response.head.clone();
         let bell = Bell::new(key, Arc::clone(&self.intake));
-        self.connections.insert(Connection::new(adoption, bell));
+        let connection = Connection::new(adoption, bell);
+        connection.transport().into_iter().for_each(|transport| self.hub.counters().open(transport));
+        self.connections.insert(connection);
         self.begin(key, head, now);
         if self.connections.get(key as usize).is_some_and(|connection| !connection.input.is_empty()) {
             // The client did not wait for the head before it went on.
@@ -209,6 +217,7 @@ impl Worker {
             }
             None => connection.write(out, now),
         };
+        let (delivered, form) = (out.take_delivered(), connection.form);
         match written {
             Written::Failed => return self.remove_after(key),
             Written::Blocked if !out.is_empty() => {
@@ -220,7 +229,23 @@ impl Worker {
             }
             Written::Blocked | Written::All => {}
         }
+        self.deliver(form, delivered);
         self.settle(key, now, written);
+    }
+
+    /// Books messages that went out, for the end of the turn.
+    fn deliver(&mut self, form: Form, messages: u64) {
+        let transport = Transport::of(form, false);
+        if let Some(sum) = transport.and_then(|transport| self.delivered.get_mut(transport as usize)) {
+            *sum += messages;
+        }
+    }
+
+    fn book(&mut self) {
+        for transport in Transport::ALL {
+            let sum = self.delivered.get_mut(transport as usize).map(std::mem::take);
+            self.hub.counters().deliver(transport, sum.unwrap_or_default());
+        }
     }
 
     /// A failed connection leaves; the scratch outbox may hold what it did not take.
@@ -287,7 +312,9 @@ impl Worker {
         }
         let left = connection.succeed(response);
         self.leave(left);
+        connection.transport().into_iter().for_each(|transport| self.hub.counters().close(transport));
         self.begin(key, head, now);
+        connection.transport().into_iter().for_each(|transport| self.hub.counters().open(transport));
         if self.is_draining {
             self.drain_one(key, now);
         }
@@ -301,6 +328,7 @@ impl Worker {
         }
         connection.socket.shut_down_write();
         connection.phase = Phase::Lingering;
+        connection.end_stall();
         connection.input = BytesMut::new();
         connection.stalled_since = Some(now);
         self.leave_all(key);
@@ -327,7 +355,9 @@ impl Worker {
 
     fn take_out(&mut self, key: u32) -> Option<Connection> {
         self.leave_all(key);
-        let taken = self.connections.try_remove(key as usize)?;
+        let mut taken = self.connections.try_remove(key as usize)?;
+        taken.end_stall();
+        taken.transport().into_iter().for_each(|transport| self.hub.counters().close(transport));
         self.intake.let_go();
         Some(taken)
     }

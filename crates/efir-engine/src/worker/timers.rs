@@ -57,6 +57,9 @@ impl Worker {
             _ => self.stall_max,
         };
         if connection.stalled_since.is_some_and(|since| now.duration_since(since) >= stall_max) {
+            if connection.phase != Phase::Lingering {
+                self.hub.counters().give_up();
+            }
             return self.remove(key);
         }
         if connection.phase == Phase::Open && connection.exchange.due().is_some_and(|due| due <= now) {

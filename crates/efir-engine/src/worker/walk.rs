@@ -195,6 +195,9 @@ impl Worker {
 
     /// A send has ended.
     fn sent(&mut self, subscriber: Subscriber, gathered: &Gathered, result: io::Result<usize>, now: Instant) {
+        if result.as_ref().is_ok_and(|written| *written == gathered.bytes.len()) {
+            self.deliver(gathered.form, gathered.messages.len() as u64);
+        }
         let Some(connection) = self.connections.get_mut(subscriber.connection as usize) else { return };
         match result {
             Ok(written) if written == gathered.bytes.len() => {
