@@ -120,6 +120,8 @@ codes! {
         "Not subscribed": "This socket is not subscribed to the channel.";
     InvalidMember 114 "invalid_member" 400 1008 Stop
         "Invalid member": "The id, name or data of a member breaks the rules, or the id is missing.";
+    HeadTooLarge 115 "head_too_large" 431 1008 Stop
+        "Head too large": "The head of the request has more bytes or headers than it may.";
     NotFound 120 "not_found" 404 1008 Stop
         "Not found": "There is nothing under this URL.";
     MethodNotAllowed 121 "method_not_allowed" 405 1008 Stop
@@ -141,13 +143,15 @@ codes! {
     ChannelsFull 151 "channels_full" 503 1013 RetryLater
         "Channels full": "The server holds as many channels with messages as it may.";
     TooManyConnections 152 "too_many_connections" 503 1013 RetryLater
-        "Too many connections": "The server holds as many connections as it may.";
+        "Too many connections": "The server, or the address that the client comes from, holds as many connections as it may.";
     Overloaded 153 "overloaded" 503 1013 RetryLater
         "Overloaded": "The server cannot take more work at the moment.";
     Draining 154 "draining" 503 1001 RetryLater
         "Draining": "This node is going away; connect again with the cursor.";
     PresenceFull 155 "presence_full" 503 1013 RetryLater
         "Presence full": "The server or the member holds as many leases of presence as it may.";
+    RateLimited 156 "rate_limited" 429 1013 RetryLater
+        "Rate limited": "The connection, the user or the key publishes more a second than it may.";
     SlowReader 160 "slow_reader" 408 1008 RetryNow
         "Slow reader": "Reserved: the client took nothing for too long. Today its connection just ends; connect again with the cursor.";
     RequestTimeout 161 "request_timeout" 408 1008 RetryNow

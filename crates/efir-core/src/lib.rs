@@ -12,6 +12,7 @@ pub mod log;
 pub mod message;
 pub mod position;
 pub mod presence;
+pub mod rate;
 pub mod receipt;
 pub mod wire;
 

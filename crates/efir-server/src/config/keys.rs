@@ -18,6 +18,8 @@ pub enum Kind {
     Hosts,
     /// A folder.
     Folder,
+    /// Files.
+    Files,
     /// A filter for the log.
     Filter,
     /// On or off.
@@ -61,8 +63,8 @@ pub struct Key {
 }
 
 /// Limits and times that make sense when they are 0; everything else is at least 1.
-const MAY_BE_ZERO: [&str; 6] =
-    ["stubs_max", "keys_max", "hold_ms_min", "retry_ms_min", "retry_ms_max", "drain_ms_max"];
+const MAY_BE_ZERO: [&str; 7] =
+    ["stubs_max", "keys_max", "memory_bytes_max", "hold_ms_min", "retry_ms_min", "retry_ms_max", "drain_ms_max"];
 
 /// The largest message that may be allowed: clients and proxies rely on it.
 pub(crate) const MESSAGE_BYTES_MOST: u64 = 16 << 20;
@@ -99,7 +101,7 @@ fn top_level() -> Vec<Key> {
             Kind::Addresses,
             Value::List(vec!["127.0.0.1:8080".into()]),
             "--listen",
-            "The addresses to listen on. A port alone means 127.0.0.1.",
+            "The addresses to listen on. A port alone means 127.0.0.1. With https:// before it, an address speaks TLS.",
         ),
         key(
             "workers",
@@ -236,7 +238,9 @@ impl Kind {
     pub fn read_text(self, text: &str) -> Result<Value, String> {
         let text = text.trim();
         match self {
-            Self::Addresses | Self::Origins | Self::Hosts => self.read_list(std::iter::once(text)),
+            Self::Addresses | Self::Origins | Self::Hosts | Self::Files => {
+                self.read_list(std::iter::once(text))
+            }
             Self::Folder => Ok(Value::Text(text.to_owned())),
             Self::Filter => match tracing_subscriber::EnvFilter::try_new(text) {
                 Ok(_) if !text.is_empty() => Ok(Value::Text(text.to_owned())),
@@ -257,7 +261,8 @@ impl Kind {
     /// What is expected instead.
     pub fn read_list<'a>(self, texts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
         let check = |text: &str| match self {
-            Self::Addresses => address(text).map(|address| address.to_string()),
+            Self::Addresses => listen_text(text),
+            Self::Files => Some(text.to_owned()),
             Self::Origins => origin(text),
             Self::Hosts => host(text),
             _ => None,
@@ -288,11 +293,12 @@ impl Kind {
             |least, unit: &str| if least > 0 { format!(", at least {least}{unit}") } else { String::new() };
         match self {
             Self::Addresses => {
-                "an address and port such as 127.0.0.1:8080, [::]:8080 or 8080, or a list of them".into()
+                "an address and port such as 127.0.0.1:8080, [::]:8080 or 8080, with https:// before it for TLS, or a list of them".into()
             }
             Self::Origins => "an origin such as https://example.org (no path), or a list of them".into(),
             Self::Hosts => "a host name such as chat.example.org, or a list of them".into(),
             Self::Folder => "the path of a folder".into(),
+            Self::Files => "the path of a file, or a list of them".into(),
             Self::Filter => {
                 "a level (error, warn, info, debug, trace) or a filter such as efir=debug,info".into()
             }
@@ -312,6 +318,18 @@ impl Kind {
             Some(number) if (least..=(1 << 53)).contains(&number) => Ok(Value::Number(number)),
             _ => Err(self.expected()),
         }
+    }
+}
+
+/// What begins with the scheme of TLS, in a list of addresses to listen on.
+pub(super) const TLS_SCHEME: &str = "https://";
+
+/// An address to listen on, with [`TLS_SCHEME`] before it for TLS.
+fn listen_text(text: &str) -> Option<String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    match text.strip_prefix(TLS_SCHEME) {
+        Some(text) => Some(format!("{TLS_SCHEME}{}", address(text)?)),
+        None => Some(address(text.strip_prefix("http://").unwrap_or(text))?.to_string()),
     }
 }
 
