@@ -8,7 +8,7 @@ use efir_core::{
     Code, Problem, Times,
     wire::{Control, Form},
 };
-use efir_engine::{Exchange, Outbox, Reader, Turn};
+use efir_engine::{Exchange, Hub, Outbox, Reader, Turn};
 use efir_ws::{
     Agreement, Decoder, DecoderLimits, Event, FrameError, Opcode, Role,
     frame::{encode, encode_close},
@@ -112,7 +112,12 @@ impl Peer {
     }
 
     /// The next message in the input; `Ok(None)` when more bytes are needed. Answers pings, and parts where that is due.
-    pub(crate) fn hear(&mut self, input: &mut BytesMut, out: &mut Outbox) -> Result<Option<Heard>, Turn> {
+    pub(crate) fn hear(
+        &mut self,
+        input: &mut BytesMut,
+        hub: &Hub,
+        out: &mut Outbox,
+    ) -> Result<Option<Heard>, Turn> {
         if let Some(clocks) = &mut self.clocks
             && !input.is_empty()
         {
@@ -143,6 +148,7 @@ impl Peer {
                 }
                 Err(error) => {
                     let problem = self.problem(error);
+                    hub.counters().refuse(&problem);
                     return Err(part(&problem, error.close_code(), out));
                 }
             }
@@ -189,7 +195,8 @@ impl Exchange for Farewell {
         false
     }
 
-    fn open(&mut self, _now: Instant, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+    fn open(&mut self, _now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        reader.hub().counters().refuse(&self.0);
         part(&self.0, self.0.row().close, out)
     }
 

@@ -177,7 +177,10 @@ where
         None
     };
     match (ReadRequest::parse(call, parts, &query, channels), upgrade) {
-        (Ok(asked), upgrade) => (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked }),
+        (Ok(asked), upgrade) => {
+            asked.scope.bad().iter().for_each(|problem| call.site.hub().counters().refuse(problem));
+            (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked })
+        }
         // A page sees nothing of a refused handshake, so it is told in the socket.
         (Err(problem), Some(upgrade)) => Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
         (Err(problem), None) => Err(problem.into()),

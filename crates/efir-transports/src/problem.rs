@@ -39,6 +39,7 @@ pub fn refusal(site: &Site, parts: &Parts, problem: Problem) -> Response<Bytes> 
 }
 
 pub(crate) fn answer(site: &Site, parts: &Parts, refused: &Refused) -> Response<Bytes> {
+    site.hub().counters().refuse(&refused.problem);
     let is_temporary = !matches!(refused.problem.row().action, Action::Stop | Action::RefreshToken);
     let mut response = if is_temporary && wants_event_stream(parts) {
         event_stream(site, &refused.problem)

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use efir_core::{ChannelName, Cursor, ReadMost, Start, Times, Token};
-use efir_engine::Hub;
+use efir_engine::{Hub, Transport};
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
@@ -23,6 +23,9 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
         present::enter_for(site.hub(), &asked, stay_ms(&asked, site.hub().times()))?;
     }
     let answer = Answer::of(&mut asked);
+    // It begins and ends here.
+    site.hub().counters().open(Transport::ShortPoll);
+    site.hub().counters().close(Transport::ShortPoll);
     let found = match &asked.scope {
         Scope::One { channel, start } => read_one(site.hub(), channel, start, asked.limit),
         Scope::Several { channels, .. } => read_several(site.hub(), channels, asked.limit),

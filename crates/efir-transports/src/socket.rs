@@ -113,6 +113,7 @@ fn carry_out(text: &Bytes, reader: &mut Reader, out: &mut Outbox, entered: &mut 
         Err(problem) => Some(problem),
     };
     if let Some(problem) = refused {
+        reader.hub().counters().refuse(&problem);
         out.push_control(&Control::Refusal { id: parsed.id, problem: &problem }.encode(Form::WebSocket));
     }
 }
@@ -151,13 +152,14 @@ impl Exchange for Socket {
 
     fn receive(&mut self, input: &mut BytesMut, reader: &mut Reader, out: &mut Outbox) -> Turn {
         loop {
-            match self.peer.hear(input, out) {
+            match self.peer.hear(input, reader.hub(), out) {
                 Ok(None) => return Turn::Wait,
                 Ok(Some(Heard::Text(text))) => carry_out(&text, reader, out, &mut self.entered),
                 Ok(Some(Heard::Binary(_))) => {
                     let problem =
                         Problem::new(Code::InvalidCommand, "commands are text frames, not binary ones");
                     self.entered = None;
+                    reader.hub().counters().refuse(&problem);
                     return peer::part(&problem.with_ordinal(self.peer.ordinal()), 1003, out);
                 }
                 Err(turn) => {

@@ -262,3 +262,9 @@ async fn the_tables_stand_in_info() {
     assert_eq!(about["times"]["heartbeat_ms"], 25);
     assert!(about["codes"].as_array().unwrap().iter().any(|code| code["name"] == "payload_too_large"));
 }
+
+#[test]
+fn what_is_counted_has_the_names_of_the_transports() {
+    let counted = efir_engine::Transport::ALL.map(efir_engine::Transport::name);
+    assert!(crate::TRANSPORTS.iter().map(|row| row.name).eq(counted));
+}

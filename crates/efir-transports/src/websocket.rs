@@ -120,10 +120,13 @@ impl Exchange for ChannelSocket {
 
     fn receive(&mut self, input: &mut BytesMut, reader: &mut Reader, out: &mut Outbox) -> Turn {
         loop {
-            match self.peer.hear(input, out) {
+            match self.peer.hear(input, reader.hub(), out) {
                 Ok(None) => return Turn::Wait,
                 Ok(Some(heard)) => {
                     let published = self.publish(heard, reader.hub());
+                    if let Err(problem) = &published {
+                        reader.hub().counters().refuse(problem);
+                    }
                     self.answer(published, out);
                 }
                 Err(turn) => return turn,

@@ -185,6 +185,14 @@ impl Scope {
         }
     }
 
+    /// What is wrong with single channels, for the books.
+    pub(crate) fn bad(&self) -> &[Problem] {
+        match self {
+            Self::One { .. } => &[],
+            Self::Several { bad, .. } => bad,
+        }
+    }
+
     /// What is wrong with single channels.
     pub(crate) fn take_bad(&mut self) -> Vec<Problem> {
         match self {
