@@ -310,11 +310,11 @@ impl Worker {
             connection.has_ahead = true;
             self.intake.ring(key);
         }
-        let left = connection.succeed(response);
-        self.leave(left);
         connection.transport().into_iter().for_each(|transport| self.hub.counters().close(transport));
-        self.begin(key, head, now);
+        let left = connection.succeed(response);
         connection.transport().into_iter().for_each(|transport| self.hub.counters().open(transport));
+        self.leave(left);
+        self.begin(key, head, now);
         if self.is_draining {
             self.drain_one(key, now);
         }
@@ -326,9 +326,9 @@ impl Worker {
         if connection.has_ended {
             return self.remove(key);
         }
+        connection.end_stall();
         connection.socket.shut_down_write();
         connection.phase = Phase::Lingering;
-        connection.end_stall();
         connection.input = BytesMut::new();
         connection.stalled_since = Some(now);
         self.leave_all(key);
