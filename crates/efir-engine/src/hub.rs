@@ -9,6 +9,7 @@ use std::sync::{
 use bytes::Bytes;
 use efir_core::{
     ChannelName, Code, Cursor, Limits, Payload, Position, Problem, ReadMost, Receipt, Start, Times,
+    rate::PublishRates,
 };
 
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use crate::{
     channel::Noted,
     clock,
     counters::{Counters, Transport},
+    holders::Holders,
     memory::Memory,
     presence::Presence,
     seam::{Seam, Seams},
@@ -51,6 +53,8 @@ struct Shared {
     times: Times,
     broker: Memory,
     presence: Presence,
+    rates: PublishRates,
+    holders: Holders,
     seams: Seams,
     counters: Counters,
     /// Who is told when the node drains.
@@ -74,6 +78,8 @@ impl Hub {
         let broker = Memory::new(limits.clone());
         Self(Arc::new(Shared {
             presence: Presence::new(&limits, &times),
+            rates: PublishRates::new(&limits),
+            holders: Holders::default(),
             limits,
             times,
             broker,
@@ -92,6 +98,16 @@ impl Hub {
     /// The times in force.
     pub fn times(&self) -> &Times {
         &self.0.times
+    }
+
+    /// How often anybody may publish.
+    pub fn rates(&self) -> &PublishRates {
+        &self.0.rates
+    }
+
+    /// What users and server keys have published lately.
+    pub fn holders(&self) -> &Holders {
+        &self.0.holders
     }
 
     /// What happened so far.
@@ -178,6 +194,7 @@ impl Hub {
     /// Frees what has expired and lets go of members whose time is over. The carrier of the process calls it at least twice a second.
     pub fn sweep(&self) {
         self.sweep_members();
+        self.0.holders.sweep();
         self.0.broker.sweep(clock::now_ms());
     }
 

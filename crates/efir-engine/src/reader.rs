@@ -6,14 +6,14 @@
 use std::{hash::BuildHasher, sync::Arc};
 
 use efir_core::{
-    ChannelName, Cursor, Gap, Message, Position, ReadMost, Start,
+    ChannelName, Cursor, Gap, Message, Position, Problem, ReadMost, Start,
     wire::{Control, Form},
 };
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::{channel::Channel, counters::Transport, hub::Hub, outbox::Outbox, seam::Seam};
+use crate::{channel::Channel, counters::Transport, guest::Account, hub::Hub, outbox::Outbox, seam::Seam};
 
 /// Pieces that one pull hands out at most; one vectored write takes no more than 1,024 slices (`IOV_MAX`).
 const PIECES_MAX: usize = 512;
@@ -96,6 +96,8 @@ pub struct Reader {
     /// Subscriptions of which more was pushed than sent, and up to where. Empty at rest.
     ahead: SmallVec<[(u32, Cursor); 1]>,
     changes: Vec<Change>,
+    /// Who pays for what the response publishes.
+    account: Account,
 }
 
 impl Reader {
@@ -108,12 +110,26 @@ impl Reader {
             noted: SmallVec::new(),
             ahead: SmallVec::new(),
             changes: Vec::new(),
+            account: Account::default(),
         }
     }
 
     /// The hub that is read from.
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// Who pays for what the response publishes; nobody unless it is set.
+    pub fn account_mut(&mut self) -> &mut Account {
+        &mut self.account
+    }
+
+    /// Pays for a message of so many bytes that the response is about to publish.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn pay(&self, bytes: usize) -> Result<(), Problem> {
+        self.account.pay(self.hub.rates(), bytes)
     }
 
     /// Joins a channel and returns the join cursor: reading on after it misses nothing. A cursor that the client gave comes back
