@@ -134,6 +134,10 @@ codes! {
         "Host refused": "The Host header names a host that this server does not answer for.";
     Forbidden 132 "forbidden" 403 1008 Stop
         "Forbidden": "The client may not do this.";
+    Unauthorized 133 "unauthorized" 401 1008 RefreshToken
+        "Unauthorized": "A token, ticket or server key is needed, or the one that was shown is worth nothing.";
+    TokenExpired 134 "token_expired" 401 1008 RefreshToken
+        "Token expired": "The token or ticket was good, and its time is over.";
     KeyConflict 140 "key_conflict" 409 1008 Stop
         "Key conflict": "The idempotency key was used for another payload.";
     OutcomeUnknown 141 "outcome_unknown" 409 1008 Stop

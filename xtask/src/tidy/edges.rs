@@ -8,16 +8,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("efir-core", &["efir-ws"]),
     ("efir-ws", &[]),
     ("efir-engine", &["efir-core"]),
-    ("efir-transports", &["efir-core", "efir-engine", "efir-ws"]),
-    ("efir", &["efir-core", "efir-engine", "efir-transports"]),
+    ("efir-access", &["efir-core"]),
+    ("efir-transports", &["efir-access", "efir-core", "efir-engine", "efir-ws"]),
+    ("efir", &["efir-access", "efir-core", "efir-engine", "efir-transports"]),
     (
         "efir-server",
-        &["efir", "efir-bench", "efir-client", "efir-core", "efir-engine", "efir-transports", "efir-ws"],
+        &["efir", "efir-access", "efir-bench", "efir-client", "efir-core", "efir-engine", "efir-transports", "efir-ws"],
     ),
     ("efir-client", &["efir-core", "efir-ws"]),
     // A load tool that shared code with what it measures would share its mistakes.
     ("efir-bench", &[]),
-    ("efir-testkit", &["efir", "efir-client", "efir-core", "efir-engine", "efir-server"]),
+    ("efir-testkit", &["efir", "efir-access", "efir-client", "efir-core", "efir-engine", "efir-server"]),
     ("embed", &["efir"]),
     // It writes docs/reference from the core's tables.
     ("xtask", &["efir-bench", "efir-core"]),

@@ -1,0 +1,1 @@
+//! Patterns against a naive reading of them.

@@ -1,0 +1,1 @@
+//! Tickets, real and forged.
