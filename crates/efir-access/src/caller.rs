@@ -98,7 +98,7 @@ impl Caller {
 }
 
 impl User {
-    /// Whether a grant allows the action on a channel of this name (that of a log of members: without `/presence`).
+    /// Whether a grant allows the action on a channel of this name.
     #[must_use]
     pub fn is_granted(&self, action: Action, channel: &str) -> bool {
         let user = Some(&*self.name);
