@@ -48,6 +48,12 @@ pub enum PublishError {
         /// The limit in force.
         channels_max: usize,
     },
+    /// The process takes more memory than it may.
+    #[error("{problem}")]
+    Overloaded {
+        /// What the client is told.
+        problem: Box<Problem>,
+    },
     /// The channel has reached the last offset that JSON can carry.
     #[error("the channel is at the last offset of its epoch")]
     Exhausted,
@@ -72,6 +78,7 @@ impl PublishError {
                 let problem = Problem::new(Code::ChannelsFull, detail);
                 problem.with_limit("channels_max", *channels_max as u64).with_retry_after_ms(10_000)
             }
+            Self::Overloaded { problem } => (**problem).clone(),
             Self::Exhausted => {
                 Problem::new(Code::Overloaded, detail).with_limit("offset_max", efir_core::OFFSET_MAX)
             }
@@ -136,6 +143,9 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
 
     /// What the channels hold now.
     fn stock(&self) -> Stock;
+
+    /// Trims the least recently used channels by about so many bytes, and leaves a sixteenth of `log_bytes_max`.
+    fn trim(&self, bytes: usize);
 
     /// Frees what has expired. Called often; does a share of the work each time.
     fn sweep(&self, now_ms: u64);

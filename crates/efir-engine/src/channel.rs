@@ -15,6 +15,8 @@ pub trait Noted: Send + Sync {
     fn note(&self, token: u32);
     /// The node drains.
     fn drain(&self);
+    /// The node takes too much memory: whoever carries connections cuts those that hold the most. Nothing where nothing is held.
+    fn shed(&self) {}
 }
 
 /// One watcher's interest in one channel.

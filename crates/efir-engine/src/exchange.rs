@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
-use efir_core::wire::Form;
+use efir_core::{Problem, wire::Form};
 
 use crate::{
     outbox::{Framing, Outbox},
@@ -87,6 +87,16 @@ pub trait Exchange: Send {
 
     /// The node is about to stop: say so in the transport's own way and end.
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn;
+
+    /// The server has to get rid of this response: say so in the transport's own way and end.
+    fn shed(&mut self, _problem: &Problem, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        Turn::Close
+    }
+
+    /// Bytes that it keeps for its client: of a message that has begun to arrive.
+    fn held_bytes(&self) -> usize {
+        0
+    }
 
     /// The response that follows after [`Turn::Succeed`]; asked for once. `None` closes the connection.
     fn succeed(&mut self) -> Option<Response> {

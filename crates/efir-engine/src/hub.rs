@@ -1,9 +1,12 @@
 //! The node's channels as everybody else sees them: publish, read, join. Limits and permissions are checked here; storing is the
 //! broker's.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -22,6 +25,7 @@ use crate::{
     counters::{Counters, Transport},
     holders::Holders,
     memory::Memory,
+    overload::{Overload, Relief},
     presence::Presence,
     seam::{Seam, Seams},
 };
@@ -49,12 +53,10 @@ pub struct Page {
 }
 
 struct Shared {
-    limits: Limits,
-    times: Times,
     broker: Memory,
     presence: Presence,
-    rates: PublishRates,
     holders: Holders,
+    overload: Overload,
     seams: Seams,
     counters: Counters,
     /// Who is told when the node drains.
@@ -68,26 +70,54 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// The channels, and the terms on which whoever has this handle uses them.
+#[derive(Debug)]
+struct Handle {
+    limits: Limits,
+    times: Times,
+    rates: PublishRates,
+    shared: Arc<Shared>,
+}
+
+impl Deref for Handle {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
 /// A cheap handle on the node's channels.
 #[derive(Debug, Clone)]
-pub struct Hub(Arc<Shared>);
+pub struct Hub(Arc<Handle>);
 
 impl Hub {
     /// A hub whose channels live in this process's memory. The node's epoch is random.
     pub fn new(limits: Limits, times: Times) -> Self {
         let broker = Memory::new(limits.clone());
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             presence: Presence::new(&limits, &times),
-            rates: PublishRates::new(&limits),
             holders: Holders::default(),
-            limits,
-            times,
+            overload: Overload::new(limits.memory_bytes_max),
             broker,
             seams: Seams::default(),
             counters: Counters::default(),
             carriers: Mutex::default(),
             is_draining: AtomicBool::new(false),
-        }))
+        });
+        Self::on(shared, limits, times)
+    }
+
+    /// The same channels on other terms, for what begins from now on. What channels keep, and how much of everything the node has,
+    /// is decided when the hub is made and stays.
+    #[must_use]
+    pub fn with_terms(&self, limits: Limits, times: Times) -> Self {
+        Self::on(Arc::clone(&self.0.shared), limits, times)
+    }
+
+    fn on(shared: Arc<Shared>, limits: Limits, times: Times) -> Self {
+        let rates = PublishRates::new(&limits);
+        Self(Arc::new(Handle { limits, times, rates, shared }))
     }
 
     /// The limits in force.
@@ -136,6 +166,9 @@ impl Hub {
         let (bytes, bytes_max) = (publish.payload.len(), self.0.limits.message_bytes_max);
         if bytes > bytes_max {
             return Err(PublishError::PayloadTooLarge { bytes, bytes_max });
+        }
+        if self.is_overloaded() {
+            return Err(PublishError::Overloaded { problem: Box::new(self.overload().problem()) });
         }
         let receipt = self.0.broker.publish(publish, clock::now_ms())?;
         self.0.counters.publish(bytes, receipt.duplicate);
@@ -198,12 +231,48 @@ impl Hub {
         self.0.broker.sweep(clock::now_ms());
     }
 
+    /// Tells how many bytes of memory the process takes; whoever runs it does so some times a second. Beyond `memory_bytes_max` the
+    /// connections that hold the most are cut, then the least recently used logs are trimmed, and nothing new is taken.
+    pub fn weigh(&self, in_use: usize) {
+        let relief = self.overload().weigh(in_use, clock::ticks_ns());
+        if relief != Relief::Nothing {
+            self.carriers().iter().for_each(|carrier| carrier.shed());
+        }
+        if let Relief::DebtorsAndLogs(bytes) = relief {
+            self.0.broker.trim(bytes);
+        }
+    }
+
+    /// Whether the process takes more memory than it may: nothing new is taken.
+    pub fn is_overloaded(&self) -> bool {
+        self.overload().is_over()
+    }
+
+    /// What [`Hub::weigh`] was told last, in bytes.
+    pub fn memory_in_use(&self) -> usize {
+        self.overload().in_use()
+    }
+
+    /// Refuses what is new while there is no room for it.
+    ///
+    /// # Errors
+    /// `overloaded`, with `memory_bytes_max` and when to come back.
+    pub fn check_room(&self) -> Result<(), Problem> {
+        if self.is_overloaded() { Err(self.overload().problem()) } else { Ok(()) }
+    }
+
+    pub(crate) fn overload(&self) -> &Overload {
+        &self.0.overload
+    }
+
+    fn carriers(&self) -> Vec<Arc<dyn Noted>> {
+        self.0.carriers.lock().iter().map(|(_, carrier)| Arc::clone(carrier)).collect()
+    }
+
     /// Tells every long-lived response that the node is about to stop. Later ones are told as they come.
     pub fn drain(&self) {
         self.0.is_draining.store(true, Ordering::SeqCst);
-        let carriers: Vec<_> =
-            self.0.carriers.lock().iter().map(|(_, carrier)| Arc::clone(carrier)).collect();
-        for carrier in carriers {
+        for carrier in self.carriers() {
             carrier.drain();
         }
     }

@@ -13,6 +13,7 @@ pub mod holders;
 mod hub;
 mod memory;
 pub mod outbox;
+mod overload;
 pub mod polled;
 mod presence;
 mod reader;

@@ -41,6 +41,8 @@ const SHARDS: usize = 64;
 const SHARDS_PER_SWEEP: usize = SHARDS / 8;
 /// Bytes that one publish trims at most beyond what it needs itself: about a hundred small channels, half a millisecond.
 const SHED_BYTES_MAX: usize = 32 * 1024;
+/// Bytes that are trimmed at once when the process takes too much memory: some ten ms of work.
+const TRIM_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A shard is looked through at most so often within the time that messages or keys are kept, so that channels at rest cost nothing.
 const LOOKS_PER_LIFE: u64 = 64;
 /// When a channel without messages that somebody watches is looked at again, in ms: nobody tells when the last watcher leaves.
@@ -145,7 +147,10 @@ impl Memory {
             return;
         }
         // A little more than needed, so that the next publish does not trim again; not so much that this one would take long.
-        let goal = weight_max - (weight_max / 64).min(SHED_BYTES_MAX);
+        self.trim_to(weight_max - (weight_max / 64).min(SHED_BYTES_MAX));
+    }
+
+    fn trim_to(&self, goal: usize) {
         let mut least_recent = self.least_recent.lock();
         while self.weight.load(Ordering::Relaxed) > goal {
             let Some(channel) = least_recent.next(SHARDS, |shard| self.least_recent_of(shard)) else {
@@ -328,6 +333,12 @@ impl Broker for Memory {
             log_bytes: self.weight.load(Ordering::Relaxed),
             keys: self.keys.load(Ordering::Relaxed),
         }
+    }
+
+    fn trim(&self, bytes: usize) {
+        // Logs are not why it is too much where there is next to nothing in them.
+        let goal = self.weight.load(Ordering::Relaxed).saturating_sub(bytes.min(TRIM_BYTES_MAX));
+        self.trim_to(goal.max(self.limits.log_bytes_max / 16));
     }
 
     fn sweep(&self, now_ms: u64) {

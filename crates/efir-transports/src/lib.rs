@@ -4,6 +4,7 @@
 //! [`handle`] takes a request and gives a [`Reply`]; [`Held::take_over`] and [`Held::into_response`] hand a long-lived one to its
 //! carrier. Nothing here knows how channels are stored or how sockets are written. Start with [`request`] for what a request means.
 
+mod account;
 mod body;
 mod date;
 mod head;
@@ -128,7 +129,10 @@ where
             }
             Reply::Whole(response)
         }
-        Ok(held) => held,
+        Ok(Reply::Held(mut held)) => {
+            held.set_account(account::of(&parts.extensions));
+            Reply::Held(held)
+        }
         Err(refused) => Reply::Whole(problem::answer(site, &parts, &refused)),
     }
 }

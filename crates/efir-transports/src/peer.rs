@@ -51,6 +51,8 @@ struct Clocks {
     ping: Beat,
     heard: Instant,
     silent_max: Duration,
+    /// When a message that has begun has to be there.
+    late: Option<Instant>,
 }
 
 impl Peer {
@@ -83,6 +85,7 @@ impl Peer {
             ping: Beat::new(now, times.ping_ms),
             heard: now,
             silent_max: Duration::from_millis(times.silent_ms_max),
+            late: None,
         });
     }
 
@@ -93,17 +96,28 @@ impl Peer {
 
     pub(crate) fn due(&self) -> Option<Instant> {
         let clocks = self.clocks.as_ref()?;
-        Some(clocks.heartbeat.next().min(clocks.ping.next()).min(clocks.heard + clocks.silent_max))
+        let next = clocks.heartbeat.next().min(clocks.ping.next()).min(clocks.heard + clocks.silent_max);
+        Some(clocks.late.map_or(next, |late| late.min(next)))
     }
 
     /// Pings, and gives up a client that said nothing for too long.
     ///
     /// `Ok(true)`: a heartbeat is due.
-    pub(crate) fn tick(&mut self, now: Instant, out: &mut Outbox) -> Result<bool, Turn> {
+    pub(crate) fn tick(&mut self, now: Instant, hub: &Hub, out: &mut Outbox) -> Result<bool, Turn> {
         let Some(clocks) = &mut self.clocks else { return Ok(false) };
         if clocks.heard + clocks.silent_max <= now {
             // Nobody is there to read a farewell.
             return Err(Turn::Close);
+        }
+        if clocks.late.is_some_and(|late| late <= now) {
+            let ms = hub.times().body_ms_max;
+            let problem = Problem::new(
+                Code::RequestTimeout,
+                format!("a message that has begun did not end within {ms} ms"),
+            );
+            let problem = problem.with_limit("body_ms_max", ms).with_ordinal(self.ordinal + 1);
+            hub.counters().refuse(&problem);
+            return Err(part(&problem, problem.row().close, out));
         }
         if clocks.ping.is_due(now) {
             out.push_raw(encode(Opcode::Ping, b""));
@@ -125,16 +139,23 @@ impl Peer {
         }
         loop {
             if out.len() > UNWRITTEN_BYTES_MAX {
+                self.set_late(None);
                 return Ok(None);
             }
             match self.decoder.decode(input) {
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    let has_begun = !self.decoder.is_idle() || !input.is_empty();
+                    self.set_late(has_begun.then_some(hub.times().body_ms_max));
+                    return Ok(None);
+                }
                 Ok(Some(Event::Text(text))) => {
                     self.ordinal += 1;
+                    self.set_late(None);
                     return Ok(Some(Heard::Text(text)));
                 }
                 Ok(Some(Event::Binary(bytes))) => {
                     self.ordinal += 1;
+                    self.set_late(None);
                     return Ok(Some(Heard::Binary(bytes)));
                 }
                 Ok(Some(Event::Ping(payload))) => out.push_raw(encode(Opcode::Pong, &payload)),
@@ -153,6 +174,19 @@ impl Peer {
                 }
             }
         }
+    }
+
+    /// A message has to be there so many ms after it has begun, however busily its bytes come.
+    fn set_late(&mut self, ms_max: Option<u64>) {
+        if let Some(clocks) = &mut self.clocks {
+            let late = ms_max.map(|ms| clocks.heard + Duration::from_millis(ms));
+            clocks.late = clocks.late.filter(|_| late.is_some()).or(late);
+        }
+    }
+
+    /// Bytes of a message that has begun.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.decoder.held_bytes()
     }
 
     fn problem(&self, error: FrameError) -> Problem {
@@ -219,5 +253,45 @@ impl Exchange for Farewell {
 
     fn drain(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
         Turn::Close
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use efir_core::Limits;
+    use efir_engine::Framing;
+    use efir_ws::frame::encode_masked;
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_has_begun_has_to_end() {
+        let hub = Hub::new(Limits::default(), Times { body_ms_max: 1_000, ..Times::default() });
+        let mut peer = Peer::new(("message_bytes_max", 65_536), None);
+        let begin = Instant::now();
+        peer.begin(begin, hub.times());
+        let mut out = Outbox::new(Framing::Plain);
+        let frame = encode_masked(Opcode::Text, &[b'x'; 40_000], [1, 2, 3, 4]);
+        let at_rest = peer.due();
+        // Bytes keep coming, which shows that somebody is there; the message is late all the same.
+        let mut input = BytesMut::new();
+        for piece in [&frame[..1], &frame[1..10], &frame[10..39_000]] {
+            input.extend_from_slice(piece);
+            assert!(matches!(peer.hear(&mut input, &hub, &mut out), Ok(None)));
+        }
+        assert!(peer.held_bytes() >= 38_000);
+        let late = peer.due().unwrap();
+        assert!(late < at_rest.unwrap() && late >= begin + Duration::from_millis(1_000));
+        assert_eq!(peer.tick(late - Duration::from_millis(1), &hub, &mut out), Ok(false));
+        assert!(out.is_empty());
+        input.extend_from_slice(&frame[39_000..]);
+        assert!(matches!(peer.hear(&mut input, &hub, &mut out), Ok(Some(Heard::Text(_)))));
+        assert!(peer.due().unwrap() > late && peer.held_bytes() == 0, "it has come");
+        assert_eq!(peer.tick(late, &hub, &mut out), Ok(false));
+        input.extend_from_slice(&frame[..20]);
+        assert!(matches!(peer.hear(&mut input, &hub, &mut out), Ok(None)));
+        let late = peer.due().unwrap();
+        assert_eq!(peer.tick(late, &hub, &mut out), Err(Turn::Close));
+        assert!(!out.is_empty(), "it is told");
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     policy::{self, Cors},
     presence,
     problem::Refused,
-    publish::{self, collect},
+    publish::{self, BodyMost, collect},
     query::{Query, decode_path},
     reply::{CarrierHint, Reply},
     request::{self, Channels, ReadRequest, Wanted},
@@ -137,9 +137,8 @@ where
             }
         }
         Place::Subscribe if matches!(parts.method.as_str(), "POST" | "QUERY") => {
-            let (bytes_max, ms) = (SUBSCRIBE_BYTES_MAX, call.site.hub().times().body_ms_max);
-            let bytes =
-                collect(parts, body, publish::BodyMost { bytes_max, ms, limit: SUBSCRIBE_LIMIT }).await?;
+            let most = BodyMost::new(call.site.hub(), SUBSCRIBE_BYTES_MAX, SUBSCRIBE_LIMIT);
+            let bytes = collect(parts, body, most).await?;
             let wanted = Wanted::parse(&bytes)?;
             read(call, parts, Channels::Listed(&wanted), http_body_util::Empty::<Bytes>::new()).await
         }
@@ -170,13 +169,18 @@ where
     } else {
         // A body that nobody reads would be taken for the next request once the connection is ours.
         if !body.is_end_stream() {
-            let ms = call.site.hub().times().body_ms_max;
-            let most = publish::BodyMost { bytes_max: IGNORED_BYTES_MAX, ms, limit: IGNORED_LIMIT };
+            let most = BodyMost::new(call.site.hub(), IGNORED_BYTES_MAX, IGNORED_LIMIT);
             collect(parts, body, most).await?;
         }
         None
     };
-    match (ReadRequest::parse(call, parts, &query, channels), upgrade) {
+    // What there is may still be read; what lasts is new.
+    let has_room = match transport.choice {
+        crate::Choice::Otherwise => Ok(()),
+        _ => call.site.hub().check_room(),
+    };
+    let asked = ReadRequest::parse(call, parts, &query, channels);
+    match (asked.and_then(|asked| has_room.map(|()| asked)), upgrade) {
         (Ok(asked), upgrade) => {
             asked.scope.bad().iter().for_each(|problem| call.site.hub().counters().refuse(problem));
             (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked })

@@ -74,7 +74,7 @@ where
 }
 
 fn body_most(hub: &Hub) -> BodyMost {
-    BodyMost { bytes_max: MEMBER_BYTES_MAX, ms: hub.times().body_ms_max, limit: MEMBER_LIMIT }
+    BodyMost::new(hub, MEMBER_BYTES_MAX, MEMBER_LIMIT)
 }
 
 fn member(query: &Query<'_>) -> Result<MemberId, Problem> {

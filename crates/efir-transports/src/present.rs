@@ -184,6 +184,15 @@ impl Exchange for Attending {
         self.follow(turn, Some(self.present.drain_ms))
     }
 
+    fn shed(&mut self, problem: &Problem, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let turn = self.exchange.shed(problem, reader, out);
+        self.follow(turn, Some(self.present.drain_ms))
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.exchange.held_bytes()
+    }
+
     fn succeed(&mut self) -> Option<Response> {
         self.exchange.succeed()
     }

@@ -8,10 +8,12 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use efir_core::{Code, Payload, PayloadError, Problem, wire};
-use efir_engine::Publish;
+use efir_engine::{Hub, Publish};
+use http_body::Frame;
+use tokio::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
-use crate::{head, place::channel_name, problem::Refused, query::Query, reply::Reply, request, site::Site};
+use crate::{account, head, place::channel_name, problem::Refused, query::Query, reply::Reply, request, site::Site};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes that hold any position of ours.
@@ -26,9 +28,50 @@ const DISCARD_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyMost {
     pub(crate) bytes_max: usize,
-    pub(crate) ms: u64,
+    ms: u64,
+    /// From when on it has to come at this pace.
+    grace_ms: u64,
+    bytes_per_s_min: u64,
     /// The name of the limit in problems.
     pub(crate) limit: &'static str,
+}
+
+impl BodyMost {
+    /// At most so many bytes, by the limit of this name, at the pace that the hub asks for.
+    pub(crate) fn new(hub: &Hub, bytes_max: usize, limit: &'static str) -> Self {
+        let (limits, times) = (hub.limits(), hub.times());
+        let bytes_per_s_min = limits.body_bytes_per_s_min.max(1);
+        Self { bytes_max, ms: times.body_ms_max, grace_ms: times.body_grace_ms, bytes_per_s_min, limit }
+    }
+}
+
+/// Until when a body that is being read has to be there.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    begin: Instant,
+    most: BodyMost,
+}
+
+impl Pace {
+    fn begin(most: BodyMost) -> Self {
+        Self { begin: Instant::now(), most }
+    }
+
+    /// Waits for the next part, when so many bytes are there.
+    async fn in_time<T>(&self, bytes: usize, next: impl Future<Output = T>) -> Result<T, Problem> {
+        let BodyMost { ms, grace_ms, bytes_per_s_min, .. } = self.most;
+        let paced_ms = grace_ms.saturating_add((bytes as u64).saturating_mul(1_000) / bytes_per_s_min);
+        let end = self.begin + Duration::from_millis(ms.min(paced_ms));
+        tokio::time::timeout_at(end, next).await.map_err(|_| {
+            if paced_ms < ms {
+                let detail = format!("the body comes slower than {bytes_per_s_min} bytes a second");
+                Problem::new(Code::RequestTimeout, detail).with_limit("body_bytes_per_s_min", bytes_per_s_min)
+            } else {
+                let detail = format!("the body did not arrive within {ms} ms");
+                Problem::new(Code::RequestTimeout, detail).with_limit("body_ms_max", ms)
+            }
+        })
+    }
 }
 
 /// What a `Content-Type` makes of a body.
@@ -50,15 +93,13 @@ where
     request::check_client(&Query::parse(parts.uri.query()))?;
     let key = key(&parts.headers)?;
     let kind = Kind::of(&parts.headers)?;
-    let most = BodyMost {
-        bytes_max: site.hub().limits().message_bytes_max,
-        ms: site.hub().times().body_ms_max,
-        limit: "message_bytes_max",
-    };
+    let most = BodyMost::new(site.hub(), site.hub().limits().message_bytes_max, "message_bytes_max");
     let payload = kind.payload(collect(parts, body, most).await?).map_err(|error| payload_problem(&error))?;
+    let in_channel = |problem: Problem| problem.with_channel(channel.clone());
+    account::of(&parts.extensions).pay(site.hub().rates(), payload.len()).map_err(in_channel)?;
     let publish = Publish { channel: &channel, payload: &payload, key, from: None };
     let receipt =
-        site.hub().publish(&publish).map_err(|error| error.problem().with_channel(channel.clone()))?;
+        site.hub().publish(&publish).map_err(|error| in_channel(error.problem()))?;
     let mut response = head::json(wire::receipt::to_json(&receipt), "no-store");
     let mut cursor = Vec::with_capacity(CURSOR_BYTES);
     receipt.position.write_to(&mut cursor);
@@ -153,8 +194,11 @@ where
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
+    let pace = Pace::begin(most);
     let read = async {
-        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        while !body.is_end_stream() {
+            let next = pace.in_time(first.len() + rest.len(), next_frame(body.as_mut())).await?;
+            let Some(frame) = next else { break };
             let Ok(frame) = frame else { return Err(cut_off()) };
             let Ok(data) = frame.into_data() else { continue };
             if first.len() + rest.len() + data.len() > most.bytes_max {
@@ -170,13 +214,18 @@ where
         }
         Ok(if rest.is_empty() { first } else { rest.freeze() })
     };
-    let timeout =
-        || Problem::new(Code::RequestTimeout, format!("the body did not arrive within {} ms", most.ms));
-    let read = tokio::time::timeout(Duration::from_millis(most.ms), read).await.map_err(|_| timeout())?;
+    let read = read.await;
     if read.as_ref().is_err_and(|problem| problem.code == Code::PayloadTooLarge) {
         discard(body).await;
     }
     read
+}
+
+async fn next_frame<B>(mut body: Pin<&mut B>) -> Option<Result<Frame<Bytes>, B::Error>>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    poll_fn(|cx| body.as_mut().poll_frame(cx)).await
 }
 
 /// Reads on, for a while, what is refused already: a client that is still sending when the connection closes gets a reset instead of
@@ -187,7 +236,7 @@ where
 {
     let mut left = DISCARD_BYTES_MAX;
     let read = async {
-        while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        while let Some(Ok(frame)) = next_frame(body.as_mut()).await {
             left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len));
             if left == 0 {
                 return;
@@ -204,6 +253,13 @@ fn cut_off() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        task::{Context, Poll},
+    };
+
+    use efir_core::{Limits, Times};
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -267,11 +323,44 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_limit_is_refused() {
-        let most = BodyMost { bytes_max: 3, ms: 1_000, limit: "message_bytes_max" };
+        let most = most(&Limits::default(), &Times::default());
         let parts = http::Request::new(()).into_parts().0;
         let full = |text: &'static str| http_body_util::Full::new(Bytes::from_static(text.as_bytes()));
         assert_eq!(collect(&parts, full("abc"), most).await.unwrap(), "abc");
         let problem = collect(&parts, full("abcd"), most).await.unwrap_err();
         assert_eq!((problem.code, problem.limit), (Code::PayloadTooLarge, Some(("message_bytes_max", 3))));
+    }
+
+    fn most(limits: &Limits, times: &Times) -> BodyMost {
+        BodyMost::new(&Hub::new(limits.clone(), times.clone()), 3, "message_bytes_max")
+    }
+
+    /// Says something and then nothing more.
+    struct Halting(Option<Bytes>);
+
+    impl http_body::Body for Halting {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_halts_is_given_up_by_its_pace_or_by_its_time() {
+        let parts = http::Request::new(()).into_parts().0;
+        let slow = Limits { body_bytes_per_s_min: 1_000, ..Limits::default() };
+        for (grace_ms, body_ms, limit) in
+            [(5, 60_000, ("body_bytes_per_s_min", 1_000)), (60_000, 10, ("body_ms_max", 10))]
+        {
+            let times = Times { body_grace_ms: grace_ms, body_ms_max: body_ms, ..Times::default() };
+            let body = Halting(Some(Bytes::from_static(b"ab")));
+            let problem = collect(&parts, body, most(&slow, &times)).await.unwrap_err();
+            assert_eq!((problem.code, problem.limit), (Code::RequestTimeout, Some(limit)));
+        }
     }
 }

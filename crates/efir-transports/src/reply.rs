@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
-use efir_engine::{Exchange, Framing, Reader, polled, polled::Polled};
+use efir_engine::{Account, Exchange, Framing, Reader, polled, polled::Polled};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use hyper_util::rt::TokioIo;
 
@@ -84,6 +84,11 @@ impl Held {
         Self(Box::new(Inner { transport, client, reader, present, kind }))
     }
 
+    /// From now on this account pays for what the response publishes.
+    pub(crate) fn set_account(&mut self, account: Account) {
+        *self.0.reader.account_mut() = account;
+    }
+
     /// The name of the transport, for metrics.
     pub fn transport(&self) -> &'static str {
         self.0.transport
@@ -157,7 +162,7 @@ impl Held {
                         if let Err(error) =
                             polled::carry(TokioIo::new(upgraded), polled, BytesMut::new()).await
                         {
-                            tracing::debug!(%error, "a socket broke");
+                            tracing::debug!(event = "socket_broke", %error, "a socket broke");
                         }
                     });
                 }

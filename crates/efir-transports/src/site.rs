@@ -52,6 +52,12 @@ impl Site {
         Self(Arc::new(Inner { hub, options }))
     }
 
+    /// The site after its configuration was read again, for requests that come from now on.
+    #[must_use]
+    pub fn renewed(&self, hub: Hub, options: SiteOptions) -> Self {
+        Self(Arc::new(Inner { hub, options }))
+    }
+
     /// The hub that is read from and published to.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
@@ -67,7 +73,8 @@ impl Site {
         self.0.hub.is_draining()
     }
 
-    pub(crate) fn options(&self) -> &SiteOptions {
+    /// How it presents itself.
+    pub fn options(&self) -> &SiteOptions {
         &self.0.options
     }
 }

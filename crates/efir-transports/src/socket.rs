@@ -77,6 +77,9 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
         Err(problem) => return Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
     };
     let hub = call.site.hub();
+    if let Err(problem) = hub.check_room() {
+        return Ok(websocket::refuse(call.site, &call.cors, upgrade, problem));
+    }
     let limit = (COMMAND_LIMIT, command_bytes_max(hub.limits()));
     let entered = client.clone().map(|client| Box::new(Entered::new(Some(client))));
     let reader = Reader::new(hub.clone());
@@ -175,8 +178,8 @@ impl Exchange for Socket {
         self.peer.due()
     }
 
-    fn tick(&mut self, now: Instant, _reader: &mut Reader, out: &mut Outbox) -> Turn {
-        match self.peer.tick(now, out) {
+    fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        match self.peer.tick(now, reader.hub(), out) {
             Ok(true) => {
                 let heartbeat = Control::Heartbeat { time_ms: clock::now_ms(), cursor: None };
                 out.push_volatile(&heartbeat.encode(Form::WebSocket));
@@ -188,11 +191,19 @@ impl Exchange for Socket {
     }
 
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let problem = stream::draining(reader.hub().times());
+        self.shed(&problem, reader, out)
+    }
+
+    fn shed(&mut self, problem: &Problem, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let times = reader.hub().times();
         if let Some(mut entered) = self.entered.take() {
             entered.set_linger_ms(times.retry_ms_max + times.presence_grace_ms);
         }
-        let problem = stream::draining(times);
-        peer::part(&problem, problem.row().close, out)
+        peer::part(problem, problem.row().close, out)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.peer.held_bytes()
     }
 }

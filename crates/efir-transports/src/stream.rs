@@ -162,8 +162,12 @@ impl<T: Tongue> Exchange for Stream<T> {
 
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let problem = draining(reader.hub().times());
+        self.shed(&problem, reader, out)
+    }
+
+    fn shed(&mut self, problem: &Problem, _reader: &mut Reader, out: &mut Outbox) -> Turn {
         self.say_retry(problem.retry_after_ms.unwrap_or_default(), out);
-        out.push_control(&Control::Problem(&problem).encode(self.form()));
+        out.push_control(&Control::Problem(problem).encode(self.form()));
         self.end(out)
     }
 }

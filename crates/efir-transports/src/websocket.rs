@@ -8,7 +8,7 @@ use efir_core::{
     ChannelName, Code, Payload, Problem, Receipt,
     wire::{Control, Form},
 };
-use efir_engine::{Exchange, Hub, Outbox, Publish, Reader, Turn};
+use efir_engine::{Exchange, Outbox, Publish, Reader, Turn};
 
 use crate::{
     peer::{self, Farewell, Heard, Peer},
@@ -66,7 +66,7 @@ pub(crate) fn refuse(site: &Site, cors: &Cors, upgrade: Upgrade, problem: Proble
 }
 
 impl ChannelSocket {
-    fn publish(&self, heard: Heard, hub: &Hub) -> Result<Receipt, Problem> {
+    fn publish(&self, heard: Heard, reader: &Reader) -> Result<Receipt, Problem> {
         let Some(channel) = &self.channel else {
             let detail =
                 "a socket of several channels only reads; publish on /channels/{channel} or on /socket";
@@ -81,8 +81,9 @@ impl ChannelSocket {
             Heard::Binary(bytes) => Ok(Payload::bytes(bytes)),
         };
         let payload = payload.map_err(|error| payload_problem(&error))?;
+        reader.pay(payload.len())?;
         let publish = Publish { channel, payload: &payload, key: None, from: None };
-        hub.publish(&publish).map_err(|error| error.problem())
+        reader.hub().publish(&publish).map_err(|error| error.problem())
     }
 
     fn answer(&self, published: Result<Receipt, Problem>, out: &mut Outbox) {
@@ -123,7 +124,7 @@ impl Exchange for ChannelSocket {
             match self.peer.hear(input, reader.hub(), out) {
                 Ok(None) => return Turn::Wait,
                 Ok(Some(heard)) => {
-                    let published = self.publish(heard, reader.hub());
+                    let published = self.publish(heard, reader);
                     if let Err(problem) = &published {
                         reader.hub().counters().refuse(problem);
                     }
@@ -139,7 +140,7 @@ impl Exchange for ChannelSocket {
     }
 
     fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        match self.peer.tick(now, out) {
+        match self.peer.tick(now, reader.hub(), out) {
             Ok(true) => {
                 out.push_volatile(&stream::heartbeat(reader, self.channel.is_some(), Form::WebSocket));
             }
@@ -151,6 +152,14 @@ impl Exchange for ChannelSocket {
 
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let problem = stream::draining(reader.hub().times());
-        peer::part(&problem, problem.row().close, out)
+        self.shed(&problem, reader, out)
+    }
+
+    fn shed(&mut self, problem: &Problem, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+        peer::part(problem, problem.row().close, out)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.peer.held_bytes()
     }
 }

@@ -116,6 +116,12 @@ impl Decoder {
         self.unfinished.is_none()
     }
 
+    /// Bytes that are held of a message that has begun and not ended.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.unfinished.as_ref().map_or(0, |unfinished| unfinished.payload.capacity())
+    }
+
     /// Takes bytes from the front of `input` and gives the next event; `None` when more bytes are needed. Call it
     /// until then. At most the head of a frame or a control frame (139 bytes) is left in `input` meanwhile.
     ///

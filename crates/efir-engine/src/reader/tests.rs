@@ -35,7 +35,7 @@ fn offset(reader: &Reader, name: &ChannelName) -> u64 {
 #[test]
 fn a_subscription_is_small() {
     assert!(size_of::<Option<Subscription>>() <= 48, "{} bytes", size_of::<Option<Subscription>>());
-    assert!(size_of::<Reader>() <= 152, "{} bytes", size_of::<Reader>());
+    assert!(size_of::<Reader>() <= 160, "{} bytes", size_of::<Reader>());
 }
 
 #[test]

@@ -50,9 +50,10 @@ pub(super) fn publish(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> 
         return Err(invalid_key("key").with_channel(channel));
     }
     let payload = message.payload().map_err(|problem| problem.with_channel(channel.clone()))?;
+    let in_channel = |problem: Problem| problem.with_channel(channel.clone());
+    desk.reader.pay(payload.len()).map_err(in_channel)?;
     let publish = Publish { channel: &channel, payload: &payload, key: message.key.as_deref(), from: None };
-    let receipt =
-        desk.reader.hub().publish(&publish).map_err(|error| error.problem().with_channel(channel.clone()))?;
+    let receipt = desk.reader.hub().publish(&publish).map_err(|error| in_channel(error.problem()))?;
     // Without an id there is nobody to tell apart from others: a publisher that only wants to hear of refusals saves half of the frames.
     if desk.has_id() {
         desk.reply(Reply::Published(&receipt));
