@@ -33,6 +33,13 @@ const firefox_prefs = {
   "toolkit.telemetry.enabled": false,
 };
 
+/** Each refusal by a page's own Content-Security-Policy becomes a complaint: Firefox says it where no test hears it. Runs in the page. */
+function sayRefusals() {
+  document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI, sample }) => {
+    console.error(`refused by the page's policy: ${effectiveDirective} ${blockedURI} ${sample}`);
+  });
+}
+
 /** What a page is bound to complain of while its server is away, browser by browser; allowed only where a test takes the server away. */
 export const outage = [
   /^Failed to load resource: net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)\b/,
@@ -108,6 +115,7 @@ export class Window {
   complaints = [];
   #page;
   #leave;
+  #begun;
 
   constructor(browser, page, leave) {
     this.browser = browser;
@@ -117,9 +125,11 @@ export class Window {
       if (entry.type() === "error") this.complaints.push(entry.text());
     });
     page.on("pageerror", (error) => this.complaints.push(`uncaught: ${error instanceof Error ? error.message : String(error)}`));
+    this.#begun = this.preload(sayRefusals);
   }
 
   async goto(url) {
+    await this.#begun;
     await this.#page.goto(url);
   }
 

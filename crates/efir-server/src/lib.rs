@@ -9,6 +9,7 @@ pub mod cli;
 mod clocks;
 pub mod config;
 mod files;
+mod guard;
 mod heads;
 mod lab;
 mod listen;

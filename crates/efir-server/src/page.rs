@@ -15,7 +15,10 @@ use efir_transports::Site;
 use rust_embed::{Embed, EmbeddedFile};
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 
-use crate::traffic::{Report, Traffic};
+use crate::{
+    guard::guard,
+    traffic::{Report, Traffic},
+};
 
 /// The page's build; made by the crate's build script.
 #[derive(Embed)]
@@ -126,6 +129,12 @@ fn find(path: &str) -> Found {
 }
 
 async fn page(uri: Uri, headers: HeaderMap) -> Response {
+    let mut response = content(&uri, &headers);
+    guard(uri.path().trim_start_matches('/'), response.headers_mut());
+    response
+}
+
+fn content(uri: &Uri, headers: &HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     let (path, file) = match find(path) {
         Found::File(path, file) => (path, file),
