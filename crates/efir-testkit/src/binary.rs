@@ -76,7 +76,7 @@ impl Binary {
 
 /// An address of the loopback network that nobody else here uses, so that no other test takes the port while nobody listens
 /// on it. Elsewhere than on Linux the network has one address only.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     static STARTED: AtomicU8 = AtomicU8::new(0);
     if !cfg!(target_os = "linux") {
         return Ipv4Addr::LOCALHOST;

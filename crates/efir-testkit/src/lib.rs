@@ -7,6 +7,7 @@ pub mod ask;
 pub mod binary;
 pub mod carrier;
 pub mod checker;
+pub mod front;
 pub mod harness;
 pub mod history;
 pub mod matrix;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
+
 use crate::{
     carrier::Carrier,
+    front::{self, Program, holes},
     harness::Trial,
     readers::{Kind, ROWS, Row},
     room::Cell,
@@ -240,9 +243,31 @@ pub const HOLES: &[Hole] = &[
     },
 ];
 
-/// All trials.
-pub fn trials() -> Vec<Trial> {
-    scenarios::all().flat_map(|scenario| cells(scenario).map(move |cell| trial(scenario, cell))).collect()
+/// All trials, or those behind the proxy that the environment asks for.
+///
+/// # Errors
+/// When the environment asks for one that nobody knows.
+pub fn trials() -> Result<Vec<Trial>> {
+    Ok(match front::chosen()? {
+        None => scenarios::all()
+            .flat_map(|scenario| {
+                cells(scenario)
+                    .map(move |cell| trial(scenario, cell, name(scenario, &cell, cell.carrier.name())))
+            })
+            .collect(),
+        Some(program) => {
+            let all = scenarios::all().chain(scenarios::behind_a_proxy());
+            all.flat_map(|scenario| behind(program, scenario)).collect()
+        }
+    })
+}
+
+/// The trials of a scenario behind a proxy.
+fn behind(program: Program, scenario: &'static Scenario) -> impl Iterator<Item = Trial> {
+    let cells = cells(scenario).filter(move |cell| {
+        cell.carrier == Carrier::H1 && holes::hole(program, scenario.name, cell.row).is_none()
+    });
+    cells.map(move |cell| trial(scenario, cell, name(scenario, &cell, program.name())))
 }
 
 fn cells(scenario: &'static Scenario) -> impl Iterator<Item = Cell> {
@@ -276,8 +301,7 @@ fn hole(scenario: &Scenario, cell: &Cell) -> Option<&'static Hole> {
     })
 }
 
-fn name(scenario: &Scenario, cell: &Cell) -> String {
-    let carrier = cell.carrier;
+fn name(scenario: &Scenario, cell: &Cell, carrier: &str) -> String {
     match (cell.row, cell.other) {
         (Some(row), Some(other)) => format!("{}/{row}-to-{other}/{carrier}", scenario.name),
         (Some(row), None) => format!("{}/{row}/{carrier}", scenario.name),
@@ -285,12 +309,8 @@ fn name(scenario: &Scenario, cell: &Cell) -> String {
     }
 }
 
-fn trial(scenario: &'static Scenario, cell: Cell) -> Trial {
-    Trial {
-        name: name(scenario, &cell),
-        limit: LIMIT,
-        run: Box::new(move |seed| (scenario.run)(Cell { seed, ..cell })),
-    }
+fn trial(scenario: &'static Scenario, cell: Cell, name: String) -> Trial {
+    Trial { name, limit: LIMIT, run: Box::new(move |seed| (scenario.run)(Cell { seed, ..cell })) }
 }
 
 #[cfg(test)]
@@ -315,7 +335,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_every_scenario_runs() {
         let mut names = HashSet::new();
-        assert!(trials().into_iter().all(|trial| names.insert(trial.name)));
+        assert!(trials().unwrap().into_iter().all(|trial| names.insert(trial.name)));
         for scenario in scenarios::all() {
             assert!(cells(scenario).next().is_some(), "{} has no cell left", scenario.name);
         }

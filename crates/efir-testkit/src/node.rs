@@ -13,7 +13,10 @@ use efir_engine::{Hub, Seam};
 use efir_server::{Running, Server, config::Resolved};
 use tokio::sync::{Notify, oneshot};
 
-use crate::carrier::Carrier;
+use crate::{
+    carrier::Carrier,
+    front::{self, Front},
+};
 
 /// How long the tasks of an embedded server live on after it was stopped.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -31,6 +34,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// `websocket_deflate`.
     pub has_websocket_deflate: bool,
+    /// By how much the times of a proxy in front are divided.
+    pub front_shorter: u32,
 }
 
 impl Settings {
@@ -50,6 +55,7 @@ impl Settings {
             allow_origins: Vec::new(),
             hosts: Vec::new(),
             has_websocket_deflate: true,
+            front_shorter: 1,
         }
     }
 }
@@ -62,6 +68,8 @@ pub struct Node {
     hub: Hub,
     joins: Joins,
     kind: Kind,
+    /// What clients speak with instead of the server itself.
+    front: Option<Front>,
 }
 
 enum Kind {
@@ -85,12 +93,16 @@ impl Node {
         };
         let joins = Joins::default();
         joins.watch(&hub);
-        Ok(Self { address, carrier, settings, hub, joins, kind })
+        let front = match front::chosen()? {
+            Some(program) => Some(Front::start(program, address, settings.front_shorter).await?),
+            None => None,
+        };
+        Ok(Self { address, carrier, settings, hub, joins, kind, front })
     }
 
-    /// Where it listens.
+    /// Where clients find it: where it listens itself, or the proxy in front of it.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.front.as_ref().map_or(self.address, Front::address)
     }
 
     /// What it runs behind.

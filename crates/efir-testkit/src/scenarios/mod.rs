@@ -10,6 +10,7 @@ use crate::room::Cell;
 mod catch_up;
 mod deflate;
 mod errors;
+mod front;
 mod gap;
 mod http;
 mod life;
@@ -92,4 +93,9 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// Scenarios that make sense behind a proxy only; see [`crate::front`].
+pub fn behind_a_proxy() -> impl Iterator<Item = &'static Scenario> {
+    front::SCENARIOS.iter()
 }

@@ -11,5 +11,11 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         return ExitCode::from(2);
     }
-    harness::main(matrix::trials())
+    match matrix::trials() {
+        Ok(trials) => harness::main(trials),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }

@@ -1,0 +1,158 @@
+//! A reverse proxy in front of a server: nginx, HAProxy or Caddy as Debian packages them, set up word by word as the papers of
+//! docs/operating print it. Only the addresses are others, and where a scenario asks for it the times are shorter.
+//!
+//! `MATRIX_FRONT=nginx` (or `haproxy`, `caddy`) in the environment puts one in front of every server of the matrix: see [`holes`] for
+//! what is left out then. Knows processes and papers; nothing of channels.
+
+use std::{
+    fs::File,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::binary::own_address;
+
+pub mod holes;
+pub mod paper;
+
+/// How often another port is tried where somebody was quicker.
+const STARTS_MAX: usize = 3;
+/// How long a proxy may take to listen, on a machine that is busy with others.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// Which proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// nginx 1.22.
+    Nginx,
+    /// HAProxy 2.6.
+    Haproxy,
+    /// Caddy 2.6.
+    Caddy,
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Nginx, Self::Haproxy, Self::Caddy];
+
+    /// The name of the program, of its paper, and in the names of tests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Caddy => "caddy",
+        }
+    }
+
+    /// Whether what the paper prints has times after which the proxy gives a silent connection up.
+    pub fn has_times(self) -> bool {
+        self != Self::Caddy
+    }
+
+    fn command(self, folder: &std::path::Path, file: &std::path::Path) -> Command {
+        let mut command = Command::new(self.name());
+        match self {
+            // One process, which dies when it is killed.
+            Self::Nginx => {
+                command.arg("-p").arg(folder).arg("-g").arg("daemon off; master_process off;").arg("-c")
+            }
+            Self::Haproxy => command.arg("-db").arg("-f"),
+            Self::Caddy => command.args(["run", "--adapter", "caddyfile", "--config"]),
+        };
+        command.arg(file).env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
+        // nginx is where a user's PATH may not look.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{path}:/usr/sbin"));
+        command
+    }
+}
+
+/// The proxy that the environment asks for.
+///
+/// # Errors
+/// When it names one that nobody knows.
+pub fn chosen() -> Result<Option<Program>> {
+    let Some(name) = std::env::var_os("MATRIX_FRONT").filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let program = Program::ALL.iter().find(|program| name == program.name());
+    program
+        .copied()
+        .map(Some)
+        .with_context(|| format!("MATRIX_FRONT: {name:?} is none of nginx, haproxy, caddy"))
+}
+
+/// A running proxy; ended when dropped.
+pub struct Front {
+    child: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Front {
+    /// Starts one in front of `server`, its times divided by `shorter`.
+    ///
+    /// # Errors
+    /// When the program is missing, the paper does not print what it should, or the program refuses that.
+    pub async fn start(program: Program, server: SocketAddr, shorter: u32) -> Result<Self> {
+        let printed = paper::printed(program)?;
+        let mut last = None;
+        for _ in 0..STARTS_MAX {
+            let address = TcpListener::bind((own_address(), 0))?.local_addr()?;
+            let text = paper::placed(program, &printed, address, server)?;
+            let mut front = Self::spawn(program, &paper::shortened(&text, shorter), address)?;
+            match front.until_it_listens().await {
+                Ok(()) => return Ok(front),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| anyhow::anyhow!("never tried")))
+            .with_context(|| format!("{} does not start", program.name()))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn spawn(program: Program, text: &str, address: SocketAddr) -> Result<Self> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("efir-front-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let file = folder.join("configuration");
+        std::fs::write(&file, text)?;
+        let said = File::create(folder.join("said"))?;
+        let mut command = program.command(&folder, &file);
+        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        let child = command.spawn().with_context(|| format!("starting {}", program.name()))?;
+        Ok(Self { child, address, folder })
+    }
+
+    async fn until_it_listens(&mut self) -> Result<()> {
+        let listens = async {
+            while tokio::net::TcpStream::connect(self.address).await.is_err() {
+                if let Some(status) = self.child.try_wait()? {
+                    let said = std::fs::read_to_string(self.folder.join("said")).unwrap_or_default();
+                    bail!("it ended with {status}: {said}");
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(START_MAX, listens).await.context("it does not listen")?
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
