@@ -1,0 +1,43 @@
+//! Cutting the connections that make the server keep the most, when it takes more memory than it may.
+
+use std::{cmp::Reverse, time::Instant};
+
+use super::{Worker, connection::Connection};
+use crate::outbox::Outbox;
+
+/// A connection that holds less is no debtor: its end would free nothing to speak of.
+const DEBT_BYTES_MIN: usize = 8 * 1024;
+
+impl Connection {
+    /// Bytes that are kept for this connection only. What its reader has before it in the log is everybody's.
+    fn held_bytes(&self) -> usize {
+        let waiting = self.pending.as_deref().map_or(0, Outbox::len) + self.socket.held_bytes();
+        self.input.capacity() + waiting + self.exchange.held_bytes()
+    }
+}
+
+impl Worker {
+    /// Cuts the largest debtors until all workers together have freed enough. Each is told, if it reads.
+    pub(super) fn shed(&mut self, now: Instant) {
+        let held = |(key, connection): (usize, &Connection)| (connection.held_bytes(), key as u32);
+        let mut debtors: Vec<(usize, u32)> =
+            self.connections.iter().map(held).filter(|(bytes, _)| *bytes >= DEBT_BYTES_MIN).collect();
+        debtors.sort_unstable_by_key(|debtor| Reverse(*debtor));
+        for (bytes, key) in debtors {
+            if !self.hub.overload().claim(bytes) {
+                return;
+            }
+            self.hub.counters().close_for("memory_bytes_max");
+            let problem = self.hub.overload().problem();
+            self.call(key, now, |connection, out| {
+                connection.exchange.shed(&problem, &mut connection.reader, out)
+            });
+            // Who does not read cannot be told, and what waits for it is what it holds.
+            let is_stuck =
+                |connection: &Connection| connection.pending.is_some() || connection.socket.has_unsent();
+            if self.connections.get(key as usize).is_some_and(is_stuck) {
+                self.remove(key);
+            }
+        }
+    }
+}

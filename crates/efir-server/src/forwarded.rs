@@ -1,0 +1,97 @@
+//! For whom a trusted proxy asks: `Forwarded` (RFC 7239) or `X-Forwarded-For`, read from the right, where the nearest proxy wrote.
+//!
+//! Each proxy appends whom it was asked by. What stands left of the first address that is no proxy of ours may be anybody's
+//! invention, so that address is the client.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, header};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Hops that are looked at; who has more proxies in front has a loop.
+const HOPS_MAX: usize = 32;
+
+/// The client's address. `None` where the headers name none that can be believed; then the proxy itself is the client.
+///
+/// `Forwarded` wins where both are there.
+pub(crate) fn client(headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let name = if headers.contains_key(header::FORWARDED) { header::FORWARDED } else { X_FORWARDED_FOR };
+    let is_standard = name == header::FORWARDED;
+    let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
+    let hops = lines.iter().rev().flat_map(|line| line.rsplit(',')).take(HOPS_MAX);
+    let mut client = None;
+    for hop in hops {
+        let address = if is_standard { forwarded_for(hop) } else { node(hop.trim()) };
+        // Whoever a proxy of ours does not name as an address, nobody knows; further left anything may stand.
+        let Some(address) = address else { break };
+        client = Some(address);
+        if !is_proxy(address) {
+            break;
+        }
+    }
+    client
+}
+
+/// The value of `for` in one element of `Forwarded`. A quoted value with a comma in it is no address, and is not understood.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let pair = element.split(';').map(str::trim).find(|pair| {
+        pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("for="))
+    })?;
+    let value = pair.get(4..)?.trim();
+    node(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
+fn node(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip().to_canonical());
+    }
+    let bare = text.strip_prefix('[')?.strip_suffix(']')?;
+    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(lines: &[(&'static str, &str)]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        client(&headers, |address| address.to_string().starts_with("10.")).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_client_is_the_first_from_the_right_that_is_no_proxy() {
+        for (lines, expected) in [
+            (&[][..], None),
+            (&[("x-forwarded-for", "192.0.2.1")], Some("192.0.2.1")),
+            (&[("x-forwarded-for", "203.0.113.9, 192.0.2.1")], Some("192.0.2.1")),
+            (&[("x-forwarded-for", "203.0.113.9, 192.0.2.1, 10.0.0.2,10.0.0.1")], Some("192.0.2.1")),
+            (&[("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "192.0.2.1")], Some("192.0.2.1")),
+            (&[("x-forwarded-for", "10.0.0.3, 10.0.0.2")], Some("10.0.0.3")),
+            (&[("x-forwarded-for", "203.0.113.9, unknown, 10.0.0.2")], Some("10.0.0.2")),
+            (&[("x-forwarded-for", "203.0.113.9, <script>")], None),
+            (&[("x-forwarded-for", "")], None),
+            (&[("x-forwarded-for", "192.0.2.1:5000")], Some("192.0.2.1")),
+            (&[("x-forwarded-for", "[2001:db8::1]:80")], Some("2001:db8::1")),
+            (&[("x-forwarded-for", "::ffff:192.0.2.1")], Some("192.0.2.1")),
+            (&[("forwarded", "for=192.0.2.1;proto=https;by=10.0.0.1")], Some("192.0.2.1")),
+            (&[("forwarded", "by=10.0.0.1; FOR=\"[2001:db8::7]:443\"")], Some("2001:db8::7")),
+            (&[("forwarded", "for=203.0.113.9, for=192.0.2.1, for=10.0.0.2")], Some("192.0.2.1")),
+            (&[("forwarded", "for=203.0.113.9, for=_hidden")], None),
+            (&[("forwarded", "for=\"203.0.113.9, for=1\"")], None),
+            (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "203.0.113.9")], Some("192.0.2.1")),
+            (&[("x-real-ip", "203.0.113.9")], None),
+        ] {
+            assert_eq!(found(lines).as_deref(), expected, "{lines:?}");
+        }
+        let long = "10.0.0.1,".repeat(1_000);
+        assert_eq!(found(&[("x-forwarded-for", &format!("203.0.113.9,{long}10.0.0.1"))]).as_deref(), Some("10.0.0.1"));
+    }
+}
