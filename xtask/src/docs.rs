@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
 pub(crate) fn write(is_check: bool) -> Result<Verdict> {
     let folder = root().join("docs/reference");
     let mut verdict = Verdict::Held;
-    for page in [codes(), limits(), configuration()?, transports()?] {
+    for page in [codes(), limits(), configuration()?, transports()?, metrics()?, events()?] {
         let path = folder.join(page.name);
         if std::fs::read_to_string(&path).unwrap_or_default() == page.text {
             continue;
@@ -112,6 +112,28 @@ fn configuration() -> Result<Page> {
         keys.trim()
     );
     Ok(Page { name: "config.md", text })
+}
+
+/// What `efir config metrics` prints.
+fn metrics() -> Result<Page> {
+    let table = child::read(Command::new(debug_efir()).args(["config", "metrics"]))?;
+    let text = format!(
+        "# Metrics\n\n{GENERATED}What `/metrics` of the admin listener tells ([operating](../operating/operating.md)). No label is a channel, a \
+         user or an address.\n`efir config metrics` prints this table.\n\n{}\n",
+        table.trim()
+    );
+    Ok(Page { name: "metrics.md", text })
+}
+
+/// What `efir config events` prints.
+fn events() -> Result<Page> {
+    let table = child::read(Command::new(debug_efir()).args(["config", "events"]))?;
+    let text = format!(
+        "# Events\n\n{GENERATED}What the log tells, by `event` ([operating](../operating/operating.md)). Codes stay; the words beside them may \
+         change. What a library\nsays (warnings and errors only) has the event `library`. `efir config events` prints this table.\n\n{}\n",
+        table.trim()
+    );
+    Ok(Page { name: "events.md", text })
 }
 
 /// What `GET /info` tells of the list in efir-transports.

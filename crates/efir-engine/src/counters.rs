@@ -198,6 +198,9 @@ impl Counters {
     /// Somebody is told this problem.
     pub fn refuse(&self, problem: &Problem) {
         let (code, limit) = (problem.code, problem.limit.map(|(name, _)| name));
+        // Not its detail, which repeats what the client wrote.
+        let named = limit.unwrap_or_default();
+        tracing::debug!(event = "refused", code = code.row().name, limit = named, "a client was refused");
         let Some(shard) = self.0.get(own_shard()) else { return };
         let mut refusals = shard.refusals.lock();
         match refusals.iter_mut().find(|known| known.code == code && known.limit == limit) {

@@ -113,7 +113,7 @@ impl Attended {
         let change = MemberChange { log: &self.log, payload: &payload, is_refusable };
         let appended = broker.append_change(&change, now_ms);
         if let Err(error) = &appended {
-            tracing::debug!(%error, log = %self.log, "a change of members is not told");
+            tracing::debug!(event = "member_change_untold", %error, log = %self.log, "a change of members is not told");
         }
         appended.map(Some)
     }

@@ -82,7 +82,7 @@ impl Ring {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "io_uring is given up");
+                    tracing::warn!(event = "ring_given_up", %error, "io_uring is given up");
                     self.is_broken = true;
                     return;
                 }

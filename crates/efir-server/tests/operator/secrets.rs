@@ -1,0 +1,64 @@
+//! The log and the metrics keep secrets, whatever door they came through.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use crate::{
+    door::{SECRET_SPACE, doors},
+    running::Running,
+};
+
+/// How many secrets are planted at least.
+const PLANTED_MIN: usize = 1_000;
+/// Who plants at once.
+const PLANTERS: usize = 8;
+
+/// A secret with a core that no other text contains. The part before it makes it look like what people use.
+fn secret(number: usize) -> String {
+    let core = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("sk_live_hunter2-{core:016x}-zzzzz")
+}
+
+/// What is looked for: the core alone, in case only a piece of the secret gets through.
+fn core(secret: &str) -> &str {
+    &secret[16..32]
+}
+
+#[test]
+fn a_thousand_planted_secrets_are_nowhere() {
+    assert_eq!(secret(0).len(), SECRET_SPACE.len());
+    let doors = doors();
+    let planted = PLANTED_MIN.next_multiple_of(doors.len());
+    for format in ["json", "human"] {
+        let running = Running::start(&[&format!("log_format={format}"), "log=trace"]);
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..PLANTERS {
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(door) = doors.get(number % doors.len()).filter(|_| number < planted) else { return };
+                        let address = if number % 5 == 4 { &running.admin } else { &running.address };
+                        door.enter(address, &secret(number));
+                    }
+                });
+            }
+        });
+        let metrics = running.metrics("").0;
+        let log = running.log();
+        let told = [log.as_str(), &metrics].concat();
+        let found: Vec<_> = (0..planted).map(secret).filter(|secret| told.contains(core(secret))).collect();
+        let kinds: BTreeSet<_> = doors.iter().map(|door| door.name).collect();
+        println!(
+            "{format}: {planted} secrets through {} kinds of doors, {} found in {} lines of the log",
+            kinds.len(),
+            found.len(),
+            log.lines().count()
+        );
+        assert!(found.is_empty() && !told.contains("hunter2"), "{found:?} in {told}");
+        // There was something to say, and it was said.
+        assert!(log.matches("refused").count() > 200, "{log}");
+    }
+}
