@@ -24,7 +24,7 @@ pub struct SigningKey {
 }
 
 enum Material {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
@@ -84,7 +84,7 @@ impl SigningKey {
             return Err(SignError::ShortSecret(secret.len()));
         }
         let hmac = algorithm.hmac().ok_or(SignError::WrongKind)?;
-        Ok(Self { algorithm, material: Material::Secret(hmac::Key::new(hmac, secret)) })
+        Ok(Self { algorithm, material: Material::Secret(Box::new(hmac::Key::new(hmac, secret))) })
     }
 
     /// A private key in PEM: `PRIVATE KEY` (PKCS #8), `RSA PRIVATE KEY` or `EC PRIVATE KEY`. `None`: the algorithm that

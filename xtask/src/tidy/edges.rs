@@ -13,7 +13,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("efir", &["efir-access", "efir-core", "efir-engine", "efir-transports"]),
     (
         "efir-server",
-        &["efir", "efir-access", "efir-bench", "efir-client", "efir-core", "efir-engine", "efir-transports", "efir-ws"],
+        &[
+            "efir",
+            "efir-access",
+            "efir-bench",
+            "efir-client",
+            "efir-core",
+            "efir-engine",
+            "efir-transports",
+            "efir-ws",
+        ],
     ),
     ("efir-client", &["efir-core", "efir-ws"]),
     // A load tool that shared code with what it measures would share its mistakes.
@@ -58,6 +67,16 @@ pub(super) fn http(workspace: &Workspace) -> Vec<String> {
 
 pub(super) fn brokers(workspace: &Workspace) -> Vec<String> {
     outside(workspace, &["efir-brokers"], |edge| BROKER_DRIVERS.contains(&edge.name.as_str()))
+}
+
+/// Who may do what is decided without IO, so that no token can make the server fetch anything.
+pub(super) fn access_is_pure(workspace: &Workspace) -> Vec<String> {
+    let access = workspace.packages.iter().filter(|package| package.name == "efir-access");
+    let impure = |edge: &&Dependency| {
+        let name = edge.name.as_str();
+        !edge.is_dev && (IMPURE.contains(&name) || HTTP_CRATES.contains(&name))
+    };
+    access.flat_map(|access| refused(access, impure)).collect()
 }
 
 pub(super) fn core_is_pure(workspace: &Workspace) -> Vec<String> {
@@ -127,6 +146,16 @@ mod tests {
     fn a_broker_driver_in_the_engine_is_found() {
         let bad = workspace(&[("efir-engine", &[("redis", false)]), ("efir-brokers", &[("redis", false)])]);
         assert_eq!(brokers(&bad), ["efir-engine must not depend on redis"]);
+    }
+
+    #[test]
+    fn io_and_http_in_access_are_found() {
+        let bad = workspace(&[(
+            "efir-access",
+            &[("tokio", false), ("hyper", false), ("serde", false), ("fastrand", true)],
+        )]);
+        let expected = ["efir-access must not depend on tokio", "efir-access must not depend on hyper"];
+        assert_eq!(access_is_pure(&bad), expected);
     }
 
     #[test]

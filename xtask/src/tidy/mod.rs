@@ -43,6 +43,11 @@ const RULES: &[Rule] = &[
         why: "the core speaks serde only in wire, and does no IO",
         check: edges::core_is_pure,
     },
+    Rule {
+        name: "access is pure",
+        why: "who may do what is decided without IO: no token makes the server fetch anything",
+        check: edges::access_is_pure,
+    },
     Rule { name: "one name", why: "a transport has the same name everywhere", check: twins::transports },
     Rule {
         name: "two languages",

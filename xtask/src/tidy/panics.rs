@@ -3,7 +3,8 @@
 use super::rust_text;
 use super::tree::{SourceFile, Workspace};
 
-const ROOMS: &[&str] = &["efir-core", "efir-ws", "efir-engine", "efir-transports", "efir-client"];
+const ROOMS: &[&str] =
+    &["efir-core", "efir-access", "efir-ws", "efir-engine", "efir-transports", "efir-client"];
 const CALLS: &[&str] = &[".unwrap()", ".expect(", ".unwrap_err()", ".expect_err("];
 /// An `unreachable!` that says why it is, is a proof; a bare one is a hope.
 const MACROS: &[&str] = &["panic!", "todo!", "unimplemented!", "unreachable!()"];

@@ -57,7 +57,7 @@ pub(crate) struct TokenKey {
 }
 
 enum Material {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -127,7 +127,7 @@ impl KeySet {
         }
         Self::of_each(terms, |algorithm| {
             let hmac = algorithm.hmac().ok_or("it takes a public key, not a secret")?;
-            Ok(Material::Secret(hmac::Key::new(hmac, secret)))
+            Ok(Material::Secret(Box::new(hmac::Key::new(hmac, secret))))
         })
     }
 
