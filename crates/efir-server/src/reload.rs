@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use efir_core::{LimitRow, Limits};
+use efir_core::LimitRow;
 use efir_transports::{Policy, Site, SiteOptions};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -160,9 +160,11 @@ impl Reloader {
             log.choose(&next.log).map_err(|error| failed(format!("log: {error}")))?;
         }
         let site = self.site.load();
-        // How many connections there may be was settled at the start, by what the system allows.
-        let connections_max = site.hub().limits().connections_max;
-        let limits = Limits { connections_max, ..next.limits.clone() };
+        // What the node has in all was settled at the start, partly by what the system allows.
+        let mut limits = site.hub().limits().clone();
+        for (row, value) in next.limits.values().filter(|(row, _)| TAKEN_OVER.contains(&row.name)) {
+            limits.set(row.name, value);
+        }
         let hub = site.hub().with_terms(limits, next.times.clone());
         let policy = Policy {
             allow_origins: next.allow_origins.clone(),
@@ -247,7 +249,7 @@ impl Reloaded {
 
 #[cfg(test)]
 mod tests {
-    use efir_core::Times;
+    use efir_core::{Limits, Times};
 
     use super::*;
 

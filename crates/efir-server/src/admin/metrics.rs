@@ -21,6 +21,8 @@ pub(super) struct Reading {
     pub(super) workers: u64,
     pub(super) workers_hanging: u64,
     pub(super) is_draining: bool,
+    pub(super) memory_bytes: u64,
+    pub(super) is_overloaded: bool,
     pub(super) reloads: [u64; 2],
     /// Limits and times in force, in the order of their tables.
     pub(super) limits: Vec<u64>,
@@ -107,6 +109,10 @@ metrics! {
         |reading, out| out.say(&[], reading.stock.log_bytes as u64);
     "efir_keys" Gauge "" "Idempotency keys that are remembered.":
         |reading, out| out.say(&[], reading.stock.keys as u64);
+    "efir_memory_bytes" Gauge "" "Memory in use, as `memory_bytes_max` bounds it.":
+        |reading, out| out.say(&[], reading.memory_bytes);
+    "efir_overloaded" Gauge "" "1 while more memory is in use than may be, and nothing new is taken.":
+        |reading, out| out.say(&[], u64::from(reading.is_overloaded));
     "efir_limit" Gauge "limit, unit" "The limits in force, to compare with.":
         |reading, out| for (row, value) in LIMITS.iter().zip(&reading.limits) {
             out.say(&[("limit", row.name), ("unit", row.unit)], *value);
@@ -223,6 +229,8 @@ mod tests {
             workers: 2,
             workers_hanging: 0,
             is_draining: true,
+            memory_bytes: 9,
+            is_overloaded: false,
             reloads: [1, 2],
             limits: Limits::default().values().map(|(_, value)| value).collect(),
             times: Times::default().values().map(|(_, value)| value).collect(),

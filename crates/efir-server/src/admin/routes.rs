@@ -126,6 +126,8 @@ impl Desk {
             workers: pulses.workers() as u64,
             workers_hanging: pulses.hanging() as u64,
             is_draining: site.is_draining(),
+            memory_bytes: hub.memory_in_use() as u64,
+            is_overloaded: hub.is_overloaded(),
             reloads: self.node.reloader.counts(),
             limits: hub.limits().values().map(|(_, value)| value).collect(),
             times: hub.times().values().map(|(_, value)| value).collect(),

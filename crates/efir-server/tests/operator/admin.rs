@@ -73,6 +73,24 @@ fn metrics_tell_what_happens() {
 }
 
 #[test]
+fn slow_readers_are_seen_and_given_up() {
+    let running = Running::start(&["times.stall_max=1s"]);
+    let slow = stream(&running, "");
+    let body = vec![b'x'; 60_000];
+    let mut published = 0;
+    while running.metrics("").value("efir_slow_readers") != Some(1.0) {
+        assert!(published < 1_000, "a reader that reads nothing takes all of it");
+        running.ask("POST /channels/chat", "", &body);
+        published += 1;
+    }
+    running.until("efir_slow_readers_given_up_total", 1.0);
+    running.until("efir_slow_readers", 0.0);
+    running.until("efir_responses{transport=\"http-stream\"}", 0.0);
+    assert!(running.metrics("").value("efir_stalls_total").unwrap() >= 1.0);
+    drop(slow);
+}
+
+#[test]
 fn only_the_key_opens_what_is_locked() {
     let running = Running::start_in(&folder(), &[], &[("EFIR_ADMIN__KEY", KEY)]);
     let right = format!("Authorization: Bearer {KEY}\r\n");

@@ -8,12 +8,14 @@ use anyhow::Result;
 use crate::room::Cell;
 
 mod catch_up;
+mod counts;
 mod deflate;
 mod errors;
 mod front;
 mod gap;
 mod http;
 mod life;
+mod limits;
 mod live;
 mod origin;
 mod payload;
@@ -81,6 +83,8 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         switch::SCENARIOS,
         slow::SCENARIOS,
         life::SCENARIOS,
+        limits::SCENARIOS,
+        counts::SCENARIOS,
         publish::SCENARIOS,
         poll::SCENARIOS,
         presence::SCENARIOS,
