@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::ANSWER_BYTES_MAX;
 use crate::body::Body;
 use crate::connection::{Connections, Lease};
+use crate::encryption::Encryption;
 use crate::error::ClientError;
 use crate::follow::Follow;
 use crate::following::Following;
@@ -32,7 +33,7 @@ pub enum HttpVersion {
     /// HTTP/1.1: one connection an exchange, kept for the next.
     #[default]
     Http1,
-    /// HTTP/2 over cleartext with prior knowledge: all exchanges share one connection.
+    /// HTTP/2, over cleartext with prior knowledge and over TLS by agreement: all exchanges share one connection.
     H2c,
 }
 
@@ -47,6 +48,8 @@ pub struct ClientOptions {
     pub client_id: Option<String>,
     /// The local address to connect from.
     pub source: Option<IpAddr>,
+    /// Whom `https://` trusts; `None`: whom this machine trusts. The protocols are set by `version`.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Whether WebSockets offer compression (permessage-deflate, RFC 7692).
     pub has_websocket_deflate: bool,
 }
@@ -110,10 +113,12 @@ impl Client {
     /// As [`Client::new`], with options.
     ///
     /// # Errors
-    /// Where the URL is not of that form.
+    /// Where the URL is not of that form; for `https://` also where this machine trusts nobody.
     pub fn with_options(base_url: &str, options: ClientOptions) -> Result<Self, ClientError> {
         let target = Target::parse(base_url)?;
-        let connections = Arc::new(Connections::new(target.clone(), options.version, options.source));
+        let encryption = target.is_tls.then(|| Encryption::new(&options)).transpose()?;
+        let source = (options.source, encryption);
+        let connections = Arc::new(Connections::new(target.clone(), options.version, source));
         Ok(Self { inner: Arc::new(Inner { target, options, connections }) })
     }
 
@@ -284,7 +289,8 @@ impl Client {
                 request.headers_mut().insert(HOST, host);
             }
             HttpVersion::H2c => {
-                let uri = format!("http://{}{path}", target.authority);
+                let scheme = if target.is_tls { "https" } else { "http" };
+                let uri = format!("{scheme}://{}{path}", target.authority);
                 *request.uri_mut() = uri.parse().map_err(http::Error::from)?;
             }
         }

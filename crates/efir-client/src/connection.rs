@@ -17,6 +17,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::client::HttpVersion;
+use crate::encryption::{Encryption, Stream};
 use crate::error::ClientError;
 use crate::target::Target;
 
@@ -36,6 +37,7 @@ pub(crate) struct Connections {
     target: Target,
     version: HttpVersion,
     source: Option<IpAddr>,
+    encryption: Option<Encryption>,
     idle: Mutex<Vec<Sender1>>,
     /// The one HTTP/2 connection; made by the first request, made anew when it is closed.
     shared: tokio::sync::Mutex<Option<Sender2>>,
@@ -57,11 +59,17 @@ enum Sender {
 }
 
 impl Connections {
-    pub(crate) fn new(target: Target, version: HttpVersion, source: Option<IpAddr>) -> Self {
+    /// Connections from a source address if one is given, and encrypted if that is.
+    pub(crate) fn new(
+        target: Target,
+        version: HttpVersion,
+        (source, encryption): (Option<IpAddr>, Option<Encryption>),
+    ) -> Self {
         Self {
             target,
             version,
             source,
+            encryption,
             idle: Mutex::default(),
             shared: tokio::sync::Mutex::default(),
             opened: AtomicU64::new(0),
@@ -168,13 +176,21 @@ impl Connections {
         Ok(sender)
     }
 
-    async fn connect(&self) -> Result<TcpStream, ClientError> {
-        let stream = timeout(CONNECT_TIME_MAX, self.connect_any())
+    async fn connect(&self) -> Result<Stream, ClientError> {
+        let stream = timeout(CONNECT_TIME_MAX, self.connect_encrypted())
             .await
             .map_err(|_| ClientError::Timeout { what: "connecting", after: CONNECT_TIME_MAX })??;
-        stream.set_nodelay(true)?;
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(stream)
+    }
+
+    async fn connect_encrypted(&self) -> Result<Stream, ClientError> {
+        let stream = self.connect_any().await?;
+        stream.set_nodelay(true)?;
+        match &self.encryption {
+            None => Ok(Stream::Left(stream)),
+            Some(encryption) => encryption.wrap(stream, &self.target.host).await,
+        }
     }
 
     async fn connect_any(&self) -> Result<TcpStream, ClientError> {

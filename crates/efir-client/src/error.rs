@@ -11,7 +11,7 @@ use crate::wire::Problem;
 /// Why a request, a connection or a stream failed.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// The base URL is not `http://host[:port][/prefix]`.
+    /// The base URL is not `http://host[:port][/prefix]` or `https://…`.
     #[error("'{url}' is not a URL that this client can use: {reason}")]
     Url {
         /// What was given.
@@ -33,6 +33,14 @@ pub enum ClientError {
         /// The address that was tried last.
         address: SocketAddr,
         /// What the system said.
+        source: io::Error,
+    },
+    /// No agreement on encryption: the server's certificate is not trusted or not for this name, or it speaks no TLS.
+    #[error("no encrypted connection to '{host}': {source}")]
+    Tls {
+        /// The name that was asked for.
+        host: String,
+        /// What is wrong.
         source: io::Error,
     },
     /// Nothing came in time.

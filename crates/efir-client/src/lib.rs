@@ -10,6 +10,7 @@ mod body;
 mod client;
 mod connection;
 mod cursors;
+mod encryption;
 mod error;
 mod event;
 mod follow;

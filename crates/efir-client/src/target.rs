@@ -10,6 +10,8 @@ pub(crate) struct Target {
     /// A name or an address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Whether connections are encrypted.
+    pub(crate) is_tls: bool,
     /// `host[:port]` for the Host header.
     pub(crate) authority: String,
     /// The path that stands before `/channels`, without a slash at its end.
@@ -17,16 +19,16 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Reads `http://host[:port][/prefix]`; `host:port` alone is taken for it, too.
+    /// Reads `http://host[:port][/prefix]` or `https://…`; `host:port` alone is taken for the first.
     pub(crate) fn parse(url: &str) -> Result<Self, ClientError> {
         let refuse = |reason| ClientError::Url { url: url.to_owned(), reason };
         let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let uri: Uri = whole.parse().map_err(|_| refuse("it is not a URL"))?;
-        match uri.scheme_str() {
-            Some("http" | "ws") => {}
-            Some("https" | "wss") => return Err(refuse("TLS is not supported yet; use http://")),
-            _ => return Err(refuse("it must begin with http://")),
-        }
+        let is_tls = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            _ => return Err(refuse("it must begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
         if authority.as_str().contains('@') {
             return Err(refuse("user and password are not sent in URLs"));
@@ -40,7 +42,8 @@ impl Target {
         }
         Ok(Self {
             host,
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            is_tls,
             authority: authority.as_str().to_owned(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -94,12 +97,13 @@ mod tests {
         let target = Target::parse("localhost:9").unwrap();
         assert_eq!((target.authority.as_str(), target.port), ("localhost:9", 9));
         assert_eq!(Target::parse("http://efir.example").unwrap().port, 80);
+        let target = Target::parse("https://efir.example").unwrap();
+        assert_eq!((target.is_tls, target.port), (true, 443));
     }
 
     #[test]
     fn bad_base_urls_say_why() {
         for (url, word) in [
-            ("https://a", "TLS"),
             ("ftp://a", "http://"),
             ("http://a?b=1", "query"),
             ("http://u:p@a", "password"),

@@ -32,5 +32,5 @@ pub use outbox::{Framing, Outbox};
 pub use presence::{EnterError, Lease, Via};
 pub use reader::{Reader, Taken};
 pub use seam::Seam;
-pub use socket::Socket;
+pub use socket::{HandshakeError, Socket, TlsSocket};
 pub use tally::{Tally, Traffic};

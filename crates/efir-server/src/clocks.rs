@@ -24,6 +24,8 @@ pub(crate) enum Outcome {
     Leaves,
     /// Nothing is under way on it.
     Rests,
+    /// A head has come that is larger than it may be.
+    TooLarge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,11 +18,11 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::Guard;
 use axum::Router;
 use bytes::{Bytes, BytesMut};
-use efir_core::{Code, Problem};
 use efir_engine::{
-    Socket,
+    Guest, Socket,
     worker::{Adoption, Departure, Intake, Surroundings},
 };
 use efir_transports::{CarrierHint, EmptyAnswer, Held, Reply, Site, TakeOver};
@@ -33,11 +33,17 @@ use tokio::{net::TcpStream, sync::watch};
 use tower::ServiceExt;
 
 use crate::{
+    addresses::Addresses,
+    admission::Surplus,
+    admin::Pulses,
     body::ServerBody,
     clocks::{Clocks, Outcome},
     lab::{self, Lab},
     meter::{Answering, Meter, Metered},
+    parting,
     plain::PlainRequests,
+    reload::Reloader,
+    tls::{self, Tls},
     traffic::Traffic,
 };
 
@@ -47,17 +53,26 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const H2_STREAMS_MAX: u32 = 256;
 /// What may wait in an HTTP/2 stream that its client does not read.
 const H2_SEND_BYTES_MAX: usize = 64 * 1024;
-/// A request's head, first line included.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Streams that a client has reset before they were looked at (CVE-2023-44487, RUSTSEC-2024-0003).
+const H2_RESETS_MAX: usize = 20;
+/// Streams that the server has reset because of the client's faults, over a connection's life (CVE-2025-8671).
+const H2_FAULTS_MAX: usize = 256;
+/// How much more of a head the library takes than a request may have.
+const HEAD_BYTES_MORE: usize = 32 * 1024;
+const HEADERS_MORE: usize = 64;
 
 /// What all connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) site: Site,
+    pub(crate) reloader: Arc<Reloader>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) pages: Router,
     pub(crate) lab: Arc<Lab>,
     pub(crate) connections: Connections,
+    pub(crate) addresses: Arc<Addresses>,
+    /// Whether trusted proxies say in front of each connection whose it is.
+    pub(crate) has_proxy_protocol: bool,
+    pub(crate) pulses: Arc<Pulses>,
 }
 
 /// How many connections there are, over all workers.
@@ -69,7 +84,7 @@ pub(crate) struct Connections {
 
 /// One worker's part of reading heads.
 pub(crate) struct Heads {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     intake: Arc<Intake>,
     stop: watch::Receiver<bool>,
     /// Connections in the HTTP library's hands.
@@ -97,44 +112,92 @@ impl Heads {
     }
 
     /// Serves a fresh connection, unless there are far too many.
-    pub(crate) fn welcome(&self, stream: TcpStream) {
+    pub(crate) fn welcome(&self, socket: Socket, guest: Option<Arc<Guest>>) {
         let connections = &self.shared.connections;
         if !connections.is_far_over() {
-            let response = PlainRequests::first(&self.shared, connections.is_full());
-            self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input: BytesMut::new(), response });
+            let response = PlainRequests::first(&self.shared, guest.as_ref(), connections.is_full());
+            self.intake.adopt(Adoption { guest, socket, input: BytesMut::new(), response });
         }
     }
 
+    /// Takes a fresh connection through its handshake and serves it.
+    pub(crate) fn welcome_tls(self: &Rc<Self>, stream: TcpStream, guest: Option<Arc<Guest>>, tls: &Arc<Tls>) {
+        if self.shared.connections.is_far_over() {
+            return;
+        }
+        let (heads, tls, mut stop) = (Rc::clone(self), Arc::clone(tls), self.stop.clone());
+        self.spawn(async move {
+            let socket = tokio::select! {
+                socket = tls.accept(stream) => socket?,
+                // Nothing has been asked on it.
+                _ = stop.wait_for(|is_stopping| *is_stopping) => return None,
+            };
+            if socket.protocol() == Some(tls::H2) {
+                let io = Metered::new(Socket::Tls(Box::new(socket)), guest, BytesMut::new());
+                Box::pin(heads.run_agreed_http2(io)).await;
+                return None;
+            }
+            Some((Socket::Tls(Box::new(socket)), guest))
+        });
+    }
+
     /// Gives a connection to the worker, where it waits for its next request.
-    fn rest(&self, stream: TcpStream, input: BytesMut) {
-        let response = PlainRequests::next(&self.shared, input.len());
-        self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input, response });
+    fn rest(&self, socket: Socket, guest: Option<Arc<Guest>>, input: BytesMut) {
+        let response = PlainRequests::next(&self.shared, guest.as_ref(), input.len());
+        self.intake.adopt(Adoption { guest, socket, input, response });
     }
 
     /// Serves a connection until it ends or goes to the worker.
-    fn serve(self: &Rc<Self>, stream: TcpStream, ahead: BytesMut) {
+    fn serve(self: &Rc<Self>, departure: Departure) {
+        let Departure { guest, socket, input } = departure;
+        let heads = Rc::clone(self);
+        self.spawn(async move {
+            heads.run(Metered::new(socket, guest, input)).await;
+            None
+        });
+    }
+
+    /// Lets a connection be served; one that comes back goes to the worker.
+    pub(crate) fn spawn(self: &Rc<Self>, serving: impl Future<Output = Option<(Socket, Option<Arc<Guest>>)>> + 'static) {
         let heads = Rc::clone(self);
         self.active.set(self.active.get() + 1);
         self.shared.connections.count.fetch_add(1, Ordering::Relaxed);
         tokio::task::spawn_local(async move {
-            heads.run(Metered::new(stream, ahead)).await;
+            let served = serving.await;
             heads.active.set(heads.active.get() - 1);
             heads.shared.connections.count.fetch_sub(1, Ordering::Relaxed);
+            if let Some((socket, guest)) = served {
+                heads.welcome(socket, guest);
+            }
         });
     }
 
+    /// Serves a connection on which HTTP/2 was agreed in the handshake.
+    async fn run_agreed_http2(self: &Rc<Self>, mut io: Metered) {
+        let head_max = Duration::from_millis(self.shared.site().hub().times().head_ms_max);
+        if io.begins_with(H2_PREFACE, head_max, head_max).await.is_ok_and(|is_http2| is_http2) {
+            self.run_http2(io, self.stop.clone()).await;
+        }
+    }
+
     async fn run(self: &Rc<Self>, mut io: Metered) {
-        let times = self.shared.site.hub().times();
+        let site = Arc::clone(&self.shared.site());
+        let times = site.hub().times();
         let (idle_max, head_max) =
             (Duration::from_millis(times.idle_ms_max), Duration::from_millis(times.head_ms_max));
         // It has come because of a request that has begun, which is answered whatever happens meanwhile.
         match io.begins_with(H2_PREFACE, idle_max, head_max).await {
-            Ok(true) => self.run_http2(io, self.stop.clone()).await,
-            Ok(false) => match self.shared.lab.way(io.ahead()) {
+            Ok(true) if !io.is_tls() => self.run_http2(io, self.stop.clone()).await,
+            // Over TLS the handshake has said which HTTP it is, and the library says what is wrong with another one.
+            Ok(_) if io.is_tls() => self.run_http1(io, self.stop.clone()).await,
+            Ok(_) => match self.shared.lab.way(io.ahead()) {
                 Some(way) => {
-                    let carried = lab::carry(way, io.into_parts(&[]), self.stop.clone()).await;
+                    // Networks of the lab have cleartext connections only.
+                    let guest = io.guest().cloned();
+                    let (Socket::Tcp(stream), unread) = io.into_parts(&[]) else { return };
+                    let carried = lab::carry(way, (stream, unread), self.stop.clone()).await;
                     if let lab::Carried::Back(stream, unread) = carried {
-                        self.rest(stream, unread);
+                        self.rest(Socket::Tcp(stream), guest, unread);
                     }
                 }
                 None => self.run_http1(io, self.stop.clone()).await,
@@ -151,23 +214,30 @@ impl Heads {
         let exit = Exit::default();
         let service = service_fn({
             let (heads, meter, exit) = (Rc::clone(self), Rc::clone(&meter), Rc::clone(&exit));
+            let guest = io.guest().cloned();
             move |request| {
                 let (heads, meter, exit) = (Rc::clone(&heads), Rc::clone(&meter), Rc::clone(&exit));
+                let guest = guest.clone();
                 Box::pin(async move {
                     let answering = Answering::begin(&meter);
-                    let answer = heads.answer(request, &meter, Some(exit)).await;
+                    let answer = heads.answer(request, guest.as_ref(), &meter, Some(exit)).await;
                     answer.map(|response| response.map(|body| body.until_its_end(answering)))
                 }) as Pin<Box<dyn Future<Output = Answer>>>
             }
         });
+        let site = Arc::clone(&self.shared.site());
+        let (limits, times) = (site.hub().limits(), site.hub().times());
+        let head_bytes_max = limits.head_bytes_max;
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(self.shared.site.hub().times().idle_ms_max))
-            .max_buf_size(HEAD_BYTES_MAX)
+            .header_read_timeout(Duration::from_millis(times.idle_ms_max))
+            // More than may be, so that it is us who say what is too much.
+            .max_buf_size(head_bytes_max + HEAD_BYTES_MORE)
+            .max_headers(limits.headers_max + HEADERS_MORE)
             .serve_connection(io, service);
         let mut stopping = std::pin::pin!(stop.wait_for(|is_stopping| *is_stopping));
         let mut is_told = false;
-        let mut clocks = Clocks::new(&self.shared.site);
+        let mut clocks = Clocks::new(&self.shared.site());
         let outcome = std::future::poll_fn(|cx: &mut Context<'_>| {
             if Pin::new(&mut connection).poll(cx).is_ready() {
                 return Poll::Ready(Outcome::Over);
@@ -184,17 +254,26 @@ impl Heads {
             if meter.is_turned() {
                 return Poll::Ready(Outcome::Rests);
             }
+            if meter.is_in_head() && meter.head_bytes() > head_bytes_max {
+                return Poll::Ready(Outcome::TooLarge);
+            }
             clocks.poll(&meter, cx)
         });
-        if outcome.await == Outcome::Over {
+        let outcome = outcome.await;
+        if outcome == Outcome::Over {
             return;
         }
         let parts = connection.into_parts();
+        if outcome == Outcome::TooLarge {
+            let guest = parts.io.guest().cloned();
+            return self.intake.adopt(parting::head_too_large(&site, parts.io.into_parts(&[]).0, guest));
+        }
         match exit.take() {
             Some(leaving) => self.hand_over(parts.io, &parts.read_buf, leaving, &meter),
             None => {
-                let (stream, unread) = parts.io.into_parts(&parts.read_buf);
-                self.rest(stream, unread);
+                let guest = parts.io.guest().cloned();
+                let (socket, unread) = parts.io.into_parts(&parts.read_buf);
+                self.rest(socket, guest, unread);
             }
         }
     }
@@ -206,25 +285,35 @@ impl Heads {
         meter.leave(io.unread(read_ahead));
         meter.claim(tally.clone());
         let response = efir_engine::Response { tally, ..held.take_over(TakeOver { version, keep_alive }) };
-        let (stream, input) = io.into_parts(read_ahead);
-        self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input, response });
+        let guest = io.guest().cloned();
+        let (socket, input) = io.into_parts(read_ahead);
+        self.intake.adopt(Adoption { guest, socket, input, response });
     }
 
-    async fn run_http2(self: &Rc<Self>, io: Metered, mut stop: watch::Receiver<bool>) {
+    async fn run_http2(self: &Rc<Self>, mut io: Metered, mut stop: watch::Receiver<bool>) {
+        io.count_frames();
         let meter = io.meter();
         let service = service_fn({
-            let heads = Rc::clone(self);
+            let (heads, guest) = (Rc::clone(self), io.guest().cloned());
             move |request| {
-                let (heads, meter) = (Rc::clone(&heads), Rc::clone(&meter));
-                async move { heads.answer(request, &meter, None).await }
+                let (heads, meter, guest) = (Rc::clone(&heads), Rc::clone(&meter), guest.clone());
+                async move { heads.answer(request, guest.as_ref(), &meter, None).await }
             }
         });
+        let (ping, head_bytes_max) = {
+            let site = self.shared.site();
+            let (limits, times) = (site.hub().limits(), site.hub().times());
+            (Duration::from_millis(times.ping_ms), u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        };
         let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
         builder
             .timer(TokioTimer::new())
-            .keep_alive_interval(Duration::from_millis(self.shared.site.hub().times().ping_ms))
+            .keep_alive_interval(ping)
             .max_concurrent_streams(H2_STREAMS_MAX)
             .max_send_buf_size(H2_SEND_BYTES_MAX)
+            .max_header_list_size(head_bytes_max)
+            .max_pending_accept_reset_streams(H2_RESETS_MAX)
+            .max_local_error_reset_streams(H2_FAULTS_MAX)
             .enable_connect_protocol();
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         tokio::select! {
@@ -236,14 +325,31 @@ impl Heads {
     }
 
     /// Answers a request; with an `exit` (HTTP/1) a response that lasts leaves through it and this never returns.
-    async fn answer(&self, request: Request<Incoming>, meter: &Meter, exit: Option<Exit>) -> Answer {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        guest: Option<&Arc<Guest>>,
+        meter: &Meter,
+        exit: Option<Exit>,
+    ) -> Answer {
+        let surplus = self.shared.introduce(&mut request, guest);
+        let (parts, body) = request.into_parts();
+        let refused = match surplus {
+            Some(surplus) => Some(self.shared.refusal(&parts, surplus)),
+            None => self.shared.check_head(&parts),
+        };
+        if let Some(refused) = refused {
+            meter.claim(None);
+            return Ok(refused.map(ServerBody::whole));
+        }
+        let request = Request::from_parts(parts, body);
         if !efir_transports::owns(request.uri().path()) {
             meter.claim(None);
             return Ok(self.answer_page(request).await);
         }
         if self.shared.connections.is_over() {
             meter.claim(None);
-            return Ok(self.shared.refusal(&request.into_parts().0).map(ServerBody::whole));
+            return Ok(self.shared.refusal(&request.into_parts().0, Surplus::OfServer).map(ServerBody::whole));
         }
         let client = efir_transports::client_of(&request);
         let version = request.version();
@@ -252,7 +358,9 @@ impl Heads {
         // An earlier answer may still wait in the library's buffer, which would be lost with it.
         let hint =
             if exit.is_some() && !meter.is_blocked() { CarrierHint::Slab } else { CarrierHint::Polled };
-        match efir_transports::handle(&self.shared.site, request, hint).await {
+        // A request keeps the site that it began with.
+        let site = Arc::clone(&self.shared.site());
+        match efir_transports::handle(&site, request, hint).await {
             Reply::Whole(response) => {
                 let tally = client.map(|client| self.shared.traffic.tally(&client, kind));
                 if let (Some(tally), true) = (&tally, is_empty_answer(&response)) {
@@ -276,8 +384,9 @@ impl Heads {
 
     async fn answer_page(&self, request: Request<Incoming>) -> Response<ServerBody> {
         let (parts, body) = request.into_parts();
-        if let Err(problem) = self.shared.site.policy().check_host(&parts) {
-            return efir_transports::refusal(&self.shared.site, &parts, problem).map(ServerBody::whole);
+        let site = Arc::clone(&self.shared.site());
+        if let Err(problem) = site.policy().check_host(&parts) {
+            return efir_transports::refusal(&site, &parts, problem).map(ServerBody::whole);
         }
         let request = Request::from_parts(parts, axum::body::Body::new(body));
         let Ok(response) = self.shared.pages.clone().oneshot(request).await;
@@ -286,27 +395,19 @@ impl Heads {
 }
 
 impl Surroundings for Heads {
-    fn between(&self, ahead: usize) -> efir_engine::Response {
-        PlainRequests::next(&self.shared, ahead)
+    fn between(&self, ahead: usize, guest: Option<&Arc<Guest>>) -> efir_engine::Response {
+        PlainRequests::next(&self.shared, guest, ahead)
     }
 
     fn depart(self: Rc<Self>, departure: Departure) {
-        let Socket::Tcp(stream) = departure.socket;
-        self.serve(stream, departure.input);
+        self.serve(departure);
     }
 }
 
 impl Shared {
-    /// The answer when there are too many connections; closes its own.
-    pub(crate) fn refusal(&self, parts: &http::request::Parts) -> Response<Bytes> {
-        let max = self.connections.max;
-        let problem =
-            Problem::new(Code::TooManyConnections, format!("the server holds {max} connections, its limit"))
-                .with_limit("connections_max", max as u64)
-                .with_retry_after_ms(5_000);
-        let mut response = efir_transports::refusal(&self.site, parts, problem);
-        response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
-        response
+    /// By what requests that come now are answered.
+    pub(crate) fn site(&self) -> Guard<Arc<Site>> {
+        self.reloader.site()
     }
 }
 

@@ -4,19 +4,32 @@
 //! are answered in `plain`, all others go through `heads`; long-lived responses are carried by the engine's workers, transports are in `efir-transports`, the page in `page`,
 //! the transport lab in `lab`.
 
+mod addresses;
+mod admin;
+mod admission;
 mod body;
 pub mod cli;
 mod clocks;
 pub mod config;
 mod files;
+mod forwarded;
+mod frames;
 mod guard;
 mod heads;
 mod lab;
 mod listen;
+mod log;
 mod meter;
 mod page;
+mod parting;
 mod plain;
+mod proxied;
+mod reload;
+mod resident;
 mod server;
+mod tls;
 mod traffic;
 
+pub use admin::{AdminKey, AdminOptions};
+pub use log::Format as LogFormat;
 pub use server::{Running, Server};

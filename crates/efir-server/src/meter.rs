@@ -1,4 +1,4 @@
-//! A connection while HTTP heads are read from it: a TCP stream with the bytes read ahead, counted for the client that they belong to.
+//! A connection while HTTP heads are read from it: a socket with the bytes read ahead, counted for the client that they belong to.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,16 +7,15 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
-use efir_engine::Tally;
+use efir_engine::{Guest, Socket, Tally};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::frames::FrameBudget;
 
 /// What is known of a connection's traffic between two requests.
 ///
@@ -31,6 +30,8 @@ pub(crate) struct Meter {
     has_begun: Cell<bool>,
     /// A request is being answered; what is read meanwhile is its body.
     is_answering: Cell<bool>,
+    /// Bytes of the head that is coming.
+    head_bytes: Cell<usize>,
     /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
     is_blocked: Cell<bool>,
     /// A request has come that is not for the library; it stands ahead.
@@ -64,6 +65,11 @@ impl Meter {
         self.has_begun.get() && !self.is_answering.get()
     }
 
+    /// How much of that head is there. Bytes that came behind another request are not counted: the library's buffer bounds them.
+    pub(crate) fn head_bytes(&self) -> usize {
+        self.head_bytes.get()
+    }
+
     /// Whether the socket took less than it was offered.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
@@ -82,6 +88,9 @@ impl Meter {
     fn add_read(&self, count: usize) {
         self.unclaimed.set(self.unclaimed.get() + count as u64);
         self.has_begun.set(true);
+        if !self.is_answering.get() {
+            self.head_bytes.set(self.head_bytes.get() + count);
+        }
     }
 
     fn add_written(&self, count: usize) {
@@ -98,6 +107,7 @@ pub(crate) struct Answering(Rc<Meter>);
 impl Answering {
     pub(crate) fn begin(meter: &Rc<Meter>) -> Self {
         meter.is_answering.set(true);
+        meter.head_bytes.set(0);
         Self(Rc::clone(meter))
     }
 }
@@ -108,10 +118,13 @@ impl Drop for Answering {
     }
 }
 
-/// A TCP stream for the HTTP library.
+/// A connection for the HTTP library.
 #[derive(Debug)]
 pub(crate) struct Metered {
-    stream: TcpStream,
+    stream: Socket,
+    guest: Option<Arc<Guest>>,
+    /// Where it speaks HTTP/2: what it may send.
+    frames: Option<FrameBudget>,
     /// Read before the library was asked to.
     ahead: BytesMut,
     meter: Rc<Meter>,
@@ -119,15 +132,31 @@ pub(crate) struct Metered {
 
 impl Metered {
     /// `ahead` belongs to the request that comes first.
-    pub(crate) fn new(stream: TcpStream, ahead: BytesMut) -> Self {
+    pub(crate) fn new(stream: Socket, guest: Option<Arc<Guest>>, ahead: BytesMut) -> Self {
         let meter = Rc::<Meter>::default();
         meter.has_begun.set(!ahead.is_empty());
         meter.unclaimed.set(ahead.len() as u64);
-        Self { stream, ahead, meter }
+        meter.head_bytes.set(ahead.len());
+        Self { stream, guest, frames: None, ahead, meter }
     }
 
     pub(crate) fn meter(&self) -> Rc<Meter> {
         Rc::clone(&self.meter)
+    }
+
+    /// From here on it speaks HTTP/2: its frames are counted.
+    pub(crate) fn count_frames(&mut self) {
+        self.frames = Some(FrameBudget::new(Instant::now()));
+    }
+
+    /// Who it comes from.
+    pub(crate) fn guest(&self) -> Option<&Arc<Guest>> {
+        self.guest.as_ref()
+    }
+
+    /// Whether it is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.stream.is_tls()
     }
 
     /// What was read before the library was asked to.
@@ -142,7 +171,7 @@ impl Metered {
 
     /// The stream, and everything that was read from it and not answered: what the library had taken (`taken`), then what stood
     /// ahead of it.
-    pub(crate) fn into_parts(self, taken: &[u8]) -> (TcpStream, BytesMut) {
+    pub(crate) fn into_parts(self, taken: &[u8]) -> (Socket, BytesMut) {
         // Copies: even an empty slice would keep a buffer of several KiB alive.
         let mut unread = BytesMut::from(taken);
         unread.extend_from_slice(&self.ahead);
@@ -189,6 +218,7 @@ impl Read for Metered {
         if !this.ahead.is_empty() {
             let count = this.ahead.len().min(into.remaining());
             into.put_slice(&this.ahead[..count]);
+            count_frames(&mut this.frames, &this.ahead[..count])?;
             this.ahead.advance(count);
             if this.ahead.is_empty() {
                 this.ahead = BytesMut::new();
@@ -200,16 +230,26 @@ impl Read for Metered {
         let most = into.remaining().min(space.len());
         let mut buffer = ReadBuf::uninit(&mut space[..most]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
-        if this.meter.is_between() && crate::lab::begins_via(buffer.filled()).is_some() {
+        if !this.stream.is_tls() && this.meter.is_between() && crate::lab::begins_via(buffer.filled()).is_some() {
             // The lab's, which takes connections and not requests. The library sees nothing more of this one.
             this.ahead.extend_from_slice(buffer.filled());
             this.meter.is_turned.set(true);
             return Poll::Pending;
         }
         this.meter.add_read(buffer.filled().len());
+        count_frames(&mut this.frames, buffer.filled())?;
         into.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }
+}
+
+/// Refuses what overdraws the budget.
+fn count_frames(frames: &mut Option<FrameBudget>, bytes: &[u8]) -> io::Result<()> {
+    let Some(frames) = frames else { return Ok(()) };
+    frames.take(bytes, Instant::now).map_err(|overdrawn| {
+        tracing::debug!(kind = overdrawn.kind, "an HTTP/2 connection that sends too many frames is ended");
+        io::Error::new(io::ErrorKind::InvalidData, "too many frames")
+    })
 }
 
 impl Metered {

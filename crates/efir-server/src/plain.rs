@@ -14,12 +14,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use efir_core::wire::Form;
-use efir_engine::{Exchange, Framing, Outbox, Reader, Response, Turn};
+use efir_engine::{Exchange, Framing, Guest, Outbox, Reader, Response, Turn};
 use efir_transports::{Reply, TakeOver};
 use http::{HeaderValue, header};
 
 use self::parse::{Parsed, PlainRequest};
-use crate::heads::Shared;
+use crate::{admission::Surplus, heads::Shared};
 
 /// Answers that wait to be written before further requests of the connection are read.
 const AHEAD_BYTES_MAX: usize = 64 * 1024;
@@ -50,24 +50,27 @@ pub(crate) struct PlainRequests {
     is_fresh: bool,
     /// There were as many connections as may be when it came. Those who were there before are not disturbed by it.
     is_surplus: bool,
+    /// Whose connection it is.
+    guest: Option<Arc<Guest>>,
     is_draining: bool,
 }
 
 impl PlainRequests {
     /// Those of a fresh connection; a surplus one is told that it is one too many.
-    pub(crate) fn first(shared: &Arc<Shared>, is_surplus: bool) -> Response {
-        Self { is_fresh: true, is_surplus, ..Self::new(shared) }.response()
+    pub(crate) fn first(shared: &Arc<Shared>, guest: Option<&Arc<Guest>>, is_surplus: bool) -> Response {
+        Self { is_fresh: true, is_surplus, ..Self::new(shared, guest) }.response()
     }
 
     /// Those that follow after a response; `ahead` bytes of the next one are read already.
-    pub(crate) fn next(shared: &Arc<Shared>, ahead: usize) -> Response {
+    pub(crate) fn next(shared: &Arc<Shared>, guest: Option<&Arc<Guest>>, ahead: usize) -> Response {
         let stage = if ahead > 0 { Stage::Head } else { Stage::Rest };
-        Self { stage, ..Self::new(shared) }.response()
+        Self { stage, ..Self::new(shared, guest) }.response()
     }
 
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<Shared>, guest: Option<&Arc<Guest>>) -> Self {
         Self {
             shared: Arc::clone(shared),
+            guest: guest.cloned(),
             stage: Stage::Rest,
             since: None,
             successor: None,
@@ -78,7 +81,7 @@ impl PlainRequests {
     }
 
     fn response(self) -> Response {
-        let reader = Reader::new(self.shared.site.hub().clone());
+        let reader = Reader::new(self.shared.site().hub().clone());
         Response {
             head: Bytes::new(),
             framing: Framing::Plain,
@@ -95,7 +98,8 @@ impl PlainRequests {
     }
 
     fn time_max(&self) -> Duration {
-        let times = self.shared.site.hub().times();
+        let site = self.shared.site();
+        let times = site.hub().times();
         Duration::from_millis(match self.stage {
             Stage::Rest if self.is_draining => return DRAIN_GRACE,
             Stage::Rest => times.idle_ms_max,
@@ -107,16 +111,17 @@ impl PlainRequests {
 
     /// Answers one request; `Wait` when the next one may be read.
     fn answer(&mut self, plain: PlainRequest, out: &mut Outbox) -> Turn {
-        let PlainRequest { request, keep_alive, bytes } = plain;
+        let PlainRequest { mut request, keep_alive, bytes } = plain;
         self.is_fresh = false;
         let how = TakeOver { version: request.version(), keep_alive: keep_alive && !self.is_draining };
         let up = bytes as u64;
-        if self.is_surplus {
-            return self.say(how, self.shared.refusal(&request.into_parts().0), out).0;
+        let of_address = self.shared.introduce(&mut request, self.guest.as_ref());
+        if let Some(surplus) = of_address.or(self.is_surplus.then_some(Surplus::OfServer)) {
+            return self.say(how, self.shared.refusal(&request.into_parts().0, surplus), out).0;
         }
         let client = parse::has_client(&request).then(|| efir_transports::client_of(&request)).flatten();
         let kind = efir_transports::kind_of_whole(&request);
-        match efir_transports::handle_whole(&self.shared.site, request) {
+        match efir_transports::handle_whole(&self.shared.site(), request) {
             Reply::Whole(response) => {
                 let is_empty = crate::heads::is_empty_answer(&response);
                 let (turn, down) = self.say(how, response, out);
@@ -186,7 +191,7 @@ impl Exchange for PlainRequests {
                 self.enter(Stage::Rest);
                 return Turn::Wait;
             }
-            match parse::parse(input, self.shared.site.hub().limits()) {
+            match parse::parse(input, self.shared.site().hub().limits()) {
                 Parsed::Whole(plain) => match self.answer(*plain, out) {
                     Turn::Wait => self.since = None,
                     ended => return ended,
@@ -213,7 +218,11 @@ impl Exchange for PlainRequests {
         match self.due() {
             Some(due) if due <= now => match self.stage {
                 Stage::Body => Turn::Leave,
-                Stage::Rest | Stage::Head => Turn::Close,
+                Stage::Rest | Stage::Head => {
+                    let limit = if self.stage == Stage::Rest { "idle_ms_max" } else { "head_ms_max" };
+                    self.shared.site().hub().counters().close_for(limit);
+                    Turn::Close
+                }
             },
             _ => Turn::Wait,
         }

@@ -5,10 +5,11 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context;
+use efir_access::Revocations;
 use efir_engine::{
     Hub,
     worker::{Intake, Worker},
@@ -17,11 +18,15 @@ use efir_transports::{Policy, Site, SiteOptions};
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use crate::{
+    addresses::Addresses,
+    admin::{Admin, Node, Pulses},
     config::Resolved,
     files,
     heads::{Connections, Heads, Shared},
     lab::{self, Lab},
-    listen, page,
+    listen, page, resident,
+    reload::Reloader,
+    tls::Tls,
     traffic::Traffic,
 };
 
@@ -41,8 +46,15 @@ pub struct Server;
 /// A server that runs in threads of its own until it is stopped.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens, with the ports that were taken for port 0.
+    /// Where it listens in cleartext, with the ports that were taken for port 0.
     pub addresses: Vec<SocketAddr>,
+    /// Where it listens with TLS.
+    pub tls_addresses: Vec<SocketAddr>,
+    tls: Option<Arc<Tls>>,
+    /// Where the admin listener is.
+    pub admin_address: Option<SocketAddr>,
+    admin: Option<Admin>,
+    reloader: Arc<Reloader>,
     site: Site,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -52,27 +64,30 @@ impl Server {
     /// Opens the listening sockets and starts the workers.
     ///
     /// # Errors
-    /// An address that cannot be listened on, or a thread that cannot be started.
+    /// An address that cannot be listened on, a certificate that is no good, or a thread that cannot be started.
     pub fn start(config: Resolved) -> anyhow::Result<Running> {
         let workers = config.workers.max(1);
         let silent_max = Duration::from_millis(config.times.silent_ms_max);
-        let mut per_worker: Vec<Vec<StdListener>> = (0..workers).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for address in &config.listen {
-            let listeners = listen::listen(*address, workers, silent_max)?;
-            addresses.extend(listeners.first().map(StdListener::local_addr).transpose()?);
-            for (worker, listener) in per_worker.iter_mut().zip(listeners) {
-                worker.push(listener);
-            }
-        }
+        let tls = match config.listen_tls.is_empty() {
+            true => None,
+            false => Some(Arc::new(Tls::new(config.certificates.clone(), &config.limits, &config.times)?)),
+        };
+        let mut doors = Doors { per_worker: (0..workers).map(|_| Vec::new()).collect(), silent_max };
+        let addresses = doors.open(&config.listen, None)?;
+        let tls_addresses = doors.open(&config.listen_tls, tls.as_ref())?;
         let connections_max = connections_max(config.limits.connections_max);
         let has_lab = config.has_lab();
-        let limits = efir_core::Limits { connections_max, ..config.limits };
-        let hub = Hub::new(limits, config.times);
+        let memory_bytes_max = resident::memory_bytes_max(config.limits.memory_bytes_max);
+        let log_bytes_max = resident::log_bytes_max(config.limits.log_bytes_max, memory_bytes_max);
+        let limits =
+            efir_core::Limits { connections_max, memory_bytes_max, log_bytes_max, ..config.limits.clone() };
+        tracing::info!(event = "memory_limits", memory_bytes_max, log_bytes_max, "limits of memory");
+        let addresses_known = Addresses::new(config.trust.clone(), limits.address_connections_max);
+        let hub = Hub::new(limits, config.times.clone());
         let policy = Policy {
-            allow_origins: config.allow_origins,
-            hosts: config.hosts,
-            is_loopback_bind: addresses.iter().all(|address| address.ip().is_loopback()),
+            allow_origins: config.allow_origins.clone(),
+            hosts: config.hosts.clone(),
+            is_loopback_bind: addresses.iter().chain(&tls_addresses).all(|address| address.ip().is_loopback()),
         };
         let options = SiteOptions {
             policy,
@@ -82,26 +97,81 @@ impl Server {
             ..SiteOptions::default()
         };
         let site = Site::new(hub, options);
+        let reloader = Reloader::new(site.clone(), config.clone(), tls.clone());
+        let pulses = Arc::new(Pulses::new(workers));
+        let revocations = Arc::<Revocations>::default();
+        let count = Arc::new(AtomicUsize::new(0));
+        let admin = config.admin.as_ref().map(|options| {
+            let (reloader, connections) = (Arc::clone(&reloader), Arc::clone(&count));
+            let (pulses, revocations) = (Arc::clone(&pulses), Arc::clone(&revocations));
+            let node = Node { reloader, connections, revocations, pulses, started: SystemTime::now() };
+            Admin::start(options, node)
+        });
+        let admin = admin.transpose()?;
         let traffic = Arc::<Traffic>::default();
-        let address = addresses.first().context("no address to listen on")?;
+        // The lab's networks lead to cleartext addresses only; where there is none nobody gets into one.
+        let address = addresses.iter().chain(&tls_addresses).next().context("no address to listen on")?;
         let lab = Arc::new(Lab::new(site.clone(), has_lab, *address));
         let shared = Arc::new(Shared {
-            site: site.clone(),
+            reloader: Arc::clone(&reloader),
             pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref(), &site)
                 .merge(lab::router(Arc::clone(&lab))),
             traffic,
             lab,
-            connections: Connections { count: Arc::new(AtomicUsize::new(0)), max: connections_max },
+            connections: Connections { count, max: connections_max },
+            addresses: Arc::new(addresses_known),
+            has_proxy_protocol: config.has_proxy_protocol,
+            pulses,
         });
         let (stop, stopping) = watch::channel(false);
         let mut threads = Vec::new();
-        for (index, listeners) in per_worker.into_iter().enumerate() {
+        for (index, doors) in doors.per_worker.into_iter().enumerate() {
             let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
             let thread = std::thread::Builder::new().name(format!("efir-{index}"));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            threads.push(thread.spawn(move || run_worker(&runtime, index, listeners, (shared, stopping)))?);
+            threads.push(thread.spawn(move || run_worker(&runtime, index, doors, (shared, stopping)))?);
         }
-        Ok(Running { addresses, site, stop, threads })
+        let admin_address = admin.as_ref().map(|admin| admin.address);
+        tracing::info!(
+            event = "started",
+            addresses = listed(&addresses),
+            tls_addresses = listed(&tls_addresses),
+            workers,
+            version = env!("CARGO_PKG_VERSION"),
+            "on air"
+        );
+        Ok(Running { addresses, tls_addresses, admin_address, admin, reloader, tls, site, stop, threads })
+    }
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// One worker's share of an address.
+struct Door {
+    listener: StdListener,
+    tls: Option<Arc<Tls>>,
+}
+
+/// All addresses, by worker.
+struct Doors {
+    per_worker: Vec<Vec<Door>>,
+    silent_max: Duration,
+}
+
+impl Doors {
+    /// Listens on these; returns them with the ports that were taken for port 0.
+    fn open(&mut self, addresses: &[SocketAddr], tls: Option<&Arc<Tls>>) -> anyhow::Result<Vec<SocketAddr>> {
+        let mut opened = Vec::new();
+        for address in addresses {
+            let listeners = listen::listen(*address, self.per_worker.len(), self.silent_max)?;
+            opened.extend(listeners.first().map(StdListener::local_addr).transpose()?);
+            for (doors, listener) in self.per_worker.iter_mut().zip(listeners) {
+                doors.push(Door { listener, tls: tls.cloned() });
+            }
+        }
+        Ok(opened)
     }
 }
 
@@ -109,6 +179,14 @@ impl Running {
     /// The channels, for publishing from the same process.
     pub fn hub(&self) -> &Hub {
         self.site.hub()
+    }
+
+    /// Reads the certificates again, for connections that come from now on; nothing to do without TLS.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a key that does not belong to its certificate; then those in force stay.
+    pub fn reload_certificates(&self) -> anyhow::Result<()> {
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
 
     /// Stops accepting, tells every client in its transport's way, and waits for them up to `drain_ms_max`.
@@ -120,69 +198,85 @@ impl Running {
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 if thread.join().is_err() {
-                    tracing::error!("a worker ended by a panic");
+                    tracing::error!(event = "worker_panicked", "a worker ended by a panic");
                 }
             }
         });
         let _ = joined.await;
+        // Last, so that whoever watches the server sees it to its end.
+        if let Some(admin) = self.admin {
+            admin.stop();
+        }
+        tracing::info!(event = "stopped", "everything has ended");
+    }
+
+    /// The configuration in force.
+    pub(crate) fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 }
 
 fn run_worker(
     runtime: &tokio::runtime::Runtime,
     index: usize,
-    listeners: Vec<StdListener>,
+    doors: Vec<Door>,
     (shared, stopping): (Arc<Shared>, watch::Receiver<bool>),
 ) {
-    let drain_max = Duration::from_millis(shared.site.hub().times().drain_ms_max);
     let local = LocalSet::new();
     local.block_on(runtime, async move {
         let intake = Intake::new(Arc::clone(&shared.connections.count));
         let heads = Heads::new(Arc::clone(&shared), Arc::clone(&intake), stopping.clone());
-        let worker = Worker::new(shared.site.hub().clone(), Arc::clone(&intake), Rc::clone(&heads) as _);
+        let worker = Worker::new(shared.site().hub().clone(), Arc::clone(&intake), Rc::clone(&heads) as _);
         // It yields by itself; a budget of socket operations on top would only make it try again.
         tokio::task::spawn_local(tokio::task::unconstrained(worker));
+        let pulses = Arc::clone(&shared.pulses);
+        tokio::task::spawn_local(async move { pulses.beat(index).await });
         if index == 0 {
-            tokio::task::spawn_local(sweep(shared.site.hub().clone(), Arc::clone(&shared.lab)));
+            tokio::task::spawn_local(sweep(Arc::clone(&shared)));
+            if let Some(tls) = doors.iter().find_map(|door| door.tls.as_ref()) {
+                tokio::task::spawn_local(Arc::clone(tls).watch());
+            }
         }
-        let accepting: Vec<_> = listeners
+        let accepting: Vec<_> = doors
             .into_iter()
-            .map(|listener| tokio::task::spawn_local(accept(listener, Rc::clone(&heads))))
+            .map(|door| tokio::task::spawn_local(accept(door, Rc::clone(&heads))))
             .collect();
         let mut stopped = stopping.clone();
         let _ = stopped.wait_for(|is_stopping| *is_stopping).await;
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        let drain_max = Duration::from_millis(shared.site().hub().times().drain_ms_max);
         let finish = async {
             while heads.active() + intake.carried() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
         if tokio::time::timeout(drain_max, finish).await.is_err() {
-            tracing::warn!("some connections did not end within drain_ms_max and are cut");
+            tracing::warn!(event = "drain_cut", "some connections did not end within drain_ms_max and are cut");
         }
+        shared.pulses.end(index);
     });
 }
 
-async fn accept(listener: StdListener, heads: Rc<Heads>) {
-    let listener = match TcpListener::from_std(listener) {
+async fn accept(door: Door, heads: Rc<Heads>) {
+    let listener = match TcpListener::from_std(door.listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "cannot listen"),
+        Err(error) => return tracing::error!(event = "listen_failed", %error, "cannot listen"),
     };
     let mut was_full = false;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 was_full = false;
-                heads.welcome(stream);
+                heads.arrive(stream, peer.ip(), door.tls.as_ref());
             }
             Err(error) if is_out_of_files(&error) => {
                 if !std::mem::replace(&mut was_full, true) {
-                    tracing::warn!(%error, "no connection can be accepted for now; raise the limit of open files");
+                    tracing::warn!(event = "accept_paused", %error, "no connection can be accepted for now; raise the limit of open files");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             // The client gave up while it waited.
-            Err(error) => tracing::debug!(%error, "accept"),
+            Err(error) => tracing::debug!(event = "accept_failed", %error, "a client gave up"),
         }
     }
 }
@@ -191,12 +285,17 @@ fn is_out_of_files(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-async fn sweep(hub: Hub, lab: Arc<Lab>) {
+async fn sweep(shared: Arc<Shared>) {
+    let hub = shared.site().hub().clone();
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
         hub.sweep();
-        lab.sweep();
+        shared.lab.sweep();
+        shared.addresses.sweep();
+        if let Some(in_use) = resident::in_use() {
+            hub.weigh(in_use);
+        }
     }
 }
 
@@ -205,7 +304,7 @@ fn connections_max(configured: usize) -> usize {
     let files = files::raise_limit();
     let possible = files.saturating_sub(FILES_RESERVED) as usize;
     let connections_max = configured.min(possible);
-    tracing::info!(open_files = files, connections_max, "limits of this process");
+    tracing::info!(event = "process_limits", open_files = files, connections_max, "limits of this process");
     connections_max
 }
 

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::{carrier::Carrier, raw::Raw};
+use crate::{carrier::Carrier, raw::Raw, tls};
 
 /// How long an answer may take unless the request itself holds it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,8 +91,8 @@ impl Ask {
     pub async fn send(&self, address: SocketAddr, carrier: Carrier) -> Result<Answer> {
         let sent = async {
             match carrier {
-                Carrier::H2c => self.send_h2(address).await,
-                Carrier::H1 | Carrier::Axum => self.send_h1(address).await,
+                Carrier::H2c | Carrier::TlsH2 => self.send_h2(address).await,
+                Carrier::H1 | Carrier::TlsH1 | Carrier::Axum => self.send_h1(address).await,
             }
         };
         let answer = tokio::time::timeout(PATIENCE, sent).await;
@@ -108,7 +108,7 @@ impl Ask {
     }
 
     async fn send_h2(&self, address: SocketAddr) -> Result<Answer> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = tls::wrap(TcpStream::connect(address).await?, address, b"h2").await?;
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);

@@ -24,8 +24,13 @@ pub struct Binary {
 impl Binary {
     /// Starts it on a free port and waits until it answers.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with variables that configure it.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Result<Self> {
         let free = TcpListener::bind((own_address(), 0))?.local_addr()?;
-        let mut binary = Self { child: spawn(free)?, address: free };
+        let mut binary = Self { child: spawn(free, variables)?, address: free };
         binary.until_it_answers().await?;
         Ok(binary)
     }
@@ -33,7 +38,7 @@ impl Binary {
     /// Starts it again on the same port. `client` has used up the connections of the one before when this returns: a request
     /// on one that broke unnoticed has no answer, and is not sent twice.
     pub async fn start_again(&mut self, client: &Client) -> Result<()> {
-        self.child = spawn(self.address)?;
+        self.child = spawn(self.address, &[])?;
         self.until_it_answers().await?;
         let answered = async {
             while client.request(Method::GET, "/info", HeaderMap::new(), "").await.is_err() {
@@ -55,7 +60,7 @@ impl Binary {
 
     /// A client of it.
     pub fn client(&self, carrier: Carrier) -> Result<Client> {
-        let version = if carrier == Carrier::H2c { HttpVersion::H2c } else { HttpVersion::Http1 };
+        let version = if carrier.is_http2() { HttpVersion::H2c } else { HttpVersion::Http1 };
         let options = ClientOptions { version, ..ClientOptions::default() };
         Ok(Client::with_options(&format!("http://{}", self.address), options)?)
     }
@@ -86,12 +91,13 @@ pub(crate) fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, high | 0x80, low, 1 + STARTED.fetch_add(1, Ordering::Relaxed) % 254)
 }
 
-fn spawn(address: SocketAddr) -> Result<Child> {
+fn spawn(address: SocketAddr, variables: &[(&str, &str)]) -> Result<Child> {
     let path = path()?;
     let mut command = Command::new(&path);
     command
         .args(["serve", "--listen", &address.to_string()])
-        .env("EFIR_HEARTBEAT", "150ms")
+        .env("EFIR_TIMES__HEARTBEAT", "150ms")
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

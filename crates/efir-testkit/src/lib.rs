@@ -16,4 +16,5 @@ pub mod raw;
 pub mod readers;
 pub mod room;
 pub mod scenarios;
+pub mod tls;
 pub mod witness;

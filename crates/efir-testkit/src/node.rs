@@ -10,12 +10,16 @@ use std::{
 use anyhow::{Context, Result};
 use efir_core::{Limits, Times};
 use efir_engine::{Hub, Seam};
-use efir_server::{Running, Server, config::Resolved};
+use efir_server::{
+    Running, Server,
+    config::{Resolved, networks::Trust},
+};
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
     carrier::Carrier,
     front::{self, Front},
+    tls,
 };
 
 /// How long the tasks of an embedded server live on after it was stopped.
@@ -34,6 +38,10 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// `websocket_deflate`.
     pub has_websocket_deflate: bool,
+    /// `trusted_proxies` and `unlimited`.
+    pub trust: Trust,
+    /// `proxy_protocol`.
+    pub has_proxy_protocol: bool,
     /// By how much the times of a proxy in front are divided.
     pub front_shorter: u32,
 }
@@ -55,6 +63,8 @@ impl Settings {
             allow_origins: Vec::new(),
             hosts: Vec::new(),
             has_websocket_deflate: true,
+            trust: Resolved::default().trust,
+            has_proxy_protocol: false,
             front_shorter: 1,
         }
     }
@@ -88,9 +98,11 @@ impl Node {
     /// Starts a server.
     pub async fn start(carrier: Carrier, settings: Settings) -> Result<Self> {
         let (address, hub, kind) = match carrier {
-            Carrier::H1 | Carrier::H2c => start_own(&settings)?,
+            Carrier::H1 | Carrier::H2c => start_own(&settings, false)?,
+            Carrier::TlsH1 | Carrier::TlsH2 => start_own(&settings, true)?,
             Carrier::Axum => start_axum(&settings).await?,
         };
+        tls::remember(address, carrier.is_tls());
         let joins = Joins::default();
         joins.watch(&hub);
         let front = match front::chosen()? {
@@ -146,19 +158,27 @@ impl Node {
     }
 }
 
-fn start_own(settings: &Settings) -> Result<(SocketAddr, Hub, Kind)> {
+fn start_own(settings: &Settings, is_tls: bool) -> Result<(SocketAddr, Hub, Kind)> {
+    let address = vec![([127, 0, 0, 1], 0).into()];
+    let (listen, listen_tls) = if is_tls { (Vec::new(), address) } else { (address, Vec::new()) };
+    let certificates = if is_tls { vec![tls::certificate()?] } else { Vec::new() };
     let config = Resolved {
-        listen: vec![([127, 0, 0, 1], 0).into()],
+        listen,
+        listen_tls,
+        certificates,
         workers: 2,
         limits: settings.limits.clone(),
         times: settings.times.clone(),
         allow_origins: settings.allow_origins.clone(),
         hosts: settings.hosts.clone(),
         has_websocket_deflate: settings.has_websocket_deflate,
+        trust: settings.trust.clone(),
+        has_proxy_protocol: settings.has_proxy_protocol,
         ..Resolved::default()
     };
     let running = Server::start(config)?;
-    let address = *running.addresses.first().context("the server listens nowhere")?;
+    let mut addresses = running.addresses.iter().chain(&running.tls_addresses);
+    let address = *addresses.next().context("the server listens nowhere")?;
     let hub = running.hub().clone();
     Ok((address, hub, Kind::Own(running)))
 }

@@ -16,6 +16,7 @@ use crate::{
     history::{Event, History, Place, payload_mark, to_lines},
     node::{Node, Settings},
     readers::{Aim, Row},
+    tls,
     witness::Witness,
 };
 
@@ -218,9 +219,10 @@ fn channel(cell: &Cell) -> String {
 }
 
 fn client(node: &Node) -> Result<Client> {
-    let version = if node.carrier() == Carrier::H2c { HttpVersion::H2c } else { HttpVersion::Http1 };
-    let options = ClientOptions { version, ..ClientOptions::default() };
-    Ok(Client::with_options(&format!("http://{}", node.address()), options)?)
+    let version = if node.carrier().is_http2() { HttpVersion::H2c } else { HttpVersion::Http1 };
+    let options = ClientOptions { version, tls: Some(tls::trust()), ..ClientOptions::default() };
+    let scheme = if node.carrier().is_tls() { "https" } else { "http" };
+    Ok(Client::with_options(&format!("{scheme}://{}", node.address()), options)?)
 }
 
 /// A publisher that writes down what it sent and what it was told.

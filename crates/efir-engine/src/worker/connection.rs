@@ -14,6 +14,7 @@ use super::intake::{Adoption, Bell};
 use crate::{
     counters::{Counters, Transport},
     exchange::{Exchange, Response, Turn},
+    guest::Guest,
     outbox::{Framing, Outbox},
     reader::Reader,
     socket::Socket,
@@ -49,6 +50,7 @@ pub(super) enum Written {
 
 /// A connection and its response. Fields are changed by the worker only; everything is freed when it leaves the slab.
 pub(super) struct Connection {
+    pub(super) guest: Option<Arc<Guest>>,
     pub(super) socket: Socket,
     pub(super) exchange: Box<dyn Exchange>,
     pub(super) reader: Reader,
@@ -79,9 +81,10 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(adoption: Adoption, bell: Arc<Bell>) -> Self {
-        let Adoption { socket, input, response } = adoption;
+        let Adoption { guest, socket, input, response } = adoption;
         let Response { framing, exchange, reader, tally, .. } = response;
         Self {
+            guest,
             form: exchange.form(),
             is_plain: exchange.is_plain_stream(),
             socket,
@@ -172,7 +175,7 @@ impl Connection {
     }
 
     /// One write of shared slices; the bytes taken.
-    pub(super) fn write_shared(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(super) fn write_shared(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = self.socket.try_write(slices)?;
         self.count_down(written);
         Ok(written)
@@ -185,8 +188,8 @@ impl Connection {
         }
     }
 
-    fn write_once(&self, out: &Outbox) -> io::Result<usize> {
-        fn write<const SLICES: usize>(connection: &Connection, out: &Outbox) -> io::Result<usize> {
+    fn write_once(&mut self, out: &Outbox) -> io::Result<usize> {
+        fn write<const SLICES: usize>(connection: &mut Connection, out: &Outbox) -> io::Result<usize> {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = out.slices(&mut slices);
             connection.write_shared(slices.get(..filled).unwrap_or_default())
@@ -200,7 +203,7 @@ impl Connection {
 
     /// Writes the outbox as far as the socket takes it. What remains after `Blocked` is what must be kept.
     pub(super) fn write(&mut self, out: &mut Outbox, now: Instant) -> Written {
-        while !out.is_empty() {
+        while !out.is_empty() || self.socket.has_unsent() {
             match self.write_once(out) {
                 Ok(written) => {
                     out.advance(written, &mut self.reader);
@@ -212,7 +215,7 @@ impl Connection {
                     out.retreat(&mut self.reader);
                     if self.is_writable() {
                         // It became writable just now, and the bell will not ring for that.
-                        if out.is_empty() {
+                        if out.is_empty() && !self.socket.has_unsent() {
                             return Written::All;
                         }
                         continue;

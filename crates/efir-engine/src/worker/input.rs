@@ -68,12 +68,16 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let is_owed = match connection.phase {
             Phase::Ending(_) => true,
-            Phase::Open => connection.pending.is_some() && connection.exchange.is_whole(),
+            Phase::Open => {
+                let waits = connection.pending.is_some() || connection.socket.has_unsent();
+                waits && connection.exchange.is_whole()
+            }
             Phase::Lingering => false,
         };
         if is_owed {
             connection.has_ended = true;
         } else {
+            connection.socket.say_goodbye();
             self.remove(key);
         }
     }

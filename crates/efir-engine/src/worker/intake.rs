@@ -13,10 +13,12 @@ use std::{
 use bytes::BytesMut;
 use parking_lot::Mutex;
 
-use crate::{channel::Noted, exchange::Response, socket::Socket};
+use crate::{channel::Noted, exchange::Response, guest::Guest, socket::Socket};
 
 /// A connection for the worker.
 pub struct Adoption {
+    /// Whose connection it is; `None`: one that no limit asks for.
+    pub guest: Option<Arc<Guest>>,
     /// The socket; nothing of an earlier response waits to be written to it.
     pub socket: Socket,
     /// Bytes that were read and not consumed.
@@ -37,11 +39,13 @@ pub(super) struct Batch {
     pub(super) ready: Vec<u32>,
     pub(super) adoptions: Vec<Adoption>,
     pub(super) is_draining: bool,
+    pub(super) is_shedding: bool,
 }
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.notes.is_empty() && self.ready.is_empty() && self.adoptions.is_empty() && !self.is_draining
+        let is_told = self.is_draining || self.is_shedding;
+        self.notes.is_empty() && self.ready.is_empty() && self.adoptions.is_empty() && !is_told
     }
 }
 
@@ -126,6 +130,10 @@ impl Noted for Intake {
 
     fn drain(&self) {
         self.put(|batch| batch.is_draining = true);
+    }
+
+    fn shed(&self) {
+        self.put(|batch| batch.is_shedding = true);
     }
 }
 

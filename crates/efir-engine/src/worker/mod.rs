@@ -9,6 +9,7 @@ mod connection;
 mod input;
 mod intake;
 mod ring;
+mod shed;
 mod subscriptions;
 mod timers;
 mod walk;
@@ -41,6 +42,7 @@ use self::{
 use crate::{
     counters::Transport,
     exchange::{Response, Turn},
+    guest::Guest,
     hub::Hub,
     outbox::Outbox,
     seam::Seam,
@@ -57,6 +59,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// A connection that leaves the worker, because its exchange wants it to.
 #[derive(Debug)]
 pub struct Departure {
+    /// Whose connection it is.
+    pub guest: Option<Arc<Guest>>,
     /// The socket.
     pub socket: Socket,
     /// Bytes that were read and not consumed.
@@ -66,7 +70,7 @@ pub struct Departure {
 /// What surrounds a worker: what its connections do between two responses, and where they go when they leave.
 pub trait Surroundings {
     /// A connection may carry a further request, of which `ahead` bytes are read already: what goes on with it.
-    fn between(&self, ahead: usize) -> Response;
+    fn between(&self, ahead: usize, guest: Option<&Arc<Guest>>) -> Response;
 
     /// Takes over a connection that leaves.
     fn depart(self: Rc<Self>, departure: Departure);
@@ -142,6 +146,9 @@ impl Worker {
         }
         if std::mem::take(&mut batch.is_draining) {
             self.drain_all(now);
+        }
+        if std::mem::take(&mut batch.is_shedding) {
+            self.shed(now);
         }
         self.batch = batch;
         let has_timed = self.run_timers(now);
@@ -266,6 +273,7 @@ impl Worker {
         }
         if written == Written::All && connection.phase == Phase::Open {
             if connection.has_ended && connection.input.is_empty() && connection.exchange.is_whole() {
+                connection.socket.say_goodbye();
                 return self.remove(key);
             }
             if connection.reader.is_behind() {
@@ -282,9 +290,10 @@ impl Worker {
             Turn::Reuse => {
                 let ahead = connection.input.len();
                 if ahead == 0 && connection.has_ended {
+                    connection.socket.say_goodbye();
                     return self.remove(key);
                 }
-                let response = self.surroundings.between(ahead);
+                let response = self.surroundings.between(ahead, connection.guest.as_ref());
                 self.succeed(key, response, now);
             }
             Turn::Succeed => match connection.exchange.succeed() {
@@ -293,8 +302,8 @@ impl Worker {
             },
             Turn::Leave => {
                 if let Some(connection) = self.take_out(key) {
-                    let Connection { socket, input, .. } = connection;
-                    Rc::clone(&self.surroundings).depart(Departure { socket, input });
+                    let Connection { guest, socket, input, .. } = connection;
+                    Rc::clone(&self.surroundings).depart(Departure { guest, socket, input });
                 }
             }
             Turn::Close | Turn::Wait => self.close(key, now),

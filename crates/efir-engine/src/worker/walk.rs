@@ -112,7 +112,7 @@ impl Worker {
             };
             let Some(after) = self.in_step(subscriber, head) else { continue };
             let Some(connection) = self.connections.get(subscriber.connection as usize) else { continue };
-            let (form, framing) = (connection.form, connection.framing);
+            let (form, framing, is_tls) = (connection.form, connection.framing, connection.socket.is_tls());
             let known = gathered
                 .iter()
                 .position(|one| one.form == form && one.framing == framing && one.after == after);
@@ -121,7 +121,7 @@ impl Worker {
                 gathered.len() - 1
             });
             match gathered.get(index) {
-                Some(one) if has_ring && !one.needs_reader => sends.push(Send { subscriber, index }),
+                Some(one) if has_ring && !is_tls && !one.needs_reader => sends.push(Send { subscriber, index }),
                 Some(one) => self.send_shared(subscriber, one, now),
                 None => {}
             }
@@ -206,12 +206,20 @@ impl Worker {
                     connection.reader.note(subscriber.subscription);
                     self.mark_dirty(subscriber.connection);
                 }
+                self.send_sealed(subscriber.connection, now);
             }
             Ok(written) => self.send_rest(subscriber, gathered, written, now),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.send_rest(subscriber, gathered, 0, now);
             }
             Err(_) => self.remove(subscriber.connection),
+        }
+    }
+
+    /// What TLS has sealed and the kernel has not taken makes the connection wait, as what is cut does.
+    fn send_sealed(&mut self, key: u32, now: Instant) {
+        if self.connections.get(key as usize).is_some_and(|connection| connection.socket.has_unsent()) {
+            self.call(key, now, |_, _| crate::Turn::Wait);
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) struct Reading {
     pub(super) workers: u64,
     pub(super) workers_hanging: u64,
     pub(super) is_draining: bool,
+    pub(super) revocations: u64,
     pub(super) memory_bytes: u64,
     pub(super) is_overloaded: bool,
     pub(super) reloads: [u64; 2],
@@ -127,6 +128,8 @@ metrics! {
         |reading, out| out.say(&[], reading.workers_hanging);
     "efir_draining" Gauge "" "1 while the server goes away; `/readyz` fails then.":
         |reading, out| out.say(&[], u64::from(reading.is_draining));
+    "efir_revocations" Gauge "" "Users and tokens that are revoked.":
+        |reading, out| out.say(&[], reading.revocations);
     "efir_reloads_total" Counter "outcome" "Times that the configuration was read again: taken over, or refused because it was not valid.":
         |reading, out| for (outcome, count) in ["taken_over", "refused"].iter().zip(reading.reloads) {
             out.say(&[("outcome", outcome)], count);
@@ -229,6 +232,7 @@ mod tests {
             workers: 2,
             workers_hanging: 0,
             is_draining: true,
+            revocations: 4,
             memory_bytes: 9,
             is_overloaded: false,
             reloads: [1, 2],

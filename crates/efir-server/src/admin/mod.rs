@@ -7,6 +7,7 @@ mod key;
 pub(crate) mod metrics;
 mod process;
 mod pulse;
+mod revocation;
 mod routes;
 
 use std::{
@@ -22,6 +23,7 @@ use std::{
 };
 
 use anyhow::Context;
+use efir_access::Revocations;
 use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -57,6 +59,7 @@ pub struct AdminOptions {
 pub(crate) struct Node {
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) revocations: Arc<Revocations>,
     pub(crate) pulses: Arc<Pulses>,
     pub(crate) started: SystemTime,
 }

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use efir_core::{Code, Problem};
+use efir_engine::clock;
 use efir_transports::Policy;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
@@ -16,6 +17,7 @@ use super::{
     key::AdminKey,
     metrics::{self, Reading},
     process::Process,
+    revocation::Revocation,
 };
 
 /// Between two lines of the log about refused requests.
@@ -29,6 +31,7 @@ const ROUTES: &[(&str, &str, Door)] = &[
     ("GET", "/readyz", Door::Open),
     ("GET", "/metrics", Door::Locked),
     ("POST", "/reload", Door::Locked),
+    ("POST", "/revocations", Door::Locked),
 ];
 
 /// Whether a route needs the key.
@@ -55,9 +58,13 @@ impl Desk {
         Self { node, key, policy, refused: Cell::new(0), told: RefCell::new(None) }
     }
 
-    /// Answers a request. Its body is not read: nothing here needs one.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Bytes> {
-        let (parts, _) = request.into_parts();
+    /// Answers a request.
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let Some((method, _, door)) = ROUTES.iter().find(|(_, known, _)| *known == path) else {
             let known: Vec<_> = ROUTES.iter().map(|(_, path, _)| *path).collect();
@@ -83,6 +90,7 @@ impl Desk {
             "/livez" => self.live(),
             "/readyz" => self.ready(),
             "/metrics" => text(StatusCode::OK, METRICS_TYPE, metrics::text(&self.reading())),
+            "/revocations" => self.revoke(body).await.unwrap_or_else(|problem| refusal(&problem)),
             _ => self.reload(),
         };
         if is_head { response.map(|_| Bytes::new()) } else { response }
@@ -126,12 +134,23 @@ impl Desk {
             workers: pulses.workers() as u64,
             workers_hanging: pulses.hanging() as u64,
             is_draining: site.is_draining(),
+            revocations: self.node.revocations.len() as u64,
             memory_bytes: hub.memory_in_use() as u64,
             is_overloaded: hub.is_overloaded(),
             reloads: self.node.reloader.counts(),
             limits: hub.limits().values().map(|(_, value)| value).collect(),
             times: hub.times().values().map(|(_, value)| value).collect(),
         }
+    }
+
+    async fn revoke<B>(&self, body: B) -> Result<Response<Bytes>, Problem>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let revocation = Revocation::read(body).await?;
+        let revoked = revocation.carry_out(&self.node.revocations, clock::now_ms())?;
+        Ok(json(StatusCode::OK, &revoked))
     }
 
     fn reload(&self) -> Response<Bytes> {

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use clap::Subcommand;
 
 use super::{Failure, ServeFlags};
-use crate::config::keys::{self, Key};
+use crate::admin::metrics::METRICS;
+use crate::config::keys::{self, Key, Kind};
 use crate::config::{Resolved, Settings, Sources};
+use crate::log::EVENTS;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -14,6 +16,10 @@ pub(super) enum Config {
     Show(ServeFlags),
     /// Print every key with its meaning, unit and default; the output is a file to begin with.
     Keys,
+    /// Print every metric of /metrics with its labels and meaning.
+    Metrics,
+    /// Print every event of the log with its level and meaning.
+    Events,
 }
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
@@ -25,8 +31,28 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
             settings.to_toml()
         }
         Config::Keys => documentation(),
+        Config::Metrics => metrics(),
+        Config::Events => events(),
     };
     Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+/// As a table of Markdown, which people read as it stands.
+fn metrics() -> String {
+    let mut text = String::from("| metric | type | labels | what it tells |\n|---|---|---|---|\n");
+    for row in METRICS {
+        let (name, kind, labels, meaning) = (row.name, row.kind.name(), row.labels, row.meaning);
+        text.push_str(&format!("| `{name}` | {kind} | {labels} | {meaning} |\n"));
+    }
+    text
+}
+
+fn events() -> String {
+    let mut text = String::from("| event | level | when |\n|---|---|---|\n");
+    for row in EVENTS {
+        text.push_str(&format!("| `{}` | {} | {} |\n", row.code, row.level, row.meaning));
+    }
+    text
 }
 
 fn documentation() -> String {
@@ -66,9 +92,13 @@ impl Settings {
             .iter()
             .filter_map(|key| {
                 let setting = self.setting(&key.path())?;
+                // Whoever is shown a configuration is not shown its secrets.
+                let is_hidden = key.kind == Kind::Secret && setting.value != key.default;
+                let value = key.toml(if is_hidden { &key.default } else { &setting.value });
+                let hidden = if is_hidden { "  # is set, not shown," } else { "" };
                 Some((
                     key,
-                    format!("{} = {}", key.name, key.toml(&setting.value)),
+                    format!("{} = {value}{hidden}", key.name),
                     setting.origin.to_string(),
                 ))
             })

@@ -1,24 +1,28 @@
 //! `efir serve`: the configuration, the log, the server, what to try, and the end at SIGINT or SIGTERM.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::{Failure, INTERRUPTED, ServeFlags, runtime, say};
 use crate::Server;
-use crate::config::{Resolved, Settings, Sources};
+use crate::config::{ConfigError, Flags, Resolved, Settings, Sources};
+use crate::log::Log;
+use crate::reload::Reloader;
 
 pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
-    let sources = Sources::of_process(flags.flags()?)?;
+    let flags = flags.flags()?;
+    let sources = Sources::of_process(flags.clone())?;
     let settings = Settings::load(&sources)?;
     let config = Resolved::from_settings(&settings)?;
+    let log = Log::start(&config.log, config.log_format)
+        .map_err(|error| Failure::failed(format!("cannot start the log: {error}")))?;
     for doubt in settings.doubts() {
-        say(&format!("WARNING: {doubt}"));
+        tracing::warn!(event = "config_doubt", doubt, "the configuration may have a mistake");
     }
-    start_log(&config.log)?;
     let (static_dir, has_lab) = (config.static_dir.clone(), config.has_lab());
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -26,42 +30,37 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
         let running = Server::start(config).map_err(|error| Failure::failed(format!("{error:#}")))?;
         if let Some((path, _)) = &sources.file {
-            tracing::info!(file = %path.display(), "configuration read");
+            tracing::info!(event = "config_read", file = %path.display(), "configuration read");
         }
-        write_banner(&running.addresses, static_dir.as_deref())?;
+        running.reloader().read_from(Box::new(move || read_again(&flags)), log);
+        let urls = urls(&running.addresses, &running.tls_addresses);
+        write_banner(&urls, static_dir.as_deref())?;
         warn_of_strangers(&running.addresses, has_lab);
-        let name = signals.next().await;
-        tracing::info!(signal = name, "going away; clients are told (once more: end at once)");
+        let name = signals.until_end(running.reloader()).await;
+        tracing::info!(event = "draining", signal = name, "going away; clients are told (once more: end at once)");
         tokio::select! {
             () = running.stop() => Ok(()),
-            _ = signals.next() => Err(Failure::quiet(INTERRUPTED)),
+            _ = signals.end() => Err(Failure::quiet(INTERRUPTED)),
         }
     })
 }
 
-/// The log goes to stderr, without colours where nobody looks.
-fn start_log(filter: &str) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| Failure::usage(format!("log: {error}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .try_init()
-        .map_err(|error| Failure::failed(format!("cannot start the log: {error}")))
+/// The configuration as it would be if the server started now. The flags stay what they were.
+fn read_again(flags: &Flags) -> Result<Resolved, Vec<ConfigError>> {
+    let sources = Sources::of_process(flags.clone()).map_err(|error| vec![error])?;
+    Resolved::from_settings(&Settings::load(&sources)?)
 }
 
-fn write_banner(addresses: &[SocketAddr], static_dir: Option<&Path>) -> io::Result<()> {
+fn write_banner(urls: &[String], static_dir: Option<&Path>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(banner(addresses, static_dir).as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(banner(urls, static_dir).as_bytes()).and_then(|()| out.flush()) {
         // A server goes on when nobody reads what it said at its start.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
 }
 
-fn banner(addresses: &[SocketAddr], static_dir: Option<&Path>) -> String {
-    let urls: Vec<_> = addresses.iter().map(|address| url(*address)).collect();
+fn banner(urls: &[String], static_dir: Option<&Path>) -> String {
     let first = urls.first().map_or("", String::as_str);
     let mut text = format!(
         "\n  efir {} is on air\n\n    page     {first}/\n    listen   curl -N '{first}/channels/chat?transport=http-stream'\n    say      curl -d 'Привет' {first}/channels/chat\n",
@@ -77,13 +76,19 @@ fn banner(addresses: &[SocketAddr], static_dir: Option<&Path>) -> String {
     text
 }
 
+/// Where the server is reached from this machine.
+fn urls(addresses: &[SocketAddr], tls_addresses: &[SocketAddr]) -> Vec<String> {
+    let cleartext = addresses.iter().map(|address| url("http", *address));
+    cleartext.chain(tls_addresses.iter().map(|address| url("https", *address))).collect()
+}
+
 /// A URL that works on this machine: nobody can connect to "all addresses".
-fn url(address: SocketAddr) -> String {
+fn url(scheme: &str, address: SocketAddr) -> String {
     let ip = address.ip();
     if ip.is_unspecified() {
-        return format!("http://localhost:{}", address.port());
+        return format!("{scheme}://localhost:{}", address.port());
     }
-    format!("http://{address}")
+    format!("{scheme}://{address}")
 }
 
 fn warn_of_strangers(addresses: &[SocketAddr], has_lab: bool) {
@@ -108,6 +113,7 @@ fn warn_of_strangers(addresses: &[SocketAddr], has_lab: bool) {
 }
 
 struct Signals {
+    hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -116,10 +122,29 @@ impl Signals {
     fn new() -> Result<Self, Failure> {
         let catch =
             |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot catch signals: {error}")));
-        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+        Ok(Self {
+            hangup: catch(SignalKind::hangup())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Reloads at each SIGHUP; gives the name of the signal that asks for the end.
+    async fn until_end(&mut self, reloader: &Arc<Reloader>) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.hangup.recv() => {
+                    let reloader = Arc::clone(reloader);
+                    // It reads files. What came of it stands in the log.
+                    let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+                }
+            }
+        }
+    }
+
+    async fn end(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
@@ -134,8 +159,9 @@ mod tests {
     #[test]
     fn the_banner_shows_urls_that_work() {
         let addresses = ["0.0.0.0:8080".parse().unwrap(), "[::1]:81".parse().unwrap()];
-        let text = banner(&addresses, None);
+        let text = banner(&urls(&addresses, &["127.0.0.1:443".parse().unwrap()]), None);
         assert!(text.contains("curl -d 'Привет' http://localhost:8080/channels/chat\n"), "{text}");
         assert!(text.contains("also     http://[::1]:81/\n"), "{text}");
+        assert!(text.contains("also     https://127.0.0.1:443/\n"), "{text}");
     }
 }

@@ -61,7 +61,10 @@ impl File<'_> {
                 self.settings.push((key.path(), Setting { value, origin }));
             }
             Err(expected) => {
-                let value = self.text.get(value.span()).unwrap_or_default().to_owned();
+                let value = match key.kind {
+                    Kind::Secret => "no text".to_owned(),
+                    _ => self.text.get(value.span()).unwrap_or_default().to_owned(),
+                };
                 self.errors.push(ConfigError::BadValue { origin, key: key.path(), value, expected });
             }
         }
@@ -77,8 +80,12 @@ impl File<'_> {
     /// A folder is meant relative to the file that names it.
     fn place(&self, kind: Kind, value: Value) -> Value {
         match (kind, value, self.path.parent()) {
-            (Kind::Folder, Value::Text(folder), Some(parent)) if !folder.is_empty() => {
+            (Kind::Folder | Kind::File, Value::Text(folder), Some(parent)) if !folder.is_empty() => {
                 Value::Text(parent.join(folder).to_string_lossy().into_owned())
+            }
+            (Kind::Files, Value::List(files), Some(parent)) => {
+                let place = |file: String| parent.join(file).to_string_lossy().into_owned();
+                Value::List(files.into_iter().map(place).collect())
             }
             (_, value, _) => value,
         }
@@ -95,7 +102,7 @@ fn check(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
         DeValue::Boolean(is_on) if matches!(kind, Kind::Switch | Kind::AutoSwitch) => {
             Ok(Value::Switch(*is_on))
         }
-        DeValue::Array(items) if matches!(kind, Kind::Addresses | Kind::Origins | Kind::Hosts) => {
+        DeValue::Array(items) if matches!(kind, Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks) => {
             let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
             kind.read_list(texts.ok_or_else(|| kind.expected())?.into_iter())
         }

@@ -5,6 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use efir_core::{LIMITS, LimitRow, TIMES};
 
+use crate::log::Format;
+
+use super::networks::Cidr;
 use super::unit::{Value, parse_count, parse_size, parse_time, size_text, time_text};
 
 /// What a value looks like.
@@ -16,10 +19,20 @@ pub enum Kind {
     Origins,
     /// Host names.
     Hosts,
+    /// Networks of addresses.
+    Networks,
     /// A folder.
     Folder,
     /// Files.
     Files,
+    /// A file; none where it is empty.
+    File,
+    /// A text that is never shown.
+    Secret,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// An address with a port; none where it is empty.
+    OneAddress,
     /// A filter for the log.
     Filter,
     /// On or off.
@@ -73,6 +86,9 @@ pub(crate) const MESSAGE_BYTES_MOST: u64 = 16 << 20;
 #[must_use]
 pub fn all() -> Vec<Key> {
     let mut keys = top_level();
+    keys.extend(super::peers::keys());
+    keys.extend(tls());
+    keys.extend(super::admin::keys());
     for (section, table, rows) in [
         ("retention", Table::Limits, LIMITS),
         ("limits", Table::Limits, LIMITS),
@@ -140,6 +156,15 @@ fn top_level() -> Vec<Key> {
         ),
         Key {
             section: "",
+            name: "log_format".to_owned(),
+            kind: Kind::Choice(Format::NAMES),
+            default: Value::Text("human".into()),
+            meaning: "How the log looks: a line for people, or an object of JSON, for each event.",
+            flag: None,
+            row: None,
+        },
+        Key {
+            section: "",
             name: "websocket_deflate".to_owned(),
             kind: Kind::Switch,
             default: Value::Switch(true),
@@ -154,6 +179,25 @@ fn top_level() -> Vec<Key> {
             "--lab",
             "Whether visitors may run the transport lab: a generator of messages, and faults of their own network. auto: where the server listens on loopback only and `hosts` is empty.",
         ),
+    ]
+}
+
+fn tls() -> [Key; 2] {
+    let key = |name: &str, meaning| Key {
+        section: "tls",
+        name: name.to_owned(),
+        kind: Kind::Files,
+        default: Value::List(Vec::new()),
+        meaning,
+        flag: None,
+        row: None,
+    };
+    [
+        key(
+            "certificate_file",
+            "PEM files with a certificate and those that vouch for it; several for several names. In a file, relative to that file.",
+        ),
+        key("key_file", "PEM files with the private keys of the certificates, in their order."),
     ]
 }
 
@@ -182,6 +226,14 @@ fn of_row(section: &'static str, table: Table, row: &'static LimitRow) -> Key {
     };
     let default = Value::Number(row.default);
     Key { section, name, kind, default, meaning: row.meaning, flag: None, row: Some((table, row)) }
+}
+
+/// The key that sets a row of efir-core's tables; the row's own name where there is none.
+#[must_use]
+pub fn path_of(row: &str) -> String {
+    let keys = all();
+    let key = keys.iter().find(|key| key.row.is_some_and(|(_, known)| known.name == row));
+    key.map_or_else(|| row.to_owned(), Key::path)
 }
 
 /// The existing key that was most likely meant.
@@ -238,10 +290,16 @@ impl Kind {
     pub fn read_text(self, text: &str) -> Result<Value, String> {
         let text = text.trim();
         match self {
-            Self::Addresses | Self::Origins | Self::Hosts | Self::Files => {
+            Self::Addresses | Self::Origins | Self::Hosts | Self::Files | Self::Networks => {
                 self.read_list(std::iter::once(text))
             }
-            Self::Folder => Ok(Value::Text(text.to_owned())),
+            Self::Folder | Self::File | Self::Secret => Ok(Value::Text(text.to_owned())),
+            Self::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
+            Self::Choice(_) => Err(self.expected()),
+            Self::OneAddress if text.is_empty() => Ok(Value::Text(String::new())),
+            Self::OneAddress => {
+                address(text).map(|address| Value::Text(address.to_string())).ok_or_else(|| self.expected())
+            }
             Self::Filter => match tracing_subscriber::EnvFilter::try_new(text) {
                 Ok(_) if !text.is_empty() => Ok(Value::Text(text.to_owned())),
                 _ => Err(self.expected()),
@@ -265,6 +323,7 @@ impl Kind {
             Self::Files => Some(text.to_owned()),
             Self::Origins => origin(text),
             Self::Hosts => host(text),
+            Self::Networks => text.parse().ok().map(|cidr: Cidr| cidr.to_string()),
             _ => None,
         };
         let list: Option<Vec<_>> = texts.map(str::trim).filter(|text| !text.is_empty()).map(check).collect();
@@ -281,7 +340,7 @@ impl Kind {
     pub fn read_number(self, number: u64) -> Result<Value, String> {
         match self {
             Self::Count(least) | Self::Bytes(least) => self.at_least(Some(number), least),
-            Self::Addresses => self.read_text(&number.to_string()),
+            Self::Addresses | Self::OneAddress => self.read_text(&number.to_string()),
             _ => Err(self.expected()),
         }
     }
@@ -297,7 +356,14 @@ impl Kind {
             }
             Self::Origins => "an origin such as https://example.org (no path), or a list of them".into(),
             Self::Hosts => "a host name such as chat.example.org, or a list of them".into(),
+            Self::Networks => "a network such as 10.0.0.0/8, an address, or a list of them".into(),
             Self::Folder => "the path of a folder".into(),
+            Self::File => "the path of a file".into(),
+            Self::Secret => "a text".into(),
+            Self::Choice(words) => {
+                words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
+            }
+            Self::OneAddress => "an address and port such as 127.0.0.1:9090, or 9090".into(),
             Self::Files => "the path of a file, or a list of them".into(),
             Self::Filter => {
                 "a level (error, warn, info, debug, trace) or a filter such as efir=debug,info".into()

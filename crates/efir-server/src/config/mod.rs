@@ -1,8 +1,11 @@
 //! The configuration: defaults < `efir.toml` < `EFIR_…` variables < flags. [`keys`] is the one list of what can be set,
 //! [`file`] reads TOML, [`resolved`] is what the server gets. Nothing here starts anything.
 
+mod admin;
 pub mod file;
 pub mod keys;
+pub mod networks;
+mod peers;
 pub mod resolved;
 pub mod unit;
 
@@ -243,7 +246,7 @@ impl Settings {
     }
 
     fn lay(&mut self, key: &Key, texts: &[String], origin: Origin, errors: &mut Vec<ConfigError>) {
-        let is_list = matches!(key.kind, Kind::Addresses | Kind::Origins | Kind::Hosts);
+        let is_list = matches!(key.kind, Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks);
         let value = match texts {
             [text] if !is_list => key.kind.read_text(text),
             _ => key.kind.read_list(texts.iter().flat_map(|text| text.split(','))),
@@ -253,7 +256,8 @@ impl Settings {
                 self.values.insert(key.path(), Setting { value, origin });
             }
             Err(expected) => {
-                let value = format!("'{}'", texts.join(","));
+                let is_secret = key.kind == Kind::Secret;
+                let value = if is_secret { "no text".to_owned() } else { format!("'{}'", texts.join(",")) };
                 errors.push(ConfigError::BadValue { origin, key: key.path(), value, expected });
             }
         }

@@ -6,15 +6,32 @@ use std::thread::available_parallelism;
 
 use efir_core::{Limits, Times, Token};
 
+use crate::admin::AdminOptions;
+use crate::log::Format;
+
+use super::networks::Trust;
 use super::keys::{self, Key, MESSAGE_BYTES_MOST, Table};
 use super::unit::Value;
 use super::{ConfigError, Origin, Setting, Settings};
 
+/// Where a certificate and its key stand, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and behind it those that vouch for it.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
 /// Everything that `efir serve` needs to know.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// The addresses to listen on; at least one.
+    /// The addresses to listen on in cleartext.
     pub listen: Vec<SocketAddr>,
+    /// The addresses to listen on with TLS; together with the others at least one.
+    pub listen_tls: Vec<SocketAddr>,
+    /// What to show there; the first one to whoever names no host that fits.
+    pub certificates: Vec<CertificateFiles>,
     /// How many worker threads; at least 1.
     pub workers: usize,
     /// Origins of other sites that are allowed, as browsers send them.
@@ -25,10 +42,18 @@ pub struct Resolved {
     pub static_dir: Option<PathBuf>,
     /// The filter of the log.
     pub log: String,
+    /// How the log looks.
+    pub log_format: Format,
+    /// The operator's listener, where there is one.
+    pub admin: Option<AdminOptions>,
     /// Whether WebSockets are compressed for clients that offer it.
     pub has_websocket_deflate: bool,
     /// Whether the transport lab is on whatever the addresses; `None`: where [`Resolved::has_lab`] says so.
     pub lab: Option<bool>,
+    /// Who is in front of the server, and who is not limited by address.
+    pub trust: Trust,
+    /// Whether trusted proxies begin each connection with a header of the PROXY protocol.
+    pub has_proxy_protocol: bool,
     /// How much of everything there may be.
     pub limits: Limits,
     /// How long everything lasts.
@@ -40,13 +65,19 @@ impl Default for Resolved {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            listen_tls: Vec::new(),
+            certificates: Vec::new(),
             workers: cores(),
             allow_origins: Vec::new(),
             hosts: Vec::new(),
             static_dir: None,
             log: "info".to_owned(),
+            log_format: Format::Human,
+            admin: None,
             has_websocket_deflate: true,
             lab: None,
+            trust: super::peers::trust(),
+            has_proxy_protocol: false,
             limits: Limits::default(),
             times: Times::default(),
         }
@@ -57,7 +88,7 @@ impl Resolved {
     /// Whether only programs of this machine can connect.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
-        self.listen.iter().all(|address| address.ip().is_loopback())
+        self.listen.iter().chain(&self.listen_tls).all(|address| address.ip().is_loopback())
     }
 
     /// Whether visitors may run the transport lab: as it is set, and otherwise where nobody else can reach it. A server on loopback
@@ -74,10 +105,13 @@ impl Resolved {
     pub fn from_settings(settings: &Settings) -> Result<Self, Vec<ConfigError>> {
         let mut resolved = Self {
             listen: list(settings, "listen").iter().filter_map(|address| address.parse().ok()).collect(),
+            listen_tls: tls_addresses(settings),
+            certificates: certificates(settings),
             allow_origins: list(settings, "allow_origins").to_vec(),
             hosts: list(settings, "hosts").to_vec(),
             static_dir: Some(text(settings, "static_dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
             log: text(settings, "log").to_owned(),
+            log_format: Format::named(text(settings, "log_format")).unwrap_or_default(),
             has_websocket_deflate: is_on(settings, "websocket_deflate"),
             lab: match settings.setting("lab") {
                 Some(Setting { value: Value::Switch(is_on), .. }) => Some(*is_on),
@@ -101,7 +135,18 @@ impl Resolved {
         let mut errors: Vec<_> = keys.iter().filter_map(|key| out_of_order(settings, &keys, key)).collect();
         errors.extend(too_many(settings, &keys));
         errors.extend(too_large(settings, &keys));
+        errors.extend(no_certificate(settings, &resolved));
         errors.extend(no_folder(settings, resolved.static_dir.as_deref()));
+        match super::peers::resolve(settings) {
+            Ok((trust, has_proxy_protocol)) => {
+                (resolved.trust, resolved.has_proxy_protocol) = (trust, has_proxy_protocol);
+            }
+            Err(error) => errors.push(error),
+        }
+        match super::admin::resolve(settings) {
+            Ok(admin) => resolved.admin = admin,
+            Err(error) => errors.push(error),
+        }
         if errors.is_empty() { Ok(resolved) } else { Err(errors) }
     }
 }
@@ -110,7 +155,7 @@ fn cores() -> usize {
     available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn list<'a>(settings: &'a Settings, path: &str) -> &'a [String] {
+pub(super) fn list<'a>(settings: &'a Settings, path: &str) -> &'a [String] {
     match settings.setting(path) {
         Some(Setting { value: Value::List(list), .. }) => list,
         _ => &[],
@@ -124,7 +169,7 @@ fn text<'a>(settings: &'a Settings, path: &str) -> &'a str {
     }
 }
 
-fn is_on(settings: &Settings, path: &str) -> bool {
+pub(super) fn is_on(settings: &Settings, path: &str) -> bool {
     matches!(settings.setting(path), Some(Setting { value: Value::Switch(true), .. }))
 }
 
@@ -177,6 +222,41 @@ fn too_large(settings: &Settings, keys: &[Key]) -> Option<ConfigError> {
     let most = number(settings, &kept.path())?;
     (bytes > most)
         .then(|| bad(settings, key, format!("at most {} ({})", kept.toml(&Value::Number(most)), kept.path())))
+}
+
+fn tls_addresses(settings: &Settings) -> Vec<SocketAddr> {
+    let addresses = list(settings, "listen").iter().filter_map(|text| text.strip_prefix(keys::TLS_SCHEME));
+    addresses.filter_map(|address| address.parse().ok()).collect()
+}
+
+fn certificates(settings: &Settings) -> Vec<CertificateFiles> {
+    let (certificates, keys) = (list(settings, "tls.certificate_file"), list(settings, "tls.key_file"));
+    let files = |(certificate, key): (&String, &String)| CertificateFiles {
+        certificate: certificate.into(),
+        key: key.into(),
+    };
+    certificates.iter().zip(keys).map(files).collect()
+}
+
+/// An address with TLS needs a certificate, and each certificate a key.
+fn no_certificate(settings: &Settings, resolved: &Resolved) -> Option<ConfigError> {
+    let (certificates, keys) = (list(settings, "tls.certificate_file"), list(settings, "tls.key_file"));
+    let error = |path: &str, value: &[String], expected: &str| {
+        Some(ConfigError::BadValue {
+            origin: settings.setting(path)?.origin.clone(),
+            key: path.to_owned(),
+            value: format!("{value:?}"),
+            expected: expected.to_owned(),
+        })
+    };
+    if certificates.len() != keys.len() {
+        return error("tls.key_file", keys, "as many files as tls.certificate_file has, in the same order");
+    }
+    if certificates.is_empty() && !resolved.listen_tls.is_empty() {
+        let listen = list(settings, "listen");
+        return error("listen", listen, "a certificate for https:// in [tls]: certificate_file and key_file");
+    }
+    None
 }
 
 fn no_folder(settings: &Settings, folder: Option<&std::path::Path>) -> Option<ConfigError> {

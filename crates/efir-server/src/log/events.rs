@@ -45,6 +45,7 @@ events! {
     "admin_started" info "The admin listener answers.";
     "admin_refused" warn "Somebody asked the admin listener without the right key, or from a web page. Told at most once a second; `times` says for how many.";
     "admin_failed" warn "A connection to the admin listener could not be accepted.";
+    "revoked" info "A user or token was revoked at the admin listener; `what` says which of the two, and for how long.";
     "reloaded" info "The configuration was read again. `taken_over` is in force now, `needs_restart` is not.";
     "reload_refused" error "The configuration that was read again is not valid, and nothing of it was taken over.";
 }

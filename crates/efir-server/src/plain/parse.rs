@@ -41,13 +41,15 @@ pub(super) struct PlainRequest {
 pub(super) fn parse(input: &mut BytesMut, limits: &Limits) -> Parsed {
     let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; LINES_MAX];
     let mut head = httparse::Request::new(&mut []);
+    let head_bytes_max = HEAD_BYTES_MAX.min(limits.head_bytes_max);
     let head_bytes = match head.parse_with_uninit_headers(input, &mut lines) {
-        Ok(httparse::Status::Complete(bytes)) if bytes <= HEAD_BYTES_MAX => bytes,
-        Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES_MAX => return Parsed::PartOfHead,
+        Ok(httparse::Status::Complete(bytes)) if bytes <= head_bytes_max => bytes,
+        Ok(httparse::Status::Partial) if input.len() < head_bytes_max => return Parsed::PartOfHead,
         Ok(_) | Err(_) => return Parsed::NotPlain,
     };
     let Some(plain) = Plain::of(&head) else { return Parsed::NotPlain };
-    if plain.body_bytes > BODY_BYTES_MAX.min(limits.message_bytes_max) {
+    let is_plain_size = plain.body_bytes <= BODY_BYTES_MAX.min(limits.message_bytes_max);
+    if !is_plain_size || head.headers.len() > limits.headers_max {
         return Parsed::NotPlain;
     }
     let bytes = head_bytes + plain.body_bytes;

@@ -129,6 +129,33 @@ fn only_the_key_opens_what_is_locked() {
 }
 
 #[test]
+fn users_and_tokens_are_revoked_for_a_while() {
+    let running = Running::start_in(&folder(), &[], &[("EFIR_ADMIN__KEY", KEY)]);
+    let right = format!("Authorization: Bearer {KEY}\r\n");
+    let ask = |headers: &str, body: &str| crate::running::ask(&running.admin, "POST /revocations", headers, body.as_bytes());
+    assert_eq!(ask("", "{\"user\":\"ann\",\"seconds\":60}").0, 401);
+    for (body, status) in [
+        ("", 400),
+        ("ann", 400),
+        ("{\"user\":\"ann\"}", 400),
+        ("{\"seconds\":60}", 400),
+        ("{\"user\":\"ann\",\"token_id\":\"7\",\"seconds\":60}", 400),
+        ("{\"user\":\"ann\",\"seconds\":0}", 400),
+        ("{\"user\":\"ann\",\"seconds\":99999999999}", 400),
+        ("{\"user\":\"ann\",\"seconds\":1e400}", 400),
+        ("{\"user\":\"\",\"seconds\":60}", 400),
+        ("{\"user\":\"ann\",\"seconds\":60,\"more\":1}", 400),
+        ("{\"user\":\"ann\",\"seconds\":60}", 200),
+        ("{\"token_id\":\"7\",\"seconds\":60}", 200),
+    ] {
+        assert_eq!(ask(&right, body).0, status, "{body}");
+    }
+    assert_eq!(ask(&right, &format!("{{\"user\":{:?},\"seconds\":60}}", "a".repeat(5_000))).0, 413);
+    assert_eq!(running.metrics(&right).value("efir_revocations"), Some(2.0));
+    assert_eq!(running.events_from("revoked", 2)[1]["what"], "token");
+}
+
+#[test]
 fn no_page_and_no_foreign_name_is_answered() {
     let running = Running::start(&[]);
     assert_eq!(running.ask_admin("GET /metrics", "").0, 200, "on loopback nobody needs a key");

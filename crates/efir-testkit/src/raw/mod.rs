@@ -10,7 +10,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::ask::{Answer, PATIENCE};
+use crate::{
+    ask::{Answer, PATIENCE},
+    tls::{self, Stream},
+};
 
 mod deflated;
 mod frames;
@@ -21,7 +24,7 @@ pub use frames::{Frame, Opcode, frame_bytes, upgrade};
 /// A connection.
 #[derive(Debug)]
 pub struct Raw {
-    stream: TcpStream,
+    stream: Stream,
     /// Came and was not taken yet.
     buffer: BytesMut,
     body: Body,
@@ -41,19 +44,20 @@ enum Body {
 impl Raw {
     /// Connects.
     pub async fn connect(address: SocketAddr) -> Result<Self> {
-        Ok(Self::new(TcpStream::connect(address).await?))
+        Self::new(TcpStream::connect(address).await?, address).await
     }
 
     /// Connects with a receive buffer that is as small as the system allows, to be a slow reader.
     pub async fn connect_narrow(address: SocketAddr) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(2048)?;
-        Ok(Self::new(socket.connect(address).await?))
+        Self::new(socket.connect(address).await?, address).await
     }
 
-    fn new(stream: TcpStream) -> Self {
+    async fn new(stream: TcpStream, address: SocketAddr) -> Result<Self> {
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: BytesMut::new(), body: Body::Done }
+        let stream = tls::wrap(stream, address, b"http/1.1").await?;
+        Ok(Self { stream, buffer: BytesMut::new(), body: Body::Done })
     }
 
     /// Connects and sends.
@@ -65,7 +69,8 @@ impl Raw {
 
     /// Writes bytes.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes).await?)
+        self.stream.write_all(bytes).await?;
+        Ok(self.stream.flush().await?)
     }
 
     /// Ends the sending half only.
@@ -75,7 +80,11 @@ impl Raw {
 
     /// Goes without a word: the peer gets RST.
     pub fn reset(self) -> Result<()> {
-        Ok(self.stream.set_zero_linger()?)
+        let tcp = match &self.stream {
+            Stream::Left(tcp) => tcp,
+            Stream::Right(tls) => tls.get_ref().0,
+        };
+        Ok(tcp.set_zero_linger()?)
     }
 
     /// Reads more into the buffer; false at the end of the stream.

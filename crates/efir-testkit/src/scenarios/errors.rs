@@ -83,7 +83,7 @@ async fn told_in_band(room: &Room, ask: Ask) -> Result<String> {
         check_problem(&problem)?;
         return Ok(problem["detail"].as_str().unwrap_or_default().to_owned());
     }
-    if room.cell.carrier == crate::carrier::Carrier::H2c {
+    if room.cell.carrier.is_http2() {
         // HEAD tells the status; the text is that of the same code over HTTP/1.1.
         let answer = room.ask(Ask { method: "HEAD".into(), ..ask.clone() }).await?;
         if answer.status == 200 {
@@ -315,7 +315,7 @@ async fn bad_parameters(cell: Cell) -> Result<()> {
 
 /// Before or after the handshake, but with the code.
 async fn refused_socket(room: &Room, target: &str) -> Result<()> {
-    if room.cell.carrier == crate::carrier::Carrier::H2c {
+    if room.cell.carrier.is_http2() {
         return Ok(());
     }
     let address = room.node.address();
@@ -338,7 +338,7 @@ async fn body_too_large(cell: Cell) -> Result<()> {
     let answer = room.ask(Ask::text(room.path(""), &"x".repeat(1_001))).await?;
     same("status", answer.status, 413)?;
     answer.problem("payload_too_large")?;
-    if cell.carrier != crate::carrier::Carrier::H2c {
+    if !cell.carrier.is_http2() {
         let address = room.node.address();
         // Declared, but never sent: the answer does not wait for it.
         let declared = Ask::new("POST", room.path("")).with("content-length", "100000000");
@@ -355,7 +355,7 @@ async fn body_too_large(cell: Cell) -> Result<()> {
         same("a body in chunks", raw.answer_to("POST").await?.status, 200)?;
     }
     let last = room.ask(Ask::get(room.path("?last=5"))).await?.json()?;
-    let count = usize::from(cell.carrier != crate::carrier::Carrier::H2c);
+    let count = usize::from(!cell.carrier.is_http2());
     same("what was appended", last["messages"].as_array().map(Vec::len), Some(count))?;
     room.close().await
 }

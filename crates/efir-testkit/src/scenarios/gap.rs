@@ -8,7 +8,6 @@ use efir_client::Event;
 use super::scenarios;
 use crate::{
     ask::{Ask, PATIENCE, check_problem},
-    carrier::Carrier,
     history::Place,
     raw::Raw,
     readers::{Begin, Kind, token},
@@ -267,7 +266,7 @@ async fn malformed_cursor_is_refused(cell: Cell) -> Result<()> {
 
 /// Page code sees nothing of a refused handshake, so it is told after it.
 async fn refused_in_the_socket(room: &Room, ask: Ask) -> Result<()> {
-    if room.cell.carrier == Carrier::H2c {
+    if room.cell.carrier.is_http2() {
         let row = room.cell.row()?;
         let read = match row.is_several {
             true => efir_client::Read::channels(efir_client::Transport::WebSocket, room.channels(row)),

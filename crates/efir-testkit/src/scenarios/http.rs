@@ -45,7 +45,7 @@ fn transport_of(answer: &Answer) -> String {
 /// Asks for a response that may never end, and says what it is.
 async fn chosen(room: &Room, ask: Ask) -> Result<String> {
     // HEAD has the headers of the GET and ends; what is no stream must be asked for, because HEAD is never held.
-    if room.cell.carrier == crate::carrier::Carrier::H2c {
+    if room.cell.carrier.is_http2() {
         let answer = room.ask(Ask { method: "HEAD".into(), ..ask.clone() }).await?;
         let kind = transport_of(&answer);
         let is_stream = matches!(kind.as_str(), "sse" | "http-stream");
@@ -135,7 +135,7 @@ async fn contradictions(cell: Cell) -> Result<()> {
         let answer = room.ask(Ask::get(path.clone())).await?;
         same("status", (path.as_str(), answer.status), (path.as_str(), 426))?;
         answer.problem("upgrade_required").with_context(|| path.clone())?;
-        if cell.carrier != crate::carrier::Carrier::H2c {
+        if !cell.carrier.is_http2() {
             ensure!(answer.lists("upgrade", "websocket"), "{path}: 426 without Upgrade (RFC 9110 §15.5.22)");
         }
     }

@@ -68,7 +68,7 @@ async fn origins(cell: Cell) -> Result<()> {
     }
     let batch = room.ask(Ask::get(room.path(""))).await?.json()?;
     same("what was published", batch["messages"].as_array().map(Vec::len), Some(4))?;
-    if cell.carrier != crate::carrier::Carrier::H2c {
+    if !cell.carrier.is_http2() {
         for path in [room.path(""), "/socket".into()] {
             let foreign = upgrade(Ask::get(path.clone()).with("origin", "https://evil.example"));
             room.ask(foreign).await?.problem("origin_refused").with_context(|| path.clone())?;

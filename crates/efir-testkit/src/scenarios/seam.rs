@@ -31,7 +31,7 @@ fn seams(carrier: Carrier, row: Row) -> Vec<Seam> {
         return vec![Seam::Resolved, Seam::Watched];
     }
     // A polled body does not know when its bytes are written, and a held poll is over once it is.
-    let has_written = carrier == Carrier::H1 && !row.kind.is_poll();
+    let has_written = Carrier::SLAB.contains(&carrier) && !row.kind.is_poll();
     Seam::ALL.into_iter().filter(|seam| *seam != Seam::Written || has_written).collect()
 }
 

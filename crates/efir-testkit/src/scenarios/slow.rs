@@ -79,7 +79,7 @@ async fn others_get_all_of_ten_thousand(cell: Cell) -> Result<()> {
         reader.open(&Begin::Now).await?;
     }
     // One reads nothing, the other stops in the middle of a frame.
-    let stalled = if cell.carrier == crate::carrier::Carrier::H2c {
+    let stalled = if cell.carrier.is_http2() {
         Stalled::H2c(stalled_streams(&room).await?)
     } else {
         Stalled::Raw([stalled(&room, 0).await?, stalled(&room, 37).await?])
