@@ -1,5 +1,6 @@
 //! What the tests need beside Rust and Node: on Debian it is installed where it is missing.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -31,6 +32,11 @@ const NEEDS: &[Need] = &[
     Need { present: "ip", package: "iproute2", optional: true },
     Need { present: "nft", package: "nftables", optional: true },
     Need { present: "php", package: "php-cli", optional: true },
+    Need { present: "nginx", package: "nginx", optional: true },
+    Need { present: "haproxy", package: "haproxy", optional: true },
+    Need { present: "caddy", package: "caddy", optional: true },
+    Need { present: "systemd-analyze", package: "systemd", optional: true },
+    Need { present: "strace", package: "strace", optional: true },
 ];
 
 /// Installs what is missing, if this is Debian and we may.
@@ -66,7 +72,35 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// What Debian asks before a package starts its service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Keeps packages from starting services while it lives: a test has no use for a web server on port 80.
+struct NoServices {
+    /// Whether the file is ours to take away.
+    is_ours: bool,
+}
+
+impl NoServices {
+    fn new() -> Self {
+        let is_ours = !Path::new(POLICY).exists() && std::fs::write(POLICY, "#!/bin/sh\nexit 101\n").is_ok();
+        if is_ours {
+            drop(std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755)));
+        }
+        Self { is_ours }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            drop(std::fs::remove_file(POLICY));
+        }
+    }
+}
+
 fn install(missing: &[&Need]) -> Result<()> {
+    let _quiet = NoServices::new();
     let mut commands = vec![vec!["apt-get", "-q", "update"]];
     // One by one where it is optional, so that one unknown name does not keep the others away.
     let needed = missing.iter().filter(|need| !need.optional).map(|need| need.package);

@@ -13,11 +13,14 @@ mod count;
 mod docs;
 mod evidence;
 mod faults;
+mod hardening;
 mod install;
 mod machine;
 mod paper;
+mod proxies;
 mod root;
 mod server;
+mod supply;
 mod tally;
 mod test;
 mod tidy;
@@ -88,6 +91,18 @@ const COMMANDS: &[Command] = &[
         arguments: "[--faults N] [--seed N]",
         about: "the TypeScript client behind a bad network; --keep: into docs/reliability.md",
         run: faults::run,
+    },
+    Command {
+        name: "proxies",
+        arguments: "[PROGRAM…] [FILTER…]",
+        about: "the whole matrix behind nginx, HAProxy and Caddy, set up as docs/operating prints it",
+        run: proxies::run,
+    },
+    Command {
+        name: "supply",
+        arguments: "[FILE]",
+        about: "bans, licences and sources of deny.toml, and the bill of materials (CycloneDX)",
+        run: supply::run,
     },
     Command {
         name: "docs",

@@ -63,6 +63,17 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// Ends it in good order, and waits for that.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub(crate) fn terminate(mut self) -> Result<()> {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let status = self.child.wait()?;
+        anyhow::ensure!(told.success() && status.success(), "the server ended with {status}");
+        Ok(())
+    }
+
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }

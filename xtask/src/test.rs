@@ -11,7 +11,10 @@ use anyhow::{Result, bail};
 use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
-use crate::{Verdict, backends, browsers, client, count, docs, evidence, faults, install, tidy};
+use crate::{
+    Verdict, backends, browsers, client, count, docs, evidence, faults, hardening, install, proxies, supply,
+    tidy,
+};
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
 struct Stage {
@@ -24,11 +27,14 @@ const STAGES: &[Stage] = &[
     Stage { name: "format", run: |report| report.one(&mut cargo(&["fmt", "--all", "--", "--check"])) },
     Stage { name: "lints", run: lints },
     Stage { name: "tidy", run: |report| report.count(tidy::report()?) },
+    Stage { name: "supply", run: |report| report.noted(supply::report()?) },
     Stage { name: "page", run: page },
     Stage { name: "build", run: build },
     Stage { name: "client", run: package },
     Stage { name: "units", run: units },
     Stage { name: "matrix", run: matrix },
+    Stage { name: "proxies", run: |report| report.noted(proxies::quick()?) },
+    Stage { name: "hardening", run: |report| report.noted(hardening::report()?) },
     Stage { name: "reference", run: reference },
     Stage { name: "count", run: counts },
     Stage { name: "examples", run: examples },
@@ -59,6 +65,11 @@ impl Report {
     fn count(&mut self, tally: Tally) -> Result<()> {
         self.tally += tally;
         Ok(())
+    }
+
+    fn noted(&mut self, (tally, notes): (Tally, Vec<String>)) -> Result<()> {
+        self.notes.extend(notes);
+        self.count(tally)
     }
 
     /// A program that counts no tests of its own: it is one.

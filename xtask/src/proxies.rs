@@ -1,0 +1,69 @@
+//! `cargo xtask proxies`: the matrix behind nginx, HAProxy and Caddy, each set up as its paper in docs/operating prints it.
+
+use anyhow::{Result, bail};
+
+use crate::Verdict;
+use crate::child::{self, cargo};
+use crate::install::{self, is_present};
+use crate::tally::Tally;
+
+const PROGRAMS: &[&str] = &["nginx", "haproxy", "caddy"];
+
+/// What the stage runs: everything that goes over the wire in each transport's own way, and what only a proxy can spoil. All
+/// else of the matrix is for `cargo xtask proxies`.
+const TOPICS: &[&str] = &[
+    "front::",
+    "live::",
+    "gap::",
+    "payload::",
+    "poll::",
+    "publish::",
+    "presence::leaves",
+    "socket::",
+    "websocket::",
+    "life::rotation",
+];
+/// Most cells wait most of the time.
+const THREADS: &str = "--test-threads=8";
+
+/// `cargo xtask proxies [PROGRAM…] [FILTER…]`: the whole matrix, or what the filters choose of it.
+pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
+    install::run()?;
+    let (programs, filters): (Vec<&str>, Vec<&str>) =
+        arguments.iter().map(String::as_str).partition(|word| PROGRAMS.contains(word));
+    let programs = if programs.is_empty() { PROGRAMS } else { &programs };
+    let (tally, notes) = behind(programs, &filters)?;
+    notes.iter().for_each(|note| println!("{note}"));
+    if tally.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(if tally.failed == 0 { Verdict::Held } else { Verdict::Failed })
+}
+
+/// The stage's selection behind every program that is installed.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub(crate) fn quick() -> Result<(Tally, Vec<String>)> {
+    behind(PROGRAMS, TOPICS)
+}
+
+fn behind(programs: &[&str], filters: &[&str]) -> Result<(Tally, Vec<String>)> {
+    let (mut tally, mut notes) = (Tally::default(), Vec::new());
+    for program in programs {
+        if !is_present(program) {
+            tally.skipped += 1;
+            notes.push(format!("not run: the matrix behind {program}, which is not installed"));
+            continue;
+        }
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--test", "it", "--", THREADS]);
+        let outcome = child::run(command.args(filters).env("MATRIX_FRONT", program))?;
+        let counted = outcome.tally;
+        notes.push(format!("behind {program}: {counted}"));
+        tally += counted;
+        if !outcome.success && counted.failed == 0 {
+            tally.failed += 1;
+        }
+    }
+    Ok((tally, notes))
+}
