@@ -98,6 +98,12 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
+    /// All names, for people.
+    #[must_use]
+    pub fn names() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
+    }
+
     /// What kind of key it takes.
     #[must_use]
     pub fn family(self) -> Family {

@@ -6,6 +6,7 @@ mod config;
 mod publish;
 mod serve;
 mod subscribe;
+mod token;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ enum Command {
     Subscribe(subscribe::Subscribe),
     /// Put load on a server: what it delivers, how late, and at what cost.
     Bench(bench::Bench),
+    /// Make a token, or explain why one is refused.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Show the configuration.
     #[command(subcommand)]
     Config(config::Config),
@@ -166,6 +170,7 @@ pub fn run() -> ExitCode {
         Some(Command::Publish(publish)) => publish::run(&publish),
         Some(Command::Subscribe(subscribe)) => subscribe::run(&subscribe),
         Some(Command::Bench(bench)) => bench::run(&bench),
+        Some(Command::Token(token)) => token::run(&token),
         Some(Command::Config(config)) => config::run(config),
     };
     match done {
