@@ -16,6 +16,8 @@ pub const CURSOR_BYTES_MAX: usize = 128;
 pub const TOKEN_BYTES_MAX: usize = 4096;
 /// The text of a cursor that stands nowhere.
 const LOST: &str = "lost-0";
+/// Stands around the time of a cursor that has one; no cursor of a client has this byte.
+const MARK: char = '!';
 
 /// The last position that a reader has; perhaps of an epoch that this server never had, which is not an error.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -26,7 +28,7 @@ enum Inner {
     /// Our own form: the text is made again from the position, byte for byte.
     Own { epoch: Epoch, offset_plus_1: NonZeroU64 },
     /// A text that no epoch of ours has; `None` stands nowhere. Boxed twice, because it is rare and each subscription has a
-    /// cursor.
+    /// cursor. With a time before it, `!TIME!TEXT`, which no client can write: see [`Cursor::not_before`].
     Foreign(Option<Box<Box<str>>>),
 }
 
@@ -87,6 +89,20 @@ impl Cursor {
         Self(Inner::Foreign(None))
     }
 
+    /// The same cursor for a reader that may not have what is older than this (ms since 1970 UTC): reading after it
+    /// gives such messages to nobody, but a gap.
+    #[must_use]
+    pub fn not_before(&self, time_ms: u64) -> Self {
+        Self(Inner::Foreign(Some(Box::new(format!("{MARK}{time_ms}{MARK}{}", self.text()).into()))))
+    }
+
+    /// What [`Cursor::not_before`] was made of: the time and the text of the cursor.
+    pub(crate) fn bounds(&self) -> Option<(u64, &str)> {
+        let Inner::Foreign(Some(text)) = &self.0 else { return None };
+        let (time_ms, text) = text.strip_prefix(MARK)?.split_once(MARK)?;
+        Some((time_ms.parse().ok()?, text))
+    }
+
     /// The position, if the epoch has our own form.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
@@ -116,7 +132,7 @@ impl Cursor {
     /// The text of a cursor that is not our own.
     fn foreign(&self) -> &str {
         match &self.0 {
-            Inner::Foreign(Some(text)) => text,
+            Inner::Foreign(Some(text)) => self.bounds().map_or(text, |(_, text)| text),
             Inner::Foreign(None) | Inner::Own { .. } => LOST,
         }
     }
@@ -187,7 +203,8 @@ impl Token {
             }
             text.extend_from_slice(&channel.token_hash());
             text.push(b'.');
-            match cursor.position() {
+            let bounded = || Position::parse(cursor.bounds()?.1);
+            match cursor.position().or_else(bounded) {
                 Some(position) => position.write_to(&mut text),
                 None => text.extend_from_slice(LOST.as_bytes()),
             }
@@ -311,6 +328,22 @@ mod tests {
         assert!(text.len() <= TOKEN_BYTES_MAX);
         let token = Token::parse(&text).unwrap();
         assert!(channels.iter().take(100).all(|channel| token.cursor(channel) == Some(cursor.clone())));
+    }
+
+    #[test]
+    fn a_bounded_cursor_shows_nothing_of_its_bound() {
+        let channel = ChannelName::parse("chat").unwrap();
+        for text in ["0000000000000-7", "a~b.c-5", "lost-0"] {
+            let cursor = Cursor::parse(text).unwrap();
+            let bounded = cursor.not_before(1_000);
+            let mut written = Vec::new();
+            bounded.write_to(&mut written);
+            assert_eq!((bounded.to_string(), bounded.text().into_owned()), (text.into(), text.into()));
+            assert_eq!((written, bounded.position()), (text.as_bytes().to_vec(), None));
+            let tokens = [&cursor, &bounded].map(|cursor| Token::encode([(&channel, cursor)].into_iter()));
+            assert_eq!(tokens[0], tokens[1]);
+        }
+        assert!(Cursor::parse("!1000!0000000000000-7").is_err(), "a client cannot say it");
     }
 
     proptest! {

@@ -133,6 +133,7 @@ table! {
     presence_grace_ms u64 "ms" 5_000 "How long a member that polls stays when its next poll is due.";
     presence_lease_ms u64 "ms" 30_000 "How long a member stays that entered by PUT.";
     presence_count_ms u64 "ms" 1_000 "The least time between two numbers of members where only the number is told.";
+    replay_ms u64 "ms" 120_000 "How far back a reader that may subscribe, but not read the history, may come back to.";
     lab_run_ms_max u64 "ms" 60_000 "The longest run of the lab.";
     lab_wait_ms_max u64 "ms" 10_000 "The longest wait before the first message of a run of the lab.";
     lab_delay_ms_max u64 "ms" 10_000 "The longest delay of the lab's network, there and back.";

@@ -77,7 +77,10 @@ impl Log {
         let mut messages = Vec::new();
         let found = match after.position().filter(|position| position.epoch == self.epoch) {
             Some(position) => self.read_after(position.offset, most, &mut messages),
-            None => self.resume(GapReason::EpochChanged, most, &mut messages),
+            None => match after.bounds() {
+                Some((time_ms, text)) => self.read_since(time_ms, Position::parse(text), most, &mut messages),
+                None => self.resume(GapReason::EpochChanged, most, &mut messages),
+            },
         };
         Read { gap: found.gap, messages, cursor: Position::new(self.epoch, found.cursor), more: found.more }
     }
@@ -92,6 +95,24 @@ impl Log {
             self.resume(reason, most, messages)
         } else {
             self.take(offset, most, messages)
+        }
+    }
+
+    /// Reads after a position, but nothing older than `time_ms`: what would be older is a gap.
+    fn read_since(
+        &self,
+        time_ms: u64,
+        after: Option<Position>,
+        most: ReadMost,
+        messages: &mut Vec<Arc<Message>>,
+    ) -> ReadAfter {
+        let since = self.head - self.messages().rev().take_while(|message| message.time_ms() >= time_ms).count() as u64;
+        match after.filter(|position| position.epoch == self.epoch).map(|position| position.offset) {
+            Some(offset) if (since..=self.head).contains(&offset) => self.take(offset, most, messages),
+            _ => {
+                let missed = Missed { reason: GapReason::Denied, resume_from: Position::new(self.epoch, since) };
+                ReadAfter { gap: Some(missed), ..self.take(since, most, messages) }
+            }
         }
     }
 

@@ -51,6 +51,22 @@ fn reading_gives_everything_after_the_cursor() {
 }
 
 #[test]
+fn a_bounded_cursor_reads_nothing_that_is_older() {
+    let mut log = Log::new(EPOCH);
+    for time_ms in [10, 20, 30] {
+        publish(&mut log, time_ms, None, "m").unwrap();
+    }
+    let bounded = |cursor: Cursor, time_ms| read(&log, &cursor.not_before(time_ms));
+    assert_eq!(bounded(at(1), 20), (None, vec![2, 3]), "nothing of it is older");
+    assert_eq!(bounded(at(0), 20), (Some((GapReason::Denied, 1)), vec![2, 3]));
+    assert_eq!(bounded(at(0), 31), (Some((GapReason::Denied, 3)), vec![]));
+    assert_eq!(bounded(at(3), 31), (None, vec![]), "nothing is missing");
+    assert_eq!(bounded(at(9), 20), (Some((GapReason::Denied, 1)), vec![2, 3]), "no way around it ahead");
+    assert_eq!(bounded(Cursor::lost(), 30), (Some((GapReason::Denied, 2)), vec![3]), "nor by another epoch");
+    assert_eq!(bounded(at(0), 0), (None, vec![1, 2, 3]));
+}
+
+#[test]
 fn every_cursor_that_cannot_go_on_gets_a_gap_and_then_the_oldest() {
     let log = filled(5);
     assert_eq!(log.oldest(), Some(3));
