@@ -1,0 +1,107 @@
+//! Memory in all, on a process of its own: many begun messages, of which each is within its limit.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Result, ensure};
+
+use super::limit_of;
+use crate::{
+    ask::{Ask, PATIENCE, check_problem},
+    binary::Binary,
+    carrier::Carrier,
+    raw::{Raw, frame_bytes},
+    room::{Cell, same},
+};
+
+/// What the process may take. Without anybody it takes some 20 MiB.
+const MEMORY_BYTES: usize = 80 << 20;
+/// A command that is within `command_bytes_max`.
+const BEGUN_BYTES: usize = 380_000;
+/// Between two looks at whether it is enough.
+const AT_ONCE: usize = 20;
+/// So many of them are twice too many.
+const ATTACKERS: usize = 2 * MEMORY_BYTES / BEGUN_BYTES;
+
+pub(super) async fn memory_in_all(_cell: Cell) -> Result<()> {
+    let bound = MEMORY_BYTES.to_string();
+    // Nobody is late here, however slow the machine.
+    let variables = [("EFIR_LIMITS__MEMORY_BYTES_MAX", &*bound), ("EFIR_TIMES__BODY_MAX", "10m")];
+    let binary = Binary::start_with(&variables).await?;
+    let address = binary.address();
+    let info = Ask::get("/info").send(address, Carrier::H1).await?.json()?;
+    same("told", info["limits"]["memory_bytes_max"].as_u64(), Some(MEMORY_BYTES as u64))?;
+    let mut reader = Raw::websocket(address, "/channels/a").await?;
+    reader.object().await?;
+
+    let frame = frame_bytes(0x81, &vec![b'x'; BEGUN_BYTES]);
+    let begun = &frame[..frame.len() - 1];
+    let mut attackers = Vec::new();
+    while attackers.len() < ATTACKERS && !is_overloaded(address).await? {
+        for _ in 0..AT_ONCE {
+            let Ok(mut raw) = Raw::websocket(address, "/socket").await else { break };
+            // Whoever was cut meanwhile cannot be written to.
+            if raw.write(begun).await.is_ok() {
+                attackers.push(raw);
+            }
+        }
+    }
+    until(address, true).await?;
+    // What is new is told in the way of its transport that there is no room, unless there is some again by now.
+    let ask = Ask::get("/channels/a").with("accept", "text/event-stream");
+    let mut stream = Raw::send(address, &ask.bytes(address)).await?;
+    same("status of SSE", stream.head("GET").await?.status, 200)?;
+    let said = stream.body_until("event: ").await?;
+    ensure!(said.contains("event: hello") || said.contains("event: problem"), "{said}");
+    let mut told = 0;
+    for raw in &mut attackers {
+        told += usize::from(is_told(raw).await?);
+    }
+    ensure!(told > 0, "none of {} debtors was told", attackers.len());
+    until(address, false).await?;
+    let published = Ask::text("/channels/a", "still here").send(address, Carrier::H1).await?;
+    same("published", published.status, 200)?;
+    while !reader.object().await?.to_string().contains("still here") {}
+    Ok(())
+}
+
+/// Whether somebody was told that there is no memory for it; who was not is still there, or was cut while its bytes were under way.
+async fn is_told(raw: &mut Raw) -> Result<bool> {
+    let mut is_told = false;
+    while !raw.is_silent(Duration::ZERO).await {
+        let Ok(frame) = raw.frame().await else { break };
+        if let Some((code, _)) = frame.close() {
+            same("close code", code, 1013)?;
+            break;
+        }
+        let object: serde_json::Value = serde_json::from_slice(&frame.payload).unwrap_or_default();
+        if let Some(problem) = object.get("problem") {
+            check_problem(problem)?;
+            same("code", problem["code"].as_str(), Some("overloaded"))?;
+            same("limit", limit_of(problem), Some("memory_bytes_max"))?;
+            is_told = true;
+        }
+    }
+    Ok(is_told)
+}
+
+/// Whether a publish is refused for want of memory.
+async fn is_overloaded(address: SocketAddr) -> Result<bool> {
+    let answer = Ask::text("/channels/probe", "x").send(address, Carrier::H1).await?;
+    if answer.status == 200 {
+        return Ok(false);
+    }
+    same("status", answer.status, 503)?;
+    let problem = answer.problem("overloaded")?;
+    same("limit", limit_of(&problem), Some("memory_bytes_max"))?;
+    ensure!(answer.header("retry-after").is_some(), "no Retry-After");
+    Ok(true)
+}
+
+async fn until(address: SocketAddr, wanted: bool) -> Result<()> {
+    let due = tokio::time::Instant::now() + PATIENCE;
+    while is_overloaded(address).await? != wanted {
+        ensure!(tokio::time::Instant::now() < due, "overloaded does not become {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Requests that do not come to an end, and heads that are too large.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::limit_of;
+use crate::{
+    ask::Ask,
+    carrier::Carrier,
+    raw::{Raw, frame_bytes},
+    room::{Cell, Room, same},
+};
+
+/// Between two bytes of somebody who hopes to stay for ever.
+const DRIP: Duration = Duration::from_millis(10);
+
+pub(super) async fn slow_body(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| {
+        // The time for all of it is long: it is the pace that ends it.
+        settings.limits.body_bytes_per_s_min = 50_000;
+        (settings.times.body_ms_max, settings.times.body_grace_ms) = (4_000, 50);
+    })
+    .await?;
+    let address = room.node.address();
+    let ask = Ask::text(room.path(""), "").with("content-length", "60000");
+    let mut raw = Raw::send(address, &ask.bytes(address)).await?;
+    drip(&mut raw).await?;
+    let answer = raw.answer_to("POST").await?;
+    same("status", answer.status, 408)?;
+    let problem = answer.problem("request_timeout")?;
+    same("limit", limit_of(&problem), Some("body_bytes_per_s_min"))?;
+    room.close().await
+}
+
+/// Sends byte after byte until something comes back.
+async fn drip(raw: &mut Raw) -> Result<()> {
+    while raw.is_silent(DRIP).await {
+        if raw.write(b"x").await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn slow_message(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| {
+        settings.times.heartbeat_ms = 60_000;
+        settings.times.ping_ms = 60_000;
+        settings.times.body_ms_max = 150;
+    })
+    .await?;
+    let address = room.node.address();
+    for target in [room.path(""), "/socket".into()] {
+        let mut raw = Raw::websocket(address, &target).await?;
+        raw.object().await?;
+        raw.write(&frame_bytes(0x82, &[b'x'; 60_000])[..100]).await?;
+        drip(&mut raw).await?;
+        let (code, _, objects) = raw.closed().await?;
+        same("close code", code, 1008)?;
+        let problem = objects.iter().find_map(|object| object.get("problem"));
+        let problem = problem.ok_or_else(|| anyhow::anyhow!("no problem before the end: {objects:?}"))?;
+        same("code", problem["code"].as_str(), Some("request_timeout"))?;
+        same("limit", limit_of(problem), Some("body_ms_max"))?;
+    }
+    room.close().await
+}
+
+pub(super) async fn head_too_large(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.limits.headers_max = 60).await?;
+    let many = (0..100).fold(Ask::get(room.path("")), |ask, n| ask.with(&format!("x-{n}"), "y"));
+    let answer = room.ask(many).await?;
+    same("status", answer.status, 431)?;
+    same("limit", limit_of(&answer.problem("head_too_large")?), Some("headers_max"))?;
+    if cell.carrier == Carrier::H1 {
+        let address = room.node.address();
+        let long = Ask::get(room.path("")).with("x", "y".repeat(70_000)).bytes(address);
+        let endless = &long[..long.len() - 4];
+        for (bytes, piece) in [(&long[..], long.len()), (endless, endless.len()), (endless, 8_000)] {
+            let mut raw = Raw::connect(address).await?;
+            for piece in bytes.chunks(piece) {
+                // What comes after the answer meets nobody.
+                if raw.write(piece).await.is_err() {
+                    break;
+                }
+            }
+            let answer = raw.answer_to("GET").await?;
+            same("status", answer.status, 431)?;
+            same("limit", limit_of(&answer.problem("head_too_large")?), Some("head_bytes_max"))?;
+            let is_whole = bytes.len() == long.len();
+            ensure!(is_whole || answer.lists("connection", "close"), "who knows what comes next");
+        }
+    }
+    same("others", room.ask(Ask::get("/info")).await?.status, 200)?;
+    room.close().await
+}
