@@ -150,21 +150,17 @@ impl Presence {
     }
 
     fn sweep_shard(&self, broker: &dyn Broker, shard: &mut Shard, now_ms: u64) -> Vec<Due> {
-        let mut dues = Vec::new();
-        let Some(due_ms) = shard.due_ms else { return dues };
+        let Some(due_ms) = shard.due_ms else { return Vec::new() };
         if due_ms > now_ms {
             self.due_ms.fetch_min(due_ms, Ordering::SeqCst);
-            return dues;
+            return Vec::new();
         }
         shard.due_ms = None;
-        let mut next_ms = u64::MAX;
+        let (mut dues, mut next_ms) = (Vec::new(), u64::MAX);
         shard.channels.retain(|_, attended| {
             let before = attended.members.leases();
-            for change in attended.expire(now_ms) {
-                dues.extend(attended.append(broker, &change, now_ms, self.most));
-            }
+            dues.extend(attended.sweep(broker, now_ms, self.most));
             self.book(before, attended.members.leases());
-            dues.extend(attended.catch_up(broker, now_ms, self.most));
             next_ms = next_ms.min(attended.due_ms(self.most));
             !attended.is_over()
         });

@@ -139,6 +139,37 @@ fn many_are_told_as_a_number_and_few_again_one_by_one() {
     assert_eq!((hub.members(&chat()).count, hub.members(&chat()).members.as_deref()), (0, Some(&b"[]"[..])));
 }
 
+/// Many leave at once, when the list is told again: that says it all, and nobody's leave is told who was not told of before.
+#[test]
+fn many_who_expire_together_are_told_once() {
+    let hub = hub(|limits, times| {
+        (limits.presence_members_max, limits.presence_log_messages_max) = (20, 100);
+        times.presence_count_ms = 60_000;
+    });
+    let stays = hub.enter(&chat(), &who("stays"), via("sse")).unwrap();
+    for n in 0..150 {
+        hub.enter_for(&chat(), &who(&format!("m{n:03}")), via("short-poll"), 60_000).unwrap();
+    }
+    let before = hub.members(&chat());
+    assert_eq!((before.count, before.members.as_ref()), (151, None));
+    hub.presence().sweep(hub.broker(), clock::now_ms() + 70_000);
+    let told = changes(&hub, &before);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["state"]["members"][0]["id"], "stays", "{told:?}");
+    assert_eq!(ids(&hub.members(&chat())), ["stays"]);
+    drop(stays);
+    assert_eq!(changes(&hub, &before)[1..], [serde_json::json!({"leave": {"id": "stays"}})]);
+    // And where the number was told just now, nothing more until it is time again.
+    for n in 0..50 {
+        hub.enter_for(&chat(), &who(&format!("m{n:03}")), via("short-poll"), 0).unwrap();
+    }
+    let before = hub.members(&chat());
+    hub.presence().sweep(hub.broker(), clock::now_ms());
+    assert!(changes(&hub, &before).is_empty());
+    hub.presence().sweep(hub.broker(), clock::now_ms() + 60_000);
+    assert_eq!(changes(&hub, &before), [serde_json::json!({"state": {"count": 0, "members": []}})]);
+}
+
 struct Counted(AtomicUsize);
 
 impl Noted for Counted {
