@@ -115,6 +115,8 @@ pub(crate) struct Metered {
     /// Read before the library was asked to.
     ahead: BytesMut,
     meter: Rc<Meter>,
+    /// Between two requests a read begins with the next one (HTTP/1), and one into a network of the lab is not for the library.
+    is_watched: bool,
 }
 
 impl Metered {
@@ -123,7 +125,13 @@ impl Metered {
         let meter = Rc::<Meter>::default();
         meter.has_begun.set(!ahead.is_empty());
         meter.unclaimed.set(ahead.len() as u64);
-        Self { stream, ahead, meter }
+        Self { stream, ahead, meter, is_watched: false }
+    }
+
+    /// From now on a request into a network of the lab is kept from the library. Only for HTTP/1: HTTP/2 reads frames, and what stands in
+    /// them, a WebSocket's bytes for example, is whatever somebody wanted to send.
+    pub(crate) fn watch_for_lab(&mut self) {
+        self.is_watched = true;
     }
 
     pub(crate) fn meter(&self) -> Rc<Meter> {
@@ -200,7 +208,8 @@ impl Read for Metered {
         let most = into.remaining().min(space.len());
         let mut buffer = ReadBuf::uninit(&mut space[..most]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
-        if this.meter.is_between() && crate::lab::begins_via(buffer.filled()).is_some() {
+        let may_turn = this.is_watched && this.meter.is_between();
+        if may_turn && crate::lab::begins_via(buffer.filled()).is_some() {
             // The lab's, which takes connections and not requests. The library sees nothing more of this one.
             this.ahead.extend_from_slice(buffer.filled());
             this.meter.is_turned.set(true);

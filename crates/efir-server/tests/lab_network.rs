@@ -108,6 +108,57 @@ fn http_2_is_refused() {
     assert!(String::from_utf8_lossy(&body).contains("HTTP/1.1"), "{body:?}");
 }
 
+/// A frame's payload is nobody's request, whatever it looks like.
+#[test]
+fn a_frame_of_http_2_that_reads_like_a_request_goes_through_no_network() {
+    use std::io::Write as _;
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    for lab in [None, Some(false)] {
+        let node = Node::with(|config| config.lab = lab);
+        let mut wire = node.connect();
+        wire.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        wire.stream.write_all(&frame(4, 0, 0, b"")).unwrap();
+        // A POST without its body, and beside it a GET, whose answer is waited for (RFC 7541: indexed method and scheme).
+        let post = frame(1, 4, 1, b"\x83\x86\x04\x0e/channels/chat\x01\x09localhost");
+        let get = frame(1, 5, 3, b"\x82\x86\x04\x05/info\x01\x09localhost");
+        wire.stream.write_all(&[post, get].concat()).unwrap();
+        wire.read_to("\"name\":\"efir\"");
+        wire.stream.write_all(&frame(0, 1, 1, b"GET /lab/via/v is how")).unwrap();
+        wire.read_to("\"offset\":1");
+        wire.stream.write_all(&frame(6, 0, 0, b"and on..")).unwrap();
+        wire.read_to("and on..");
+    }
+}
+
+/// Neither is a body of HTTP/1, nor the rest of a head, whatever they look like and whenever they come.
+#[test]
+fn what_follows_a_head_is_no_request_of_its_own() {
+    let node = Node::start();
+    let body = "GET /lab/via/v/info HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let head = |request: &str| {
+        let length = body.len();
+        format!("{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n")
+    };
+    let mut wire = node.connect();
+    for target in ["/channels/chat", "/lab/via/v/channels/chat", "/channels/chat"] {
+        wire.send(&format!("{}Expect: 100-continue\r\n\r\n", head(&format!("POST {target}"))));
+        wire.read_to("HTTP/1.1 100 Continue\r\n\r\n");
+        // With a part of the next head, so that what comes next is neither.
+        wire.send(&format!("{body}GET /channels/chat HTTP/1.1\r\nHost: localhost\r\nX-Note: "));
+        assert_eq!(wire.answer().status, 200, "{target}");
+        wire.send("as /lab/via/v says\r\n\r\n");
+        assert_eq!(wire.answer().json()["messages"][0]["data"], body, "{target}");
+    }
+    // Answered before its body has come; what comes then is nobody's.
+    wire.send(&format!("{}\r\n", head("PATCH /lab/runs")));
+    assert_eq!(wire.answer().status, 405);
+    // The server may have closed already.
+    let _ = std::io::Write::write_all(&mut wire.stream, body.as_bytes());
+    assert!(wire.rest().is_empty());
+}
+
 #[test]
 fn a_cut_network_resets_what_there_is_and_what_comes() {
     let node = Node::start();

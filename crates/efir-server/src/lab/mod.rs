@@ -53,6 +53,11 @@ impl Lab {
         Self { site, is_on, server, clock: Clock::new(), visitors, runs: Runs::default() }
     }
 
+    /// Whether anybody may use it.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// Ends what has lasted long enough. Called about four times a second.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
