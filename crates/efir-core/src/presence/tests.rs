@@ -91,15 +91,15 @@ fn what_is_not_said_stays() {
     let named = who(1).with_name("Аня", &limits).unwrap().with_data(b"[1]", &limits).unwrap();
     members.enter(&named, lease(1, "sse"), 0, 9).unwrap();
     assert_eq!(members.enter(&who(1), lease(2, "sse"), 0, 9), Ok(Change::Nothing));
-    assert_eq!(members.update(&named), Change::Nothing);
+    let mut say = |who: &Who| members.enter(who, lease(1, "sse"), 0, 9);
+    assert_eq!(say(&named), Ok(Change::Nothing));
     let renamed = who(1).with_name("Анна", &limits).unwrap();
-    assert_eq!(members.update(&renamed), Change::Updated(id(1)));
+    assert_eq!(say(&renamed), Ok(Change::Updated(id(1))));
     assert_eq!(members.get(&id(1)).unwrap().data, "[1]");
     let bare = who(1).with_name("", &limits).unwrap().with_data(b"null", &limits).unwrap();
-    assert_eq!(members.update(&bare), Change::Updated(id(1)));
+    assert_eq!(members.enter(&bare, lease(2, "sse"), 0, 9), Ok(Change::Updated(id(1))));
     let member = members.get(&id(1)).unwrap();
     assert!(member.name.is_empty() && member.data.is_empty());
-    assert_eq!(members.update(&who(2)), Change::Nothing, "nobody enters by an update");
 }
 
 /// A member is here while one of its leases is: a flat list of leases, and before and after of everything.
@@ -131,7 +131,8 @@ impl Model {
         match step {
             Step::Enter { member, lease, name } => {
                 let id = id(*member);
-                let itself = |known: &(MemberId, MemberLease)| known.0 == id && known.1.number == lease.number;
+                let itself =
+                    |known: &(MemberId, MemberLease)| known.0 == id && known.1.number == lease.number;
                 let same_tab = |known: &(MemberId, MemberLease)| {
                     let later = (&id, &lease.client, lease.transport);
                     known.1.until_ms.is_some() && (&known.0, &known.1.client, known.1.transport) == later
