@@ -180,12 +180,6 @@ impl Members {
         }
     }
 
-    /// A member says who it is, without a lease of its own for that. Nothing where it is not here.
-    pub fn update(&mut self, who: &Who) -> Change {
-        let is_changed = self.members.get_mut(who.id()).is_some_and(|member| member.take(who));
-        if is_changed { Change::Updated(who.id().clone()) } else { Change::Nothing }
-    }
-
     /// A lease ends.
     pub fn end(&mut self, id: &MemberId, number: u64) -> Change {
         self.retain(id, |lease| lease.number != number)

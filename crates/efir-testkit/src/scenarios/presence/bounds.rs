@@ -1,10 +1,12 @@
 //! Where presence says no: to whom, in which words, and that whoever is in a channel stays there.
 
 use anyhow::{Result, ensure};
+use efir_client::Who;
 
-use super::path;
+use super::{Watcher, open, path, row_of};
 use crate::{
     ask::Ask,
+    readers::Kind,
     room::{Cell, Room, same},
 };
 
@@ -23,5 +25,26 @@ pub(super) async fn a_full_node_keeps_who_is_in(cell: Cell) -> Result<()> {
         }
     }
     same("who is in", room.client()?.presence(&room.channel).await?.count, 1)?;
+    room.close().await
+}
+
+/// Anybody may end a member's leases, also those of a socket; `enter` on the same socket brings the member back.
+pub(super) async fn a_socket_enters_again(cell: Cell) -> Result<()> {
+    let room = open(&cell).await?;
+    let mut watcher = Watcher::open(&room, row_of(Kind::HttpStream)?).await?;
+    let mut socket = room.client()?.socket().await?;
+    let anna = Who::new("a").name("Аня");
+    for _ in 0..2 {
+        same("in", socket.enter(&room.channel, &anna).await?.count, 1)?;
+        watcher.has(&["a"]).await?;
+        let gone = room.ask(Ask::new("DELETE", path(&room, "?member=a"))).await?.json()?;
+        same("put out", gone["count"].as_u64(), Some(0))?;
+        watcher.has(&[]).await?;
+    }
+    same("in again", socket.enter(&room.channel, &Who::new("a")).await?.count, 1)?;
+    same("as another", socket.enter(&room.channel, &Who::new("b")).await?.count, 1)?;
+    watcher.has(&["b"]).await?;
+    same("left", socket.leave(&room.channel).await?.count, 0)?;
+    watcher.has(&[]).await?;
     room.close().await
 }

@@ -12,9 +12,10 @@ use efir_engine::Via;
 use serde_json::json;
 
 use self::{
-    bounds::a_full_node_keeps_who_is_in,
+    bounds::{a_full_node_keeps_who_is_in, a_socket_enters_again},
     wire::{
-        a_lease_by_put, commands_of_a_socket, link_keeps_the_member, refusals_of_presence, several_in_one_body,
+        a_lease_by_put, commands_of_a_socket, link_keeps_the_member, refusals_of_presence,
+        several_in_one_body,
     },
 };
 use super::scenarios;
@@ -42,6 +43,7 @@ scenarios! { "presence";
     Carriers link_keeps_the_member: "wire";
     Carriers several_in_one_body: "wire", "D12";
     Carriers a_full_node_keeps_who_is_in: "D12";
+    Carriers a_socket_enters_again: "D12", "wire";
 }
 
 /// How soon a clean leave is told.
