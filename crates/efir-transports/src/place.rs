@@ -176,7 +176,14 @@ where
         }
         None
     };
-    match (ReadRequest::parse(call, parts, &query, channels), upgrade) {
+    let asked = ReadRequest::parse(call, parts, &query, channels).and_then(|asked| {
+        // Entering is more than reading, which is left to CORS: others see it.
+        if asked.entering.is_some() {
+            call.site.policy().check_initiator(parts)?;
+        }
+        Ok(asked)
+    });
+    match (asked, upgrade) {
         (Ok(asked), upgrade) => (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked }),
         // A page sees nothing of a refused handshake, so it is told in the socket.
         (Err(problem), Some(upgrade)) => Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),

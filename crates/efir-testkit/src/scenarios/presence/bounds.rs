@@ -1,7 +1,8 @@
 //! Where presence says no: to whom, in which words, and that whoever is in a channel stays there.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use efir_client::Who;
+use serde_json::json;
 
 use super::{Watcher, open, path, row_of};
 use crate::{
@@ -46,5 +47,47 @@ pub(super) async fn a_socket_enters_again(cell: Cell) -> Result<()> {
     watcher.has(&["b"]).await?;
     same("left", socket.leave(&room.channel).await?.count, 0)?;
     watcher.has(&[]).await?;
+    room.close().await
+}
+
+/// A page of a foreign origin may set off reads that it cannot see the answer of; nobody becomes a member by them.
+pub(super) async fn foreign_pages_enter_nowhere(cell: Cell) -> Result<()> {
+    let room = open(&cell).await?;
+    let channel = efir_client::encode_channel(&room.channel);
+    let body = json!({"channels": [{"channel": room.channel, "enter": true}], "member": {"id": "x"}});
+    let entering = [
+        Ask::get(room.path("?member=x")),
+        Ask::get(room.path("?member=x&wait=0.02")),
+        Ask::get(room.path("?member=x")).with("accept", "text/event-stream"),
+        Ask::get(room.path("?member=x&transport=http-stream")),
+        Ask::get(path(&room, "?member=x")),
+        Ask::get(format!("/subscribe?channel=side&enter={channel}&member=x")),
+        Ask { body: body.to_string().into(), ..Ask::new("QUERY", "/subscribe") }
+            .with("content-type", "application/json"),
+        Ask::text("/subscribe", &body.to_string()),
+        Ask::new("PUT", path(&room, "?member=x")),
+    ];
+    for ask in entering {
+        let what = format!("{} {}", ask.method, ask.target);
+        let foreign = ask.clone().with("origin", "https://evil.example").with("sec-fetch-site", "cross-site");
+        room.ask(foreign).await?.problem("origin_refused").with_context(|| what.clone())?;
+        let is_read = matches!(ask.method.as_str(), "GET" | "QUERY");
+        for site in ["cross-site", "same-site"].into_iter().filter(|_| is_read) {
+            let silent = ask.clone().with("sec-fetch-site", site);
+            room.ask(silent).await?.problem("origin_refused").with_context(|| format!("{site} {what}"))?;
+        }
+    }
+    let read = Ask::get(path(&room, "")).with("sec-fetch-site", "cross-site");
+    let state = room.ask(read).await?.json()?;
+    same("nobody is in, and reading is free", state["presence"]["count"].as_u64(), Some(0))?;
+    for (n, site) in [None, Some("none"), Some("same-origin")].into_iter().enumerate() {
+        let ask = Ask::get(path(&room, &format!("?member=own{n}")));
+        let ask = if let Some(site) = site { ask.with("sec-fetch-site", site) } else { ask };
+        let state = room.ask(ask).await?.json()?;
+        same("in", state["presence"]["count"].as_u64(), Some(n as u64 + 1))?;
+    }
+    let other_port = Ask::get(path(&room, "?member=own3")).with("origin", "http://localhost:5173");
+    let state = room.ask(other_port.with("sec-fetch-site", "same-site")).await?.json()?;
+    same("an origin that may", state["presence"]["count"].as_u64(), Some(4))?;
     room.close().await
 }

@@ -12,7 +12,7 @@ use efir_engine::Via;
 use serde_json::json;
 
 use self::{
-    bounds::{a_full_node_keeps_who_is_in, a_socket_enters_again},
+    bounds::{a_full_node_keeps_who_is_in, a_socket_enters_again, foreign_pages_enter_nowhere},
     wire::{
         a_lease_by_put, commands_of_a_socket, link_keeps_the_member, refusals_of_presence,
         several_in_one_body,
@@ -44,6 +44,7 @@ scenarios! { "presence";
     Carriers several_in_one_body: "wire", "D12";
     Carriers a_full_node_keeps_who_is_in: "D12";
     Carriers a_socket_enters_again: "D12", "wire";
+    Carriers foreign_pages_enter_nowhere: "wire";
 }
 
 /// How soon a clean leave is told.
