@@ -252,7 +252,7 @@ impl Broker for Memory {
             None => self.limits.retention_ms_max,
         };
         loop {
-            let may_begin = || self.check_room(true, publish.key.is_some());
+            let may_begin = || self.check_room(true, publish.key);
             let channel = self.live(publish.channel, now_ms.saturating_add(life_ms), may_begin)?;
             let appended = channel.with_live(|state| {
                 self.append(&mut state.log, publish, now_ms).map(|appended| (appended, state.due_watches()))
@@ -358,7 +358,7 @@ impl Memory {
         let before = Footprint::of(log);
         let Publish { channel, payload, key, from } = *publish;
         let append = Append { channel, time_ms: now_ms, from, payload, key };
-        if let Err(refusal) = self.check_room(before.is_empty, key.is_some())
+        if let Err(refusal) = self.check_room(before.is_empty, key)
             && log.recall(&append).is_none()
         {
             return Err(refusal);
@@ -369,12 +369,12 @@ impl Memory {
     }
 
     /// Whether the node has room for a message that is new.
-    fn check_room(&self, is_first: bool, has_key: bool) -> Result<(), PublishError> {
+    fn check_room(&self, is_first: bool, key: Option<&str>) -> Result<(), PublishError> {
         let Limits { channels_max, node_keys_max, .. } = self.limits;
         if is_first && self.channels.load(Ordering::Relaxed) >= channels_max {
             return Err(PublishError::ChannelsFull { channels_max });
         }
-        if has_key && self.keys.load(Ordering::Relaxed) >= node_keys_max {
+        if key.is_some() && self.keys.load(Ordering::Relaxed) >= node_keys_max {
             return Err(PublishError::NodeKeysFull { keys_max: node_keys_max });
         }
         Ok(())

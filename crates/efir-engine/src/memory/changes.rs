@@ -38,6 +38,6 @@ impl Memory {
         is_first: bool,
         change: &MemberChange<'_>,
     ) -> Result<(), PublishError> {
-        if change.is_refusable { self.check_room(is_first, false) } else { Ok(()) }
+        if change.is_refusable { self.check_room(is_first, None) } else { Ok(()) }
     }
 }
