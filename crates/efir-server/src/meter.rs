@@ -79,9 +79,12 @@ impl Meter {
         !self.has_begun.get() && !self.is_answering.get() && !self.is_blocked.get()
     }
 
-    fn add_read(&self, count: usize) {
-        self.unclaimed.set(self.unclaimed.get() + count as u64);
-        self.has_begun.set(true);
+    fn add_read(&self, bytes: &[u8]) {
+        self.unclaimed.set(self.unclaimed.get() + bytes.len() as u64);
+        // Empty lines between two requests are nothing (RFC 9112 §2.2).
+        if !bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            self.has_begun.set(true);
+        }
     }
 
     fn add_written(&self, count: usize) {
@@ -179,7 +182,8 @@ impl Metered {
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.meter.add_read(count);
+            let begin = self.ahead.len() - count;
+            self.meter.add_read(self.ahead.get(begin..).unwrap_or_default());
         }
     }
 }
@@ -215,7 +219,7 @@ impl Read for Metered {
             this.meter.is_turned.set(true);
             return Poll::Pending;
         }
-        this.meter.add_read(buffer.filled().len());
+        this.meter.add_read(buffer.filled());
         into.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }

@@ -60,6 +60,15 @@ fn one_connection_goes_in_and_out_of_networks() {
         assert_eq!(wire.ask("PUT", "/lab/network/v", "{}").status, 200);
         assert_eq!(wire.ask("POST", "/channels/chat", "x").json()["offset"], 3 * round + 3);
     }
+    // Behind an empty line, which the HTTP library does not see and the worker leaves alone.
+    for target in ["/info", "/lab/via/v/info", "/lab/clock", "/lab/via/v/info"] {
+        wire.send("\r\n");
+        // Time for it to be read alone.
+        node.json("GET", "/lab/clock", "");
+        assert_eq!(wire.ask("GET", target, "").status, 200, "{target}");
+        wire.send(&format!("\r\nGET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(wire.answer().status, 200, "{target}");
+    }
     // In pieces, chunked, and several at once.
     wire.send("POST /lab/via/v/channels/chat HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
     wire.send("0\r\n\r\n");
@@ -324,8 +333,13 @@ fn faults_end_by_themselves() {
     // Also for a connection that was there all the time.
     let mut dropped = node.connect();
     dropped.stream_via("w", "chat");
-    node.set("w", r#"{"drop":true}"#);
-    node.publish("chat", "vanishes");
+    let mut is_in_time = false;
+    while !is_in_time {
+        let begin = Instant::now();
+        node.set("w", r#"{"drop":true}"#);
+        node.publish("chat", "vanishes");
+        is_in_time = begin.elapsed() < Duration::from_millis(500);
+    }
     assert!(dropped.ends_by_reset());
     // Nobody comes any more: nobody is remembered.
     wait_until("the visitor is forgotten", || {

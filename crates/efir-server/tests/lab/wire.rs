@@ -203,9 +203,10 @@ impl Wire {
 
     /// Reads until the connection ends; true if by a reset.
     pub(crate) fn ends_by_reset(&mut self) -> bool {
+        let begin = Instant::now();
         loop {
             match self.more() {
-                Ok(()) => {}
+                Ok(()) => assert!(begin.elapsed() < WAIT_MAX, "it does not end"),
                 Err(error) => return error.kind() == ErrorKind::ConnectionReset,
             }
         }

@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{
     body::{BadFraming, Body},
-    target::{begins_via, own_target},
+    target::{begins_via, empty_lines, own_target},
 };
 
 /// A head, first line included.
@@ -113,6 +113,7 @@ impl Dialogue {
 
     /// One request's head; false where it has not come whole.
     fn begin(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<bool, Next> {
+        input.advance(empty_lines(input));
         let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
         let mut head = httparse::Request::new(&mut lines);
         let length = match head.parse(input) {
@@ -240,6 +241,14 @@ mod tests {
         let expected = "POST /channels/a?b=/lab/via/v/ HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /?x HTTP/1.1\r\n\r\n";
         assert_eq!((next, out.as_str(), rest.as_str()), (Next::More, expected, ""));
         assert!(!dialogue.is_at_rest());
+    }
+
+    #[test]
+    fn empty_lines_before_a_request_do_not_go_with_it() {
+        let mut dialogue = Dialogue::new("v");
+        let text = "\r\n\nGET /lab/via/v/info HTTP/1.1\r\n\r\n\r\nGET /lab/via/v/a HTTP/1.1\r\n\r\n\r\n";
+        let expected = "GET /info HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n";
+        assert_eq!(up(&mut dialogue, text), (Next::More, expected.to_owned(), String::new()));
     }
 
     #[test]
