@@ -12,6 +12,8 @@ export interface Place {
   readonly WebSocket: typeof WebSocket | undefined;
   /** Names this client, as `client=` of each request. */
   readonly client: string;
+  /** The client is closed. */
+  readonly over: AbortSignal;
   /** `Authorization`, where there is a token. */
   headers(): Promise<Record<string, string>>;
 }

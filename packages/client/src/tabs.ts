@@ -161,9 +161,9 @@ function serve(core: Core, wanted: Wanted, take: (push: Push) => void, joined: (
 
   const begin = (from: SubscribeOptions): void => {
     if (isOver) return;
-    const isFirst = !log.wanted();
+    const isFirst = !log.wanted()[0];
     const off = log.onGap(gap);
-    const { stop: stopReading } = log.subscribe((message) => take(message as Push), from, undefined, gap);
+    const stopReading = log.subscribe((message) => take(message as Push), from, gap);
     const at = log.at();
     if (from.after && from.after !== "start") joined(from.after);
     else if (at && !isFirst && from.last === undefined && !from.after) joined(`${at.epoch}-${at.offset}`);
