@@ -257,10 +257,13 @@ test("a key that no server takes is refused at once", async () => {
 });
 
 test("bytes are published as they were, whatever becomes of them", async () => {
-  await socket();
+  s = stage(["websocket"], { commands: true });
   const bytes = new Uint8Array([1, 2, 3]);
   const away = s.client.channel("a").publish(bytes);
   bytes.fill(9);
+  hello(s.last("websocket"));
+  await clock.settle();
+  heads()[0]!.reply({ messages: [], cursor: "E-0", more: false });
   await clock.settle();
   assert.equal((commands()[0]!.fields as { bytes?: string }).bytes, "AQID");
   commands()[0]!.done(receipt("E", 1));
@@ -271,8 +274,8 @@ test("many answers that were lost at once are one question", async () => {
   await socket();
   for (let n = 0; n < 10; n += 1) publish(n);
   await clock.settle();
-  for (const { failed } of commands()) failed(passing("no_answer"));
-  await clock.go(301);
+  for (const { failed } of commands()) failed(passing("connection_lost"));
+  await clock.settle();
   assert.equal(heads().length, 1);
   heads()[0]!.reply({ messages: [], cursor: "E-0", more: false });
   await clock.settle();
