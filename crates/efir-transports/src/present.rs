@@ -5,12 +5,15 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use efir_core::{
-    PresenceState, Problem, Start,
+    ChannelName, Code, PresenceState, Problem, Start,
     wire::{Control, Form},
 };
 use efir_engine::{Exchange, Hub, Lease, Outbox, Reader, Response, Turn, Via};
 
 use crate::request::{ReadRequest, Scope};
+
+/// When to ask again for a state that had no room beside others, which have cursors then.
+const STATES_RETRY_MS: u64 = 1_000;
 
 /// Leases and states of one response.
 #[derive(Debug)]
@@ -87,19 +90,57 @@ fn via(asked: &ReadRequest) -> Via<'_> {
     Via { client: asked.client.as_deref(), transport: Some(asked.transport.name) }
 }
 
-/// The states of the logs of members that are read without a cursor; from there on they are read after it.
+/// The states of the logs of members that are read without a cursor; from there on they are read after it. A log whose state has no
+/// room any more is not read.
 fn take_states(hub: &Hub, scope: &mut Scope) -> Vec<PresenceState> {
-    let mut states = Vec::new();
-    for (channel, start) in scope.places_mut() {
+    let (mut states, mut room) = (Vec::new(), StatesRoom::of(hub));
+    scope.keep(|log, start| {
         if matches!(start, Start::Now)
-            && let Some(channel) = channel.members_of()
+            && let Some(channel) = log.members_of()
         {
             let state = hub.members(&channel);
+            room.take(log, &state)?;
             *start = Start::After(state.cursor.into());
             states.push(state);
         }
-    }
+        Ok(())
+    });
     states
+}
+
+/// What room one response has for states. They are kept for as long as the client does not take them, and a short request may ask for
+/// a hundred.
+#[derive(Debug)]
+pub(crate) struct StatesRoom {
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl StatesRoom {
+    pub(crate) fn of(hub: &Hub) -> Self {
+        Self { bytes: 0, bytes_max: hub.limits().presence_states_bytes_max }
+    }
+
+    /// One always fits, for it could not be read otherwise.
+    ///
+    /// # Errors
+    /// There is no room for the state. There will be as soon as the logs before it are read after their cursors.
+    pub(crate) fn take(&mut self, log: &ChannelName, state: &PresenceState) -> Result<(), Problem> {
+        let bytes = self.bytes + state.members.as_ref().map_or(0, |members| members.len());
+        if self.bytes > 0 && bytes > self.bytes_max {
+            let bytes_max = self.bytes_max;
+            let detail = format!(
+                "the states of members with which one response begins have at most {bytes_max} bytes; \
+                 ask again with the cursors of those that came, or read this one alone"
+            );
+            return Err(Problem::new(Code::PresenceFull, detail)
+                .with_limit("presence_states_bytes_max", bytes_max as u64)
+                .with_retry_after_ms(STATES_RETRY_MS)
+                .with_channel(log.clone()));
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
 }
 
 impl Present {

@@ -1,7 +1,7 @@
 //! Where presence says no: to whom, in which words, and that whoever is in a channel stays there.
 
 use anyhow::{Context, Result, ensure};
-use efir_client::Who;
+use efir_client::{Event, Read, Transport, Who};
 use serde_json::json;
 
 use super::{Watcher, open, path, row_of};
@@ -89,5 +89,64 @@ pub(super) async fn foreign_pages_enter_nowhere(cell: Cell) -> Result<()> {
     let other_port = Ask::get(path(&room, "?member=own3")).with("origin", "http://localhost:5173");
     let state = room.ask(other_port.with("sec-fetch-site", "same-site")).await?.json()?;
     same("an origin that may", state["presence"]["count"].as_u64(), Some(4))?;
+    room.close().await
+}
+
+/// The states of one response have room for so many bytes of members; of the logs that are left the client is told, and they come with
+/// the next response.
+pub(super) async fn states_are_bounded_together(cell: Cell) -> Result<()> {
+    const LOGS: usize = 5;
+    let room = Room::with(&cell, |settings| settings.limits.presence_states_bytes_max = 2_500).await?;
+    let logs: Vec<String> = (0..LOGS).map(|n| format!("big{n}/presence")).collect();
+    for n in 0..LOGS {
+        let large = Who::new("a").data(json!("x".repeat(1_000)));
+        room.client()?.enter(&format!("big{n}"), &large).await?;
+    }
+    let named: String =
+        logs.iter().map(|log| format!("&channel={}", efir_client::encode_channel(log))).collect();
+    let mut target = format!("/subscribe?client=t{named}");
+    let mut told = Vec::new();
+    for (states, refused) in [(2, 3), (2, 1), (1, 0)] {
+        let answer = room.ask(Ask::get(target.clone())).await?.json()?;
+        let problems = answer["problems"].as_array().cloned().unwrap_or_default();
+        same("refused", problems.len(), refused)?;
+        for problem in &problems {
+            same("code", problem["code"].as_str(), Some("presence_full"))?;
+            same(
+                "limit",
+                problem["limit"].clone(),
+                json!({"name": "presence_states_bytes_max", "value": 2_500}),
+            )?;
+            ensure!(problem["action"] == "retry_later" && problem["retry_after_ms"].is_u64(), "{problem}");
+            ensure!(logs.iter().any(|log| problem["channel"] == log.as_str()), "{problem}");
+        }
+        let presence = answer["presence"].as_array().context("states")?;
+        same("states", presence.len(), states)?;
+        told.extend(presence.iter().filter_map(|state| state["channel"].as_str().map(str::to_owned)));
+        let after = answer["cursor"].as_str().context("a token")?;
+        target = format!("/subscribe?client=t{named}&after={after}");
+    }
+    same("all of them, one after the other", told, (0..LOGS).map(|n| format!("big{n}")).collect())?;
+    for transport in [Transport::HttpStream, Transport::Sse, Transport::WebSocket] {
+        let mut stream = room.client()?.open(&Read::channels(transport, logs.clone())).await?;
+        let (mut states, mut problems) = (0, 0);
+        while states + problems < LOGS {
+            match stream.next().await?.context("the stream ended")? {
+                Event::Presence(_) => states += 1,
+                Event::Problem(problem) => {
+                    same("code", problem.code.as_str(), "presence_full")?;
+                    ensure!(problem.channel.is_some(), "{problem:?}");
+                    problems += 1;
+                }
+                _ => {}
+            }
+        }
+        same("states and problems", (states, problems), (2, 3))?;
+    }
+    room.close().await?;
+    let room = Room::with(&cell, |settings| settings.limits.presence_states_bytes_max = 1).await?;
+    room.client()?.enter(&room.channel, &Who::new("a").data(json!("x".repeat(1_000)))).await?;
+    let state = room.client()?.presence(&room.channel).await?;
+    same("one always fits", state.members.map(|members| members.len()), Some(1))?;
     room.close().await
 }

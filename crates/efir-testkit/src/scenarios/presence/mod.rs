@@ -12,7 +12,10 @@ use efir_engine::Via;
 use serde_json::json;
 
 use self::{
-    bounds::{a_full_node_keeps_who_is_in, a_socket_enters_again, foreign_pages_enter_nowhere},
+    bounds::{
+        a_full_node_keeps_who_is_in, a_socket_enters_again, foreign_pages_enter_nowhere,
+        states_are_bounded_together,
+    },
     wire::{
         a_lease_by_put, commands_of_a_socket, link_keeps_the_member, refusals_of_presence,
         several_in_one_body,
@@ -45,6 +48,7 @@ scenarios! { "presence";
     Carriers a_full_node_keeps_who_is_in: "D12";
     Carriers a_socket_enters_again: "D12", "wire";
     Carriers foreign_pages_enter_nowhere: "wire";
+    Carriers states_are_bounded_together: "wire";
 }
 
 /// How soon a clean leave is told.
