@@ -20,7 +20,7 @@ use crate::{
     config::Resolved,
     files,
     heads::{Connections, Heads, Shared},
-    lab::{self, Lab},
+    lab::{self, Access, Lab},
     listen, page,
     traffic::Traffic,
 };
@@ -66,7 +66,7 @@ impl Server {
             }
         }
         let connections_max = connections_max(config.limits.connections_max);
-        let has_lab = config.has_lab();
+        let (has_lab, lab_access) = (config.has_lab(), Access::of(&config));
         let limits = efir_core::Limits { connections_max, ..config.limits };
         let hub = Hub::new(limits, config.times);
         let policy = Policy {
@@ -84,7 +84,7 @@ impl Server {
         let site = Site::new(hub, options);
         let traffic = Arc::<Traffic>::default();
         let address = addresses.first().context("no address to listen on")?;
-        let lab = Arc::new(Lab::new(site.clone(), has_lab, *address));
+        let lab = Arc::new(Lab::new(site.clone(), lab_access, *address));
         let shared = Arc::new(Shared {
             site: site.clone(),
             pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref(), &site)

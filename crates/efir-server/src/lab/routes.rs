@@ -94,7 +94,7 @@ impl Lab {
         parts: &Parts,
         body: Body,
     ) -> Result<http::Response<Bytes>, Problem> {
-        self.check_on()?;
+        self.check_on(parts)?;
         let method = parts.method.as_str();
         if !place.methods().split(", ").any(|known| known == method) {
             let (path, methods) = (parts.uri.path(), place.methods());

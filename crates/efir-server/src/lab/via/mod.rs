@@ -24,7 +24,7 @@ use self::pipe::Pipe;
 pub(crate) use self::target::begins_via;
 pub(super) use self::target::own_target;
 use super::{
-    Lab,
+    Access, Lab,
     visitors::{Pass, in_ms},
 };
 
@@ -47,6 +47,7 @@ pub(crate) enum Carried {
 pub(crate) struct Way {
     pass: Pass,
     visitor: String,
+    access: Access,
     server: SocketAddr,
     head_max: Duration,
     /// How long the visitor may take nothing.
@@ -56,12 +57,13 @@ pub(crate) struct Way {
 impl Lab {
     /// The way of a connection that begins with these bytes, if it goes through a network and there is room.
     pub(crate) fn way(&self, ahead: &[u8]) -> Option<Way> {
-        let visitor = begins_via(ahead).filter(|_| self.is_on)?;
+        let visitor = begins_via(ahead).filter(|_| self.is_on() && self.access.admits_bytes(ahead))?;
         let times = self.site.hub().times();
         let pass = self.visitors.enter(visitor, in_ms(times.lab_faults_ms)).ok()?;
         Some(Way {
             pass,
             visitor: visitor.to_owned(),
+            access: self.access,
             server: self.server,
             head_max: Duration::from_millis(times.head_ms_max),
             stall_max: Duration::from_millis(times.stall_ms_max),

@@ -73,7 +73,7 @@ impl Pipe {
         input: BytesMut,
     ) -> Self {
         Self {
-            dialogue: Dialogue::new(&way.visitor),
+            dialogue: Dialogue::new(&way.visitor, way.access),
             way,
             faults,
             client: Side { stream: client, has_ended: false },

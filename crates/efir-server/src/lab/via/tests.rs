@@ -26,6 +26,7 @@ async fn answered(bytes: usize, stall_max: Duration) -> (TcpStream, impl Future<
     let way = Way {
         pass: Visitors::new(&Limits::default()).enter("v", Instant::now()).unwrap(),
         visitor: "v".to_owned(),
+        access: Access::Neighbours,
         server: server.local_addr().unwrap(),
         head_max: Duration::from_secs(60),
         stall_max,
