@@ -217,11 +217,10 @@ function serve(core: Core, wanted: Wanted, take: (push: Push) => void, joined: (
         await rest(backoff(failures), over.signal);
       }
   };
-  const at = log.at();
+  // The log is read already, and "from now on" is where it stands.
+  const at = log.wanted()[0] && last === undefined && !channel.includes("/") ? log.at() : undefined;
   if (after !== undefined) begin(after);
-  else if (at && log.wanted()[0] && last === undefined && !channel.includes("/")) 
-    // Where the log stands, and what comes from now on.
-    begin(`${at.epoch}-${at.offset}`, {});
+  else if (at) begin(`${at.epoch}-${at.offset}`, {});
   else void ask();
   return { reading, stop: () => over.abort() };
 }

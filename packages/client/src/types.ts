@@ -38,7 +38,16 @@ export interface Options {
   /** Stands in for the global one. */
   fetch?: typeof fetch | undefined;
   /** Stands in for the global one. Where there is none (Node 20), negotiation goes on with the other transports. */
-  WebSocket?: typeof WebSocket | undefined;
+  WebSocket?: (new (url: string) => Socket) | undefined;
+}
+
+/** What is used of a WebSocket: a browser's, undici's and that of `ws` have it, and no types of the DOM are needed to say so. */
+export interface Socket {
+  onmessage: unknown;
+  onclose: unknown;
+  onerror: unknown;
+  send(text: string): void;
+  close(): void;
 }
 
 export interface ClientEvents {

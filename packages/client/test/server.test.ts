@@ -45,7 +45,7 @@ after(async () => {
 
 const opened: Client[] = [];
 const open = (options: Options = {}): Client => {
-  const client = connect(url, { WebSocket: WebSocket as unknown as NonNullable<Options["WebSocket"]>, ...options });
+  const client = connect(url, { WebSocket, ...options });
   opened.push(client);
   return client;
 };
