@@ -361,10 +361,14 @@ fn networks_are_bounded() {
     assert_eq!(node.ask("GET", "/lab/via/v/info", "").problem(), full("lab_visitor_connections_max"));
     streams[2].stream_via("w", "chat");
     assert_eq!(node.ask("GET", "/lab/via/w/info", "").problem(), full("lab_connections_max"));
-    assert_eq!(node.ask("PUT", "/lab/network/x", "{}").problem(), full("lab_visitors_max"));
+    // Who only passes takes nobody's place.
+    for visitor in ["x", "y", "x"] {
+        assert_eq!(node.set(visitor, "{}")["visitor"], visitor);
+    }
+    assert_eq!(node.ask("PUT", "/lab/network/v", "{}").problem(), full("lab_visitors_max"));
     drop(streams);
     wait_until("room", || node.ask("GET", "/lab/via/v/info", "").status == 200);
-    assert_eq!(node.ask("PUT", "/lab/network/v", r#"{"delay_ms":10001}"#).problem().2, "lab_delay_ms_max");
+    assert_eq!(node.ask("PUT", "/lab/network/x", r#"{"delay_ms":10001}"#).problem().2, "lab_delay_ms_max");
     assert_eq!(node.ask("PUT", "/lab/network/v", r#"{"slow":1}"#).problem().1, "invalid_json");
 }
 
