@@ -159,6 +159,8 @@ function lead(core: Core, name: string, say: (word: Word) => void): Leading {
       .catch(() => undefined);
     return served;
   };
+  // A leader that crashed has not said goodbye: its siblings learn here that they have to ask anew.
+  here();
 
   return {
     hear(word) {

@@ -157,3 +157,37 @@ test("for a tab that crashed nothing is read any more", { skip }, async () => {
     leader.close();
   }
 });
+
+test("a leader that crashes without a word: the others go over to the next one, and miss nothing", { skip }, async () => {
+  const name = `efir:${url}/`;
+  const ether = new BroadcastChannel(name);
+  let crash = (): void => undefined;
+  const { signal } = new AbortController();
+  // A leader that says that it is there, and passes on nothing.
+  void navigator.locks.request(name, { signal }, () => new Promise<void>((done) => (crash = done)));
+  const { cursor } = (await (await fetch(`${url}/channels/left?last=0`)).json()) as { cursor: string };
+  ether.onmessage = ({ data }: MessageEvent<{ say: string; from: string }>) => {
+    if (data.say !== "read") return;
+    ether.postMessage({ say: "here", leader: "ghost", by: "sse" });
+    ether.postMessage({ say: "joined", to: data.from, channel: "left", cursor });
+  };
+  const got: unknown[][] = [[], [], []];
+  const all = got.map((list) => {
+    const client = connect(url, { share: tabs(), transport: "sse" });
+    client.channel("left").subscribe((message) => list.push(message.data));
+    return client;
+  });
+  try {
+    await until(() => all.every(({ state }) => state === "online"));
+    await fetch(`${url}/channels/left`, { method: "POST", headers: { "Content-Type": "application/json" }, body: "1" });
+    ether.onmessage = null;
+    crash();
+    await until(() => got.every((list) => list.length));
+    await all[2]!.channel("left").publish(2);
+    await until(() => got.every((list) => list.length === 2));
+    assert.deepEqual(got, [[1, 2], [1, 2], [1, 2]]);
+  } finally {
+    ether.close();
+    for (const client of all) client.close();
+  }
+});
