@@ -291,6 +291,8 @@ fn a_slow_visitor_takes_its_time() {
     // All but what is taken at the first moment.
     let least = Duration::from_secs_f64((bytes as f64 - 1_000.0) / 20_000.0);
     assert!(begin.elapsed() >= least, "{bytes} bytes in {:?}", begin.elapsed());
+    node.set("v", r#"{"slow_bytes_per_s":18446744073709551615}"#);
+    assert_eq!(node.ask("GET", "/lab/via/v/info", "").body.len(), bytes);
 }
 
 /// What a slow visitor does not take stays in the server's log: what the server has sent is little more than what was taken.

@@ -148,7 +148,7 @@ impl Flow {
                 return Ok(sent);
             }
             let most = if slow > 0 {
-                (slow as usize * PACE.as_millis() as usize / 1_000).max(1)
+                ((slow as usize).saturating_mul(PACE.as_millis() as usize) / 1_000).max(1)
             } else {
                 part.bytes
             };
