@@ -10,7 +10,7 @@ use efir_core::{
 };
 use efir_engine::{Exchange, Hub, Lease, Outbox, Reader, Response, Turn, Via};
 
-use crate::request::{ReadRequest, Scope};
+use crate::request::{ReadRequest, Scope, entering::Entering};
 
 /// When to ask again for a state that had no room beside others, which have cursors then.
 const STATES_RETRY_MS: u64 = 1_000;
@@ -54,13 +54,13 @@ fn attend(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Box<Present>
     let mut leases = Vec::new();
     let times = hub.times();
     if let Some(entering) = &asked.entering {
-        let via = via(asked);
+        let via = check(hub, entering, via(asked))?;
         for channel in &entering.channels {
-            let mut lease = hub.enter(channel, &entering.who, via).map_err(|error| error.problem())?;
-            if ends == Ends::WithAnswer {
-                lease.set_linger_ms(times.presence_grace_ms);
-            }
-            leases.push(lease);
+            leases.push(hub.enter(channel, &entering.who, via).map_err(|error| error.problem())?);
+        }
+        // Not before all are in: whoever is refused lingers nowhere.
+        if ends == Ends::WithAnswer {
+            leases.iter_mut().for_each(|lease| lease.set_linger_ms(times.presence_grace_ms));
         }
     }
     let states = take_states(hub, &mut asked.scope);
@@ -80,10 +80,20 @@ fn attend(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Box<Present>
 /// There is no room for its leases.
 pub(crate) fn enter_for(hub: &Hub, asked: &ReadRequest, ms: u64) -> Result<(), Problem> {
     let Some(entering) = &asked.entering else { return Ok(()) };
+    let via = check(hub, entering, via(asked))?;
     for channel in &entering.channels {
-        hub.enter_for(channel, &entering.who, via(asked), ms).map_err(|error| error.problem())?;
+        hub.enter_for(channel, &entering.who, via, ms).map_err(|error| error.problem())?;
     }
     Ok(())
+}
+
+/// Refuses before the first channel is entered where there is no room for all.
+fn check<'a>(hub: &Hub, entering: &Entering, via: Via<'a>) -> Result<Via<'a>, Problem> {
+    if entering.channels.len() > 1 {
+        let checked = hub.check_entering(&entering.channels, entering.who.id(), via);
+        checked.map_err(|error| error.problem())?;
+    }
+    Ok(via)
 }
 
 fn via(asked: &ReadRequest) -> Via<'_> {

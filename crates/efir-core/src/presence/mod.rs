@@ -101,6 +101,12 @@ impl Member {
         self.leases.iter().any(|known| known.is_renewed_by(lease))
     }
 
+    /// How many leases it holds.
+    #[must_use]
+    pub fn lease_count(&self) -> usize {
+        self.leases.len()
+    }
+
     /// Takes what `who` says; true if that changes anything.
     fn take(&mut self, who: &Who) -> bool {
         let mut is_changed = false;

@@ -99,6 +99,25 @@ impl Hub {
         Ok((Lease { hub, channel, member, number, linger_ms: 0 }, count))
     }
 
+    /// Whether a member could enter all of these channels now. Who asks before it enters the first of several is not refused in
+    /// the middle, where the others would see it come and go.
+    ///
+    /// # Errors
+    /// There is no room for its leases. Whether there is for the logs only entering tells.
+    pub fn check_entering(
+        &self,
+        channels: &[ChannelName],
+        member: &MemberId,
+        via: Via<'_>,
+    ) -> Result<(), EnterError> {
+        // No lease has this number: the next ones are new.
+        let (lease, mut coming) = (via.lease(0, None), 0);
+        for channel in channels {
+            coming += self.presence().ask_room((channel, member), &lease, coming)?;
+        }
+        Ok(())
+    }
+
     /// A member enters a channel for a time, or renews that; gives how many members there are then.
     ///
     /// # Errors

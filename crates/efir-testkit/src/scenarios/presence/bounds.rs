@@ -150,3 +150,26 @@ pub(super) async fn states_are_bounded_together(cell: Cell) -> Result<()> {
     same("one always fits", state.members.map(|members| members.len()), Some(1))?;
     room.close().await
 }
+
+/// Who asks for several channels enters all of them or none: nobody sees a member come who is refused.
+pub(super) async fn a_refused_member_is_seen_nowhere(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.limits.presence_leases_max = 2).await?;
+    let channel = efir_client::encode_channel(&room.channel);
+    let place = room.client()?.enter("other", &Who::new("b")).await?;
+    same("one place is left", place.count, 1)?;
+    let before = room.client()?.presence(&room.channel).await?;
+    for (n, more) in ["", "&wait=0.02", "&transport=sse", "&transport=http-stream"].into_iter().enumerate() {
+        let query = format!("channel=side&enter={channel}&enter=side&member=a{n}{more}");
+        // On a stream the refusal is said in-band, because a browser's EventSource would give up otherwise.
+        let answer = room.ask(Ask::get(format!("/subscribe?{query}"))).await?;
+        let said = String::from_utf8_lossy(&answer.body);
+        ensure!(said.contains("presence_full") && said.contains("presence_leases_max"), "{said}");
+        let after = room.client()?.presence(&room.channel).await?;
+        same(more, (after.count, after.cursor), (0, before.cursor.clone()))?;
+    }
+    let query = format!("channel=side&enter={channel}&enter=other&member=b&client=t");
+    room.ask(Ask::get(format!("/subscribe?{query}"))).await?.problem("presence_full")?;
+    let query = format!("channel=side&enter={channel}&member=b");
+    same("one fits", room.ask(Ask::get(format!("/subscribe?{query}"))).await?.status, 200)?;
+    room.close().await
+}

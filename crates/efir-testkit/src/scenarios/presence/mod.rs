@@ -13,8 +13,8 @@ use serde_json::json;
 
 use self::{
     bounds::{
-        a_full_node_keeps_who_is_in, a_socket_enters_again, foreign_pages_enter_nowhere,
-        states_are_bounded_together,
+        a_full_node_keeps_who_is_in, a_refused_member_is_seen_nowhere, a_socket_enters_again,
+        foreign_pages_enter_nowhere, states_are_bounded_together,
     },
     wire::{
         a_lease_by_put, commands_of_a_socket, link_keeps_the_member, refusals_of_presence,
@@ -49,6 +49,7 @@ scenarios! { "presence";
     Carriers a_socket_enters_again: "D12", "wire";
     Carriers foreign_pages_enter_nowhere: "wire";
     Carriers states_are_bounded_together: "wire";
+    Carriers a_refused_member_is_seen_nowhere: "wire";
 }
 
 /// How soon a clean leave is told.
