@@ -3,8 +3,8 @@ import type { Problem } from "./wire.ts";
 
 /**
  * Codes of the client itself: `closed`, `queue_full`, `outcome_unknown`, `connection_lost`, `silence`, `no_answer`,
- * `no_url`, `invalid_channel`, `invalid_cursor`, `invalid_json`, `callback_failed`, `not_included`, `http_NNN` (an answer that was not
- * efir's).
+ * `no_url`, `no_transport`, `invalid_channel`, `invalid_cursor`, `invalid_key`, `invalid_json`, `callback_failed`, `not_included`,
+ * `http_NNN` (an answer that was not efir's).
  */
 export class EfirError extends Error {
   declare readonly code: string;
