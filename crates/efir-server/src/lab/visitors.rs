@@ -20,12 +20,20 @@ const RETRY_MS: u64 = 5_000;
 /// went through. Any page can make a browser come by under any name.
 const PASSED_MAX: Duration = Duration::from_secs(5);
 
+/// Bytes that may be on their way through all networks together.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What each connection may have on its way nevertheless, so that nobody stands still for what others do.
+const OWN_BYTES: usize = 32 * 1024;
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Visitors {
     known: Mutex<HashMap<String, Visitor>>,
     /// Connections through all networks.
     connections: Arc<AtomicUsize>,
+    /// Bytes on their way through all networks.
+    pub(super) bytes: Arc<AtomicUsize>,
+    pub(super) bytes_max: usize,
     visitors_max: usize,
     connections_max: usize,
     visitor_connections_max: usize,
@@ -47,6 +55,10 @@ struct Visitor {
 pub(super) struct Pass {
     pub(super) network: Arc<Network>,
     connections: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
+    /// Of them by this connection.
+    own_bytes: usize,
+    bytes_max: usize,
 }
 
 impl Visitors {
@@ -54,6 +66,8 @@ impl Visitors {
         Self {
             known: Mutex::default(),
             connections: Arc::default(),
+            bytes: Arc::default(),
+            bytes_max: BYTES_MAX,
             visitors_max: limits.lab_visitors_max,
             connections_max: limits.lab_connections_max,
             visitor_connections_max: limits.lab_visitor_connections_max,
@@ -96,7 +110,13 @@ impl Visitors {
         self.connections.fetch_add(1, Ordering::Relaxed);
         entry.network.counts.open.fetch_add(1, Ordering::Relaxed);
         entry.network.counts.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(Pass { network: Arc::clone(&entry.network), connections: Arc::clone(&self.connections) })
+        Ok(Pass {
+            network: Arc::clone(&entry.network),
+            connections: Arc::clone(&self.connections),
+            bytes: Arc::clone(&self.bytes),
+            own_bytes: 0,
+            bytes_max: self.bytes_max,
+        })
     }
 
     /// Whether one more connection of this visitor may come.
@@ -143,8 +163,22 @@ impl Visitor {
     }
 }
 
+impl Pass {
+    /// Notes how many bytes the connection has on their way; whether it may take more.
+    pub(super) fn hold(&mut self, bytes: usize) -> bool {
+        let before = std::mem::replace(&mut self.own_bytes, bytes);
+        if bytes >= before {
+            self.bytes.fetch_add(bytes - before, Ordering::Relaxed);
+        } else {
+            self.bytes.fetch_sub(before - bytes, Ordering::Relaxed);
+        }
+        bytes < OWN_BYTES || self.bytes.load(Ordering::Relaxed) < self.bytes_max
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
+        self.bytes.fetch_sub(self.own_bytes, Ordering::Relaxed);
         self.connections.fetch_sub(1, Ordering::Relaxed);
         self.network.counts.open.fetch_sub(1, Ordering::Relaxed);
     }
@@ -190,6 +224,21 @@ mod tests {
         assert!(visitors.enter("c", ends).is_ok());
         drop(other);
         assert!(visitors.enter("b", ends).is_ok());
+    }
+
+    #[test]
+    fn bytes_on_their_way_are_bounded_for_all() {
+        let visitors = Visitors { bytes_max: 100_000, ..visitors() };
+        let ends = in_ms(60_000);
+        let (mut greedy, mut other) =
+            (visitors.enter("a", ends).unwrap(), visitors.enter("b", ends).unwrap());
+        assert!(greedy.hold(99_000) && !greedy.hold(100_000));
+        assert!(other.hold(10_000) && !other.hold(40_000), "everybody may hold a little");
+        assert!(greedy.hold(50_000) && other.hold(40_000));
+        drop(greedy);
+        assert_eq!(visitors.bytes.load(Ordering::Relaxed), 40_000);
+        drop(other);
+        assert_eq!(visitors.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]

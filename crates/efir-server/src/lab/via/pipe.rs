@@ -24,6 +24,8 @@ const LINGER: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 16 * 1024;
 /// Rounds of one connection before others get their turn.
 const AT_ONCE_MAX: u32 = 32;
+/// When to look again where all networks together hold as much as they may.
+const PAUSE: Duration = Duration::from_millis(100);
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 #[derive(Debug)]
@@ -106,12 +108,14 @@ impl Pipe {
                 tokio::task::yield_now().await;
             }
             let slow = self.faults.slow_bytes_per_s;
-            let times = [self.up.wakes_at(0), self.down.wakes_at(slow), self.due()];
+            let is_free = self.way.pass.hold(self.bytes());
+            let looks_at = (!is_free).then(|| Instant::now() + PAUSE);
+            let times = [self.up.wakes_at(0), self.down.wakes_at(slow), self.due(), looks_at];
             // Where bytes have vanished there is nothing to be done until that is over.
             let wakes_at = times.into_iter().flatten().min().filter(|_| !self.has_lost);
             tokio::select! {
-                _ = self.client.stream.readable(), if self.wants_client() => self.read_client(),
-                _ = self.server.stream.readable(), if self.wants_server() => self.read_server(),
+                _ = self.client.stream.readable(), if is_free && self.wants_client() => self.read_client(),
+                _ = self.server.stream.readable(), if is_free && self.wants_server() => self.read_server(),
                 _ = self.server.stream.writable(), if self.up.is_blocked() => {}
                 _ = self.client.stream.writable(), if self.down.is_blocked() => {}
                 () = sleep_until(wakes_at), if wakes_at.is_some() => {}
@@ -190,6 +194,11 @@ impl Pipe {
         }
         let is_idle = self.down.is_empty() && self.held.is_empty() && self.up.is_empty();
         if self.is_leaving && is_idle && !self.server.has_ended { Turn::Back } else { Turn::GoOn }
+    }
+
+    /// What is held of both directions.
+    fn bytes(&self) -> usize {
+        self.up.len() + self.down.len() + self.held.len() + self.input.len()
     }
 
     fn wants_client(&self) -> bool {

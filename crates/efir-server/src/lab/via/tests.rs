@@ -13,8 +13,16 @@ use crate::lab::visitors::Visitors;
 
 const STALL_MAX: Duration = Duration::from_secs(1);
 
+fn visitors() -> Visitors {
+    Visitors::new(&Limits::default())
+}
+
 /// The visitor of a connection through the lab that the server answers with so many bytes and closes, and the connection.
-async fn answered(bytes: usize, stall_max: Duration) -> (TcpStream, impl Future<Output = Carried>) {
+async fn answered(
+    bytes: usize,
+    stall_max: Duration,
+    visitors: &Visitors,
+) -> (TcpStream, impl Future<Output = Carried> + use<>) {
     let (front, server) =
         (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     // The kernel holds little, so that what is not taken stands in the lab.
@@ -24,7 +32,7 @@ async fn answered(bytes: usize, stall_max: Duration) -> (TcpStream, impl Future<
     let client = front.accept().await.unwrap().0;
     socket2::SockRef::from(&client).set_send_buffer_size(4_096).unwrap();
     let way = Way {
-        pass: Visitors::new(&Limits::default()).enter("v", Instant::now()).unwrap(),
+        pass: visitors.enter("v", Instant::now()).unwrap(),
         visitor: "v".to_owned(),
         access: Access::Neighbours,
         server: server.local_addr().unwrap(),
@@ -50,7 +58,7 @@ async fn answered(bytes: usize, stall_max: Duration) -> (TcpStream, impl Future<
 #[tokio::test]
 async fn a_visitor_that_takes_nothing_is_cut_however_much_there_is() {
     for bytes in [100_000, 10_000_000] {
-        let (_visitor, carried) = answered(bytes, STALL_MAX).await;
+        let (_visitor, carried) = answered(bytes, STALL_MAX, &visitors()).await;
         let outcome = tokio::time::timeout(Duration::from_secs(20), carried).await;
         assert!(matches!(outcome, Ok(Carried::Over)), "{bytes}");
     }
@@ -58,7 +66,7 @@ async fn a_visitor_that_takes_nothing_is_cut_however_much_there_is() {
 
 #[tokio::test]
 async fn what_a_server_has_left_is_not_kept_for_ever() {
-    let (mut visitor, carried) = answered(200_000, STALL_MAX).await;
+    let (mut visitor, carried) = answered(200_000, STALL_MAX, &visitors()).await;
     let reading = async {
         let (mut taken, mut bytes) = (0, [0; 1_024]);
         while let Ok(count @ 1..) = visitor.read(&mut bytes).await {
@@ -72,14 +80,33 @@ async fn what_a_server_has_left_is_not_kept_for_ever() {
 }
 
 #[tokio::test]
-async fn a_visitor_that_reads_has_everything() {
-    let (mut visitor, carried) = answered(2_000_000, Duration::from_secs(60)).await;
-    let mut bytes = Vec::new();
-    let (outcome, _) = tokio::join!(carried, async {
-        let read = visitor.read_to_end(&mut bytes).await.unwrap();
-        drop(visitor);
-        read
-    });
-    assert!(matches!(outcome, Carried::Over));
-    assert_eq!(bytes.len(), 2_000_000 + "HTTP/1.1 200 OK\r\n\r\n".len());
+async fn a_visitor_holds_little_where_others_hold_too_much() {
+    let mut crowded = visitors();
+    crowded.bytes_max = 0;
+    for (visitors, least, most) in [(visitors(), 200_000, 300_000), (crowded, 1, 50_000)] {
+        let (_visitor, carried) = answered(10_000_000, STALL_MAX, &visitors).await;
+        let mut carried = std::pin::pin!(carried);
+        let mut held = 0;
+        while tokio::time::timeout(Duration::from_millis(1), &mut carried).await.is_err() {
+            held = held.max(visitors.bytes.load(Ordering::Relaxed));
+        }
+        assert!((least..most).contains(&held), "{held}");
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_reads_has_everything_also_where_others_hold_too_much() {
+    let mut crowded = visitors();
+    crowded.bytes_max = 0;
+    for visitors in [visitors(), crowded] {
+        let (mut visitor, carried) = answered(2_000_000, Duration::from_secs(60), &visitors).await;
+        let mut bytes = Vec::new();
+        let reading = async {
+            visitor.read_to_end(&mut bytes).await.unwrap();
+            drop(visitor);
+        };
+        let (outcome, ()) = tokio::join!(carried, reading);
+        assert!(matches!(outcome, Carried::Over));
+        assert_eq!(bytes.len(), 2_000_000 + "HTTP/1.1 200 OK\r\n\r\n".len());
+    }
 }
