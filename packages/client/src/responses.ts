@@ -35,7 +35,7 @@ export function takeTurns(link: Link, turn: Turn): Connection {
       try {
         if (wanted[0]) await turn(wanted, signal, isFirst);
         else {
-          await ask(link, "info", {}, { signal, method: "HEAD" });
+          await (await ask(link, "info", {}, { signal })).json();
           link.up(idle_ms + patience_ms);
           await rest(idle_ms, signal);
         }

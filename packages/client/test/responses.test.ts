@@ -137,3 +137,9 @@ test("a member that is still in leaves when the client is closed", async () => {
   const last = all.at(-1)!;
   assert.deepEqual([last.method, last.signal.aborted], ["DELETE", false]);
 });
+
+test("what a captive portal answers is not the server's word", async () => {
+  begin({ transport: "sse" }, () => new Response("<p>Please log in"));
+  await clock.go(10_000);
+  assert.notEqual(client.state, "online");
+});

@@ -54,7 +54,7 @@ function openSource(link: Link): Connection {
   const idle = async ({ signal }: AbortController): Promise<void> => {
     try {
       while (!signal.aborted) {
-        await ask(link, "info", {}, { signal, method: "HEAD" });
+        await (await ask(link, "info", {}, { signal })).json();
         link.up(idle_ms + patience_ms);
         await rest(idle_ms, signal);
       }
