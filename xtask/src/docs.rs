@@ -64,7 +64,8 @@ const CLIENT_CODES: &[(&str, bool, &str)] = &[
     ),
     ("no_answer", true, "A request failed without an answer."),
     ("no_url", false, "Not in a page, and no address was given."),
-    ("callback_failed", false, "A callback of the application threw, or its promise was rejected."),
+    ("no_transport", false, "None of the transports that may be used (`transport`, `transports`, `use`) can be used here."),
+    ("callback_failed", false, "A callback of the application, or its `token` function, threw, or its promise was rejected."),
     ("not_included", false, "`efir/core` was connected without this part."),
     ("http_NNN", true, "An answer with this status that was not efir's, such as a proxy's."),
 ];
@@ -86,7 +87,7 @@ fn codes() -> Page {
         .unwrap_or_default();
     }
     text += "\n## Codes of the client\n\nThe client for TypeScript has these of its own, beside `outcome_unknown`, `invalid_channel`, \
-             `invalid_cursor` and `invalid_json`, which\nit can tell without asking.\n\n| code | tried again | when |\n|---|---|---|\n";
+             `invalid_cursor`, `invalid_json` and\n`invalid_key`, which it can tell without asking.\n\n| code | tried again | when |\n|---|---|---|\n";
     for (name, is_retryable, meaning) in CLIENT_CODES {
         let again = if *is_retryable { "yes" } else { "no" };
         writeln!(text, "| <a id=\"{name}\"></a>`{name}` | {again} | {meaning} |").unwrap_or_default();

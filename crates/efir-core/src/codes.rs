@@ -153,7 +153,7 @@ codes! {
     Draining 154 "draining" 503 1001 RetryLater
         "Draining": "This node is going away; connect again with the cursor.";
     PresenceFull 155 "presence_full" 503 1013 RetryLater
-        "Presence full": "The server or the member holds as many leases of presence as it may.";
+        "Presence full": "The server or the member holds as many leases of presence as it may, or one response would begin with more states than it may.";
     RateLimited 156 "rate_limited" 429 1013 RetryLater
         "Rate limited": "The connection, the user or the key publishes more a second than it may.";
     SlowReader 160 "slow_reader" 408 1008 RetryNow

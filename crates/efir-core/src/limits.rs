@@ -98,6 +98,7 @@ table! {
     presence_enters_max usize "channels" 100 "How many channels one response or socket may enter.";
     presence_name_bytes_max usize "bytes" 128 "The longest name of a member.";
     presence_data_bytes_max usize "bytes" 1_024 "The largest data of a member.";
+    presence_states_bytes_max usize "bytes" 1_048_576 "How many bytes of members the states have together with which one response of `/subscribe` begins; one state always fits.";
     presence_log_messages_max usize "messages" 1_000 "How many changes of its members a channel keeps.";
     presence_log_ms_max u64 "ms" 600_000 "How old a change of a channel's members may become.";
     lab_messages_per_s_max u64 "messages" 200 "How many messages a second one run of the lab may publish.";

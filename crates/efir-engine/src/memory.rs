@@ -11,6 +11,7 @@ mod table;
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -115,18 +116,25 @@ impl Memory {
         shard.stub(key).unwrap_or_else(|| Position { epoch: self.node_epoch(), offset: 0 })
     }
 
-    /// The channel, made if it is not live. A sweep will look at it when `due_ms` has come.
-    fn live(&self, name: &ChannelName, due_ms: u64) -> Arc<Channel> {
+    /// The channel, made if it is not live and `may_begin` says nothing against that: what is refused must leave nothing behind, for
+    /// names are free. A sweep will look at it when `due_ms` has come.
+    fn live<E>(
+        &self,
+        name: &ChannelName,
+        due_ms: u64,
+        may_begin: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Arc<Channel>, E> {
         let key = Hashed::new(&self.hasher, name);
         let mut shard = self.shard(key).lock();
         shard.due_ms = shard.due_ms.min(due_ms);
         if let Some(channel) = shard.find(key) {
-            return Arc::clone(channel);
+            return Ok(Arc::clone(channel));
         }
+        may_begin()?;
         let position = self.position_of_absent(&shard, key);
         let channel = Channel::new(name.clone(), Log::with_head(position.epoch, position.offset));
         shard.insert(key, Arc::clone(&channel));
-        channel
+        Ok(channel)
     }
 
     /// Books a change of a log's weight and emptiness.
@@ -249,7 +257,8 @@ impl Broker for Memory {
             None => self.limits.retention_ms_max,
         };
         loop {
-            let channel = self.live(publish.channel, now_ms.saturating_add(life_ms));
+            let may_begin = || self.check_room(true, publish.key);
+            let channel = self.live(publish.channel, now_ms.saturating_add(life_ms), may_begin)?;
             let appended = channel.with_live(|state| {
                 self.append(&mut state.log, publish, now_ms).map(|appended| (appended, state.due_watches()))
             });
@@ -272,7 +281,8 @@ impl Broker for Memory {
     fn append_change(&self, change: &MemberChange<'_>, now_ms: u64) -> Result<Due, PublishError> {
         let due_ms = now_ms.saturating_add(self.presence_retention.age_ms_max);
         loop {
-            let log = self.live(change.log, due_ms);
+            let may_begin = || self.check_room_of_change(true, change);
+            let log = self.live(change.log, due_ms, may_begin)?;
             let appended =
                 log.with_live(|state| self.append_member_change(state, change, now_ms).map(|()| state.due()));
             if let Some(appended) = appended {
@@ -320,7 +330,7 @@ impl Broker for Memory {
     fn watch(&self, name: &ChannelName, watch: Arc<Watch>) -> Arc<Channel> {
         let due_ms = clock::now_ms().saturating_add(UNWATCHED_MS);
         loop {
-            let channel = self.live(name, due_ms);
+            let Ok(channel) = self.live(name, due_ms, || Ok::<_, Infallible>(()));
             if channel.with_live(|state| state.watch(Arc::clone(&watch))).is_some() {
                 return channel;
             }
@@ -367,7 +377,7 @@ impl Memory {
         let before = Footprint::of(log);
         let Publish { channel, payload, key, from } = *publish;
         let append = Append { channel, time_ms: now_ms, from, payload, key };
-        if let Some(refusal) = self.is_full(before, &append)
+        if let Err(refusal) = self.check_room(before.is_empty, key)
             && log.recall(&append).is_none()
         {
             return Err(refusal);
@@ -377,14 +387,16 @@ impl Memory {
         appended
     }
 
-    /// Why the node has no room for a message that is new.
-    fn is_full(&self, before: Footprint, append: &Append<'_>) -> Option<PublishError> {
+    /// Whether the node has room for a message that is new.
+    fn check_room(&self, is_first: bool, key: Option<&str>) -> Result<(), PublishError> {
         let Limits { channels_max, node_keys_max, .. } = self.limits;
-        if before.is_empty && self.channels.load(Ordering::Relaxed) >= channels_max {
-            return Some(PublishError::ChannelsFull { channels_max });
+        if is_first && self.channels.load(Ordering::Relaxed) >= channels_max {
+            return Err(PublishError::ChannelsFull { channels_max });
         }
-        let is_out_of_keys = append.key.is_some() && self.keys.load(Ordering::Relaxed) >= node_keys_max;
-        is_out_of_keys.then_some(PublishError::NodeKeysFull { keys_max: node_keys_max })
+        if key.is_some() && self.keys.load(Ordering::Relaxed) >= node_keys_max {
+            return Err(PublishError::NodeKeysFull { keys_max: node_keys_max });
+        }
+        Ok(())
     }
 
     fn refuse(&self, error: AppendError) -> PublishError {

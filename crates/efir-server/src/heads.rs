@@ -209,7 +209,10 @@ impl Heads {
 
     /// Serves requests until the connection ends or leaves; it also leaves when it has been idle for a moment, because the library
     /// keeps its buffers as long as it has the connection.
-    async fn run_http1(self: &Rc<Self>, io: Metered, mut stop: watch::Receiver<bool>) {
+    async fn run_http1(self: &Rc<Self>, mut io: Metered, mut stop: watch::Receiver<bool>) {
+        if self.shared.lab.is_on() {
+            io.watch_for_lab();
+        }
         let meter = io.meter();
         let exit = Exit::default();
         let service = service_fn({
@@ -218,8 +221,9 @@ impl Heads {
             move |request| {
                 let (heads, meter, exit) = (Rc::clone(&heads), Rc::clone(&meter), Rc::clone(&exit));
                 let guest = guest.clone();
+                // Before anything else is read, which is the request's body.
+                let answering = Answering::begin(&meter);
                 Box::pin(async move {
-                    let answering = Answering::begin(&meter);
                     let answer = heads.answer(request, guest.as_ref(), &meter, Some(exit)).await;
                     answer.map(|response| response.map(|body| body.until_its_end(answering)))
                 }) as Pin<Box<dyn Future<Output = Answer>>>

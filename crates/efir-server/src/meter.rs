@@ -85,11 +85,14 @@ impl Meter {
         !self.has_begun.get() && !self.is_answering.get() && !self.is_blocked.get()
     }
 
-    fn add_read(&self, count: usize) {
-        self.unclaimed.set(self.unclaimed.get() + count as u64);
-        self.has_begun.set(true);
+    fn add_read(&self, bytes: &[u8]) {
+        self.unclaimed.set(self.unclaimed.get() + bytes.len() as u64);
+        // Empty lines between two requests are nothing (RFC 9112 §2.2).
+        if !bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            self.has_begun.set(true);
+        }
         if !self.is_answering.get() {
-            self.head_bytes.set(self.head_bytes.get() + count);
+            self.head_bytes.set(self.head_bytes.get() + bytes.len());
         }
     }
 
@@ -128,6 +131,8 @@ pub(crate) struct Metered {
     /// Read before the library was asked to.
     ahead: BytesMut,
     meter: Rc<Meter>,
+    /// Between two requests a read begins with the next one (HTTP/1), and one into a network of the lab is not for the library.
+    is_watched: bool,
 }
 
 impl Metered {
@@ -137,7 +142,13 @@ impl Metered {
         meter.has_begun.set(!ahead.is_empty());
         meter.unclaimed.set(ahead.len() as u64);
         meter.head_bytes.set(ahead.len());
-        Self { stream, guest, frames: None, ahead, meter }
+        Self { stream, guest, frames: None, ahead, meter, is_watched: false }
+    }
+
+    /// From now on a request into a network of the lab is kept from the library. Only for HTTP/1: HTTP/2 reads frames, and what stands in
+    /// them, a WebSocket's bytes for example, is whatever somebody wanted to send.
+    pub(crate) fn watch_for_lab(&mut self) {
+        self.is_watched = true;
     }
 
     pub(crate) fn meter(&self) -> Rc<Meter> {
@@ -200,7 +211,8 @@ impl Metered {
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.meter.add_read(count);
+            let begin = self.ahead.len() - count;
+            self.meter.add_read(self.ahead.get(begin..).unwrap_or_default());
         }
     }
 }
@@ -230,13 +242,14 @@ impl Read for Metered {
         let most = into.remaining().min(space.len());
         let mut buffer = ReadBuf::uninit(&mut space[..most]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
-        if !this.stream.is_tls() && this.meter.is_between() && crate::lab::begins_via(buffer.filled()).is_some() {
+        let may_turn = this.is_watched && !this.stream.is_tls() && this.meter.is_between();
+        if may_turn && crate::lab::begins_via(buffer.filled()).is_some() {
             // The lab's, which takes connections and not requests. The library sees nothing more of this one.
             this.ahead.extend_from_slice(buffer.filled());
             this.meter.is_turned.set(true);
             return Poll::Pending;
         }
-        this.meter.add_read(buffer.filled().len());
+        this.meter.add_read(buffer.filled());
         count_frames(&mut this.frames, buffer.filled())?;
         into.put_slice(buffer.filled());
         Poll::Ready(Ok(()))

@@ -23,7 +23,7 @@ use crate::{
     config::Resolved,
     files,
     heads::{Connections, Heads, Shared},
-    lab::{self, Lab},
+    lab::{self, Access, Lab},
     listen, page, resident,
     reload::Reloader,
     tls::Tls,
@@ -76,7 +76,7 @@ impl Server {
         let addresses = doors.open(&config.listen, None)?;
         let tls_addresses = doors.open(&config.listen_tls, tls.as_ref())?;
         let connections_max = connections_max(config.limits.connections_max);
-        let has_lab = config.has_lab();
+        let (has_lab, lab_access) = (config.has_lab(), Access::of(&config));
         let memory_bytes_max = resident::memory_bytes_max(config.limits.memory_bytes_max);
         let log_bytes_max = resident::log_bytes_max(config.limits.log_bytes_max, memory_bytes_max);
         let limits =
@@ -111,7 +111,7 @@ impl Server {
         let traffic = Arc::<Traffic>::default();
         // The lab's networks lead to cleartext addresses only; where there is none nobody gets into one.
         let address = addresses.iter().chain(&tls_addresses).next().context("no address to listen on")?;
-        let lab = Arc::new(Lab::new(site.clone(), has_lab, *address));
+        let lab = Arc::new(Lab::new(site.clone(), lab_access, *address));
         let shared = Arc::new(Shared {
             reloader: Arc::clone(&reloader),
             pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref(), &site)

@@ -44,6 +44,43 @@ fn it_is_on_where_nobody_else_can_reach_it_and_otherwise_only_when_asked_for() {
     assert_eq!(behind_a_proxy.json("GET", "/info", "")["lab"], false);
 }
 
+/// A proxy on the same machine brings strangers to a server on loopback; it says so, or speaks HTTP/1.0.
+#[test]
+fn who_comes_through_a_proxy_needs_a_lab_that_was_switched_on() {
+    let [node, enabled] = [None, Some(true)].map(|lab| Node::with(|config| config.lab = lab));
+    let proxies =
+        ["Forwarded: for=192.0.2.1", "x-forwarded-for: 192.0.2.1", "X-Real-IP: 192.0.2.1", "Via: 1.1 gate"];
+    for line in proxies {
+        for target in ["GET /lab/clock", "POST /lab/runs", "PUT /lab/network/v", "GET /lab/via/v/info"] {
+            let text =
+                format!("{target} HTTP/1.1\r\nHost: localhost\r\n{line}\r\nContent-Length: 15\r\n\r\n");
+            let mut wire = node.connect();
+            wire.send(&format!("{text}{{\"visitor\":\"v\"}}"));
+            let answer = wire.answer();
+            assert_eq!(answer.problem(), (404, "lab_disabled".to_owned(), String::new()), "{text}");
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains("proxy") && detail.contains("`efir --lab`"), "{detail}");
+            let mut wire = enabled.connect();
+            wire.send(&format!("{}\r\n\r\n", text.split("\r\nContent").next().unwrap()));
+            assert_ne!(wire.answer().status, 404, "{text}");
+        }
+    }
+    // In pieces, and behind a request that may go through.
+    let mut wire = node.connect();
+    for line in proxies {
+        assert_eq!(wire.ask("GET", "/lab/via/v/info", "").status, 200);
+        wire.send("GET /lab/via/v/info HTTP/1.1\r\nHost: localhost\r\n");
+        node.json("GET", "/lab/clock", "");
+        wire.send(&format!("{line}\r\n\r\n"));
+        assert_eq!(wire.answer().problem().1, "lab_disabled", "{line}");
+    }
+    let mut wire = node.connect();
+    wire.send("GET /lab/clock HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    assert_eq!(wire.answer().problem().1, "lab_disabled");
+    let public = Node::with(|config| config.allow_origins = vec!["https://chat.example".into()]);
+    assert_eq!(public.ask("GET", "/lab/clock", "").problem().1, "lab_disabled");
+}
+
 #[test]
 fn hosts_and_origins_are_checked_as_elsewhere() {
     let node = Node::start();

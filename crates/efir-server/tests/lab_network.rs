@@ -60,6 +60,15 @@ fn one_connection_goes_in_and_out_of_networks() {
         assert_eq!(wire.ask("PUT", "/lab/network/v", "{}").status, 200);
         assert_eq!(wire.ask("POST", "/channels/chat", "x").json()["offset"], 3 * round + 3);
     }
+    // Behind an empty line, which the HTTP library does not see and the worker leaves alone.
+    for target in ["/info", "/lab/via/v/info", "/lab/clock", "/lab/via/v/info"] {
+        wire.send("\r\n");
+        // Time for it to be read alone.
+        node.json("GET", "/lab/clock", "");
+        assert_eq!(wire.ask("GET", target, "").status, 200, "{target}");
+        wire.send(&format!("\r\nGET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(wire.answer().status, 200, "{target}");
+    }
     // In pieces, chunked, and several at once.
     wire.send("POST /lab/via/v/channels/chat HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
     wire.send("0\r\n\r\n");
@@ -106,6 +115,57 @@ fn http_2_is_refused() {
         http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes()
     });
     assert!(String::from_utf8_lossy(&body).contains("HTTP/1.1"), "{body:?}");
+}
+
+/// A frame's payload is nobody's request, whatever it looks like.
+#[test]
+fn a_frame_of_http_2_that_reads_like_a_request_goes_through_no_network() {
+    use std::io::Write as _;
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    for lab in [None, Some(false)] {
+        let node = Node::with(|config| config.lab = lab);
+        let mut wire = node.connect();
+        wire.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        wire.stream.write_all(&frame(4, 0, 0, b"")).unwrap();
+        // A POST without its body, and beside it a GET, whose answer is waited for (RFC 7541: indexed method and scheme).
+        let post = frame(1, 4, 1, b"\x83\x86\x04\x0e/channels/chat\x01\x09localhost");
+        let get = frame(1, 5, 3, b"\x82\x86\x04\x05/info\x01\x09localhost");
+        wire.stream.write_all(&[post, get].concat()).unwrap();
+        wire.read_to("\"name\":\"efir\"");
+        wire.stream.write_all(&frame(0, 1, 1, b"GET /lab/via/v is how")).unwrap();
+        wire.read_to("\"offset\":1");
+        wire.stream.write_all(&frame(6, 0, 0, b"and on..")).unwrap();
+        wire.read_to("and on..");
+    }
+}
+
+/// Neither is a body of HTTP/1, nor the rest of a head, whatever they look like and whenever they come.
+#[test]
+fn what_follows_a_head_is_no_request_of_its_own() {
+    let node = Node::start();
+    let body = "GET /lab/via/v/info HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let head = |request: &str| {
+        let length = body.len();
+        format!("{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n")
+    };
+    let mut wire = node.connect();
+    for target in ["/channels/chat", "/lab/via/v/channels/chat", "/channels/chat"] {
+        wire.send(&format!("{}Expect: 100-continue\r\n\r\n", head(&format!("POST {target}"))));
+        wire.read_to("HTTP/1.1 100 Continue\r\n\r\n");
+        // With a part of the next head, so that what comes next is neither.
+        wire.send(&format!("{body}GET /channels/chat HTTP/1.1\r\nHost: localhost\r\nX-Note: "));
+        assert_eq!(wire.answer().status, 200, "{target}");
+        wire.send("as /lab/via/v says\r\n\r\n");
+        assert_eq!(wire.answer().json()["messages"][0]["data"], body, "{target}");
+    }
+    // Answered before its body has come; what comes then is nobody's.
+    wire.send(&format!("{}\r\n", head("PATCH /lab/runs")));
+    assert_eq!(wire.answer().status, 405);
+    // The server may have closed already.
+    let _ = std::io::Write::write_all(&mut wire.stream, body.as_bytes());
+    assert!(wire.rest().is_empty());
 }
 
 #[test]
@@ -231,6 +291,8 @@ fn a_slow_visitor_takes_its_time() {
     // All but what is taken at the first moment.
     let least = Duration::from_secs_f64((bytes as f64 - 1_000.0) / 20_000.0);
     assert!(begin.elapsed() >= least, "{bytes} bytes in {:?}", begin.elapsed());
+    node.set("v", r#"{"slow_bytes_per_s":18446744073709551615}"#);
+    assert_eq!(node.ask("GET", "/lab/via/v/info", "").body.len(), bytes);
 }
 
 /// What a slow visitor does not take stays in the server's log: what the server has sent is little more than what was taken.
@@ -273,8 +335,13 @@ fn faults_end_by_themselves() {
     // Also for a connection that was there all the time.
     let mut dropped = node.connect();
     dropped.stream_via("w", "chat");
-    node.set("w", r#"{"drop":true}"#);
-    node.publish("chat", "vanishes");
+    let mut is_in_time = false;
+    while !is_in_time {
+        let begin = Instant::now();
+        node.set("w", r#"{"drop":true}"#);
+        node.publish("chat", "vanishes");
+        is_in_time = begin.elapsed() < Duration::from_millis(500);
+    }
     assert!(dropped.ends_by_reset());
     // Nobody comes any more: nobody is remembered.
     wait_until("the visitor is forgotten", || {
@@ -296,10 +363,14 @@ fn networks_are_bounded() {
     assert_eq!(node.ask("GET", "/lab/via/v/info", "").problem(), full("lab_visitor_connections_max"));
     streams[2].stream_via("w", "chat");
     assert_eq!(node.ask("GET", "/lab/via/w/info", "").problem(), full("lab_connections_max"));
-    assert_eq!(node.ask("PUT", "/lab/network/x", "{}").problem(), full("lab_visitors_max"));
+    // Who only passes takes nobody's place.
+    for visitor in ["x", "y", "x"] {
+        assert_eq!(node.set(visitor, "{}")["visitor"], visitor);
+    }
+    assert_eq!(node.ask("PUT", "/lab/network/v", "{}").problem(), full("lab_visitors_max"));
     drop(streams);
     wait_until("room", || node.ask("GET", "/lab/via/v/info", "").status == 200);
-    assert_eq!(node.ask("PUT", "/lab/network/v", r#"{"delay_ms":10001}"#).problem().2, "lab_delay_ms_max");
+    assert_eq!(node.ask("PUT", "/lab/network/x", r#"{"delay_ms":10001}"#).problem().2, "lab_delay_ms_max");
     assert_eq!(node.ask("PUT", "/lab/network/v", r#"{"slow":1}"#).problem().1, "invalid_json");
 }
 

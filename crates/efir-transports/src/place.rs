@@ -179,7 +179,13 @@ where
         crate::Choice::Otherwise => Ok(()),
         _ => call.site.hub().check_room(),
     };
-    let asked = ReadRequest::parse(call, parts, &query, channels);
+    let asked = ReadRequest::parse(call, parts, &query, channels).and_then(|asked| {
+        // Entering is more than reading, which is left to CORS: others see it.
+        if asked.entering.is_some() {
+            call.site.policy().check_initiator(parts)?;
+        }
+        Ok(asked)
+    });
     match (asked.and_then(|asked| has_room.map(|()| asked)), upgrade) {
         (Ok(asked), upgrade) => {
             asked.scope.bad().iter().for_each(|problem| call.site.hub().counters().refuse(problem));

@@ -14,6 +14,7 @@ use http::{
 const ALLOW_HEADERS: &str =
     "Authorization, Content-Type, Last-Event-ID, Cache-Control, If-None-Match, Prefer, Idempotency-Key";
 const EXPOSE_HEADERS: &str = "Efir-Cursor, Link, Retry-After, ETag, Preference-Applied";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const VARY: &str = "Accept, Prefer, Origin";
 /// Browsers cap it at two hours anyway.
 const PREFLIGHT_AGE: &str = "7200";
@@ -66,6 +67,22 @@ impl Policy {
         }
         let origin = String::from_utf8_lossy(origin.as_bytes());
         let detail = format!("the origin {origin:?} is not allowed here; allow it with --allow-origin");
+        Err(Problem::new(Code::OriginRefused, detail))
+    }
+
+    /// As [`Policy::check_origin`], for a `GET` that changes something: also what a foreign page sets off without an `Origin`, by a
+    /// picture, a frame or a link, is refused, where the browser says so (`Sec-Fetch-Site` of Fetch Metadata).
+    ///
+    /// # Errors
+    /// `origin_refused`.
+    pub(crate) fn check_initiator(&self, parts: &Parts) -> Result<(), Problem> {
+        self.check_origin(parts)?;
+        let site = parts.headers.get(SEC_FETCH_SITE).map_or(&b""[..], HeaderValue::as_bytes);
+        if parts.headers.contains_key(header::ORIGIN) || !matches!(site, b"cross-site" | b"same-site") {
+            return Ok(());
+        }
+        let detail =
+            "a page of another origin cannot make its visitor a member by a link or an embedded address";
         Err(Problem::new(Code::OriginRefused, detail))
     }
 

@@ -21,6 +21,8 @@ pub struct EmptyAnswer;
 pub(crate) struct Found {
     pub(crate) gaps: Vec<Gap>,
     pub(crate) presence: Vec<PresenceState>,
+    /// What is wrong with single channels, as it turned out while they were read.
+    pub(crate) problems: Vec<Problem>,
     pub(crate) messages: Vec<Arc<Message>>,
     /// The text of a cursor or token.
     pub(crate) cursor: String,
@@ -63,6 +65,11 @@ impl Answer {
     /// Whether there is something to tell even without a message.
     pub(crate) fn has_problems(&self) -> bool {
         !self.problems.is_empty()
+    }
+
+    /// More that is wrong with single channels.
+    pub(crate) fn add_problems(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
     }
 
     /// The answer, 200.

@@ -5,12 +5,15 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use efir_core::{
-    PresenceState, Problem, Start,
+    ChannelName, Code, PresenceState, Problem, Start,
     wire::{Control, Form},
 };
 use efir_engine::{Exchange, Hub, Lease, Outbox, Reader, Response, Turn, Via};
 
-use crate::request::{ReadRequest, Scope};
+use crate::request::{ReadRequest, Scope, entering::Entering};
+
+/// When to ask again for a state that had no room beside others, which have cursors then.
+const STATES_RETRY_MS: u64 = 1_000;
 
 /// Leases and states of one response.
 #[derive(Debug)]
@@ -51,13 +54,13 @@ fn attend(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Box<Present>
     let mut leases = Vec::new();
     let times = hub.times();
     if let Some(entering) = &asked.entering {
-        let via = via(asked);
+        let via = check(hub, entering, via(asked))?;
         for channel in &entering.channels {
-            let mut lease = hub.enter(channel, &entering.who, via).map_err(|error| error.problem())?;
-            if ends == Ends::WithAnswer {
-                lease.set_linger_ms(times.presence_grace_ms);
-            }
-            leases.push(lease);
+            leases.push(hub.enter(channel, &entering.who, via).map_err(|error| error.problem())?);
+        }
+        // Not before all are in: whoever is refused lingers nowhere.
+        if ends == Ends::WithAnswer {
+            leases.iter_mut().for_each(|lease| lease.set_linger_ms(times.presence_grace_ms));
         }
     }
     let states = take_states(hub, &mut asked.scope);
@@ -77,29 +80,77 @@ fn attend(hub: &Hub, asked: &mut ReadRequest, ends: Ends) -> Result<Box<Present>
 /// There is no room for its leases.
 pub(crate) fn enter_for(hub: &Hub, asked: &ReadRequest, ms: u64) -> Result<(), Problem> {
     let Some(entering) = &asked.entering else { return Ok(()) };
+    let via = check(hub, entering, via(asked))?;
     for channel in &entering.channels {
-        hub.enter_for(channel, &entering.who, via(asked), ms).map_err(|error| error.problem())?;
+        hub.enter_for(channel, &entering.who, via, ms).map_err(|error| error.problem())?;
     }
     Ok(())
+}
+
+/// Refuses before the first channel is entered where there is no room for all.
+fn check<'a>(hub: &Hub, entering: &Entering, via: Via<'a>) -> Result<Via<'a>, Problem> {
+    if entering.channels.len() > 1 {
+        let checked = hub.check_entering(&entering.channels, entering.who.id(), via);
+        checked.map_err(|error| error.problem())?;
+    }
+    Ok(via)
 }
 
 fn via(asked: &ReadRequest) -> Via<'_> {
     Via { client: asked.client.as_deref(), transport: Some(asked.transport.name) }
 }
 
-/// The states of the logs of members that are read without a cursor; from there on they are read after it.
+/// The states of the logs of members that are read without a cursor; from there on they are read after it. A log whose state has no
+/// room any more is not read.
 fn take_states(hub: &Hub, scope: &mut Scope) -> Vec<PresenceState> {
-    let mut states = Vec::new();
-    for (channel, start) in scope.places_mut() {
+    let (mut states, mut room) = (Vec::new(), StatesRoom::of(hub));
+    scope.keep(|log, start| {
         if matches!(start, Start::Now)
-            && let Some(channel) = channel.members_of()
+            && let Some(channel) = log.members_of()
         {
             let state = hub.members(&channel);
+            room.take(log, &state)?;
             *start = Start::After(state.cursor.into());
             states.push(state);
         }
-    }
+        Ok(())
+    });
     states
+}
+
+/// What room one response has for states. They are kept for as long as the client does not take them, and a short request may ask for
+/// a hundred.
+#[derive(Debug)]
+pub(crate) struct StatesRoom {
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl StatesRoom {
+    pub(crate) fn of(hub: &Hub) -> Self {
+        Self { bytes: 0, bytes_max: hub.limits().presence_states_bytes_max }
+    }
+
+    /// One always fits, for it could not be read otherwise.
+    ///
+    /// # Errors
+    /// There is no room for the state. There will be as soon as the logs before it are read after their cursors.
+    pub(crate) fn take(&mut self, log: &ChannelName, state: &PresenceState) -> Result<(), Problem> {
+        let bytes = self.bytes + state.members.as_ref().map_or(0, |members| members.len());
+        if self.bytes > 0 && bytes > self.bytes_max {
+            let bytes_max = self.bytes_max;
+            let detail = format!(
+                "the states of members with which one response begins have at most {bytes_max} bytes; \
+                 ask again with the cursors of those that came, or read this one alone"
+            );
+            return Err(Problem::new(Code::PresenceFull, detail)
+                .with_limit("presence_states_bytes_max", bytes_max as u64)
+                .with_retry_after_ms(STATES_RETRY_MS)
+                .with_channel(log.clone()));
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
 }
 
 impl Present {

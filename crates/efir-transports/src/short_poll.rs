@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::{
     Choice,
     poll::{Answer, Found},
-    present,
+    present::{self, StatesRoom},
     problem::Refused,
     reply::Reply,
     request::{ReadRequest, Scope},
@@ -22,14 +22,15 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     if asked.entering.is_some() {
         present::enter_for(site.hub(), &asked, stay_ms(&asked, site.hub().times()))?;
     }
-    let answer = Answer::of(&mut asked);
+    let mut answer = Answer::of(&mut asked);
     // It begins and ends here.
     site.hub().counters().open(Transport::ShortPoll);
     site.hub().counters().close(Transport::ShortPoll);
-    let found = match &asked.scope {
+    let mut found = match &asked.scope {
         Scope::One { channel, start } => read_one(site.hub(), channel, start, asked.limit),
         Scope::Several { channels, .. } => read_several(site.hub(), channels, asked.limit),
     };
+    answer.add_problems(std::mem::take(&mut found.problems));
     let is_known =
         !answer.has_problems() && found.is_empty() && matches(asked.if_none_match.as_ref(), &found.cursor);
     let mut response = answer.response(&found, CACHE_CONTROL);
@@ -93,7 +94,7 @@ fn read_into(
 fn read_several(hub: &Hub, channels: &[(ChannelName, Start)], limit: Option<usize>) -> Found {
     let mut found = Found::default();
     let mut left = hub.limits().batch(limit);
-    let mut cursors = Vec::with_capacity(channels.len());
+    let (mut cursors, mut room) = (Vec::with_capacity(channels.len()), StatesRoom::of(hub));
     for (index, (channel, start)) in channels.iter().enumerate() {
         let coming = channels.len() - index;
         let most = ReadMost { messages: left.messages.div_ceil(coming), bytes: left.bytes.div_ceil(coming) };
@@ -103,8 +104,15 @@ fn read_several(hub: &Hub, channels: &[(ChannelName, Start)], limit: Option<usiz
                 cursor.clone()
             }
             _ => {
-                let before: usize = found.messages.len();
+                let (before, states) = (found.messages.len(), found.presence.len());
                 let cursor = read_into(hub, (channel, start), most, &mut found);
+                if let Some(state) = found.presence.get(states)
+                    && let Err(problem) = room.take(channel, state)
+                {
+                    found.presence.truncate(states);
+                    found.problems.push(problem);
+                    continue;
+                }
                 let read = found.messages.get(before..).unwrap_or_default();
                 left.messages = left.messages.saturating_sub(read.len());
                 left.bytes =

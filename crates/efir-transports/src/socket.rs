@@ -185,7 +185,10 @@ impl Exchange for Socket {
                 out.push_volatile(&heartbeat.encode(Form::WebSocket));
             }
             Ok(false) => {}
-            Err(turn) => return turn,
+            Err(turn) => {
+                self.entered = None;
+                return turn;
+            }
         }
         Turn::Wait
     }
@@ -205,5 +208,32 @@ impl Exchange for Socket {
 
     fn held_bytes(&self) -> usize {
         self.peer.held_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use efir_core::{ChannelName, Times};
+    use efir_engine::{Framing, Hub};
+
+    use super::*;
+
+    /// Its connection may last a little longer.
+    #[test]
+    fn who_is_given_up_is_in_no_channel_any_more() {
+        let hub = Hub::new(Limits::default(), Times::default());
+        let (mut reader, mut out, now) =
+            (Reader::new(hub.clone()), Outbox::new(Framing::Plain), Instant::now());
+        let mut socket = Socket { peer: Peer::new((COMMAND_LIMIT, 1_000), None), entered: None };
+        assert_eq!(socket.open(now, &mut reader, &mut out), Turn::Wait);
+        let enter = Bytes::from_static(br#"{"id":1,"enter":{"channel":"chat","member":"a"}}"#);
+        carry_out(&enter, &mut reader, &mut out, &mut socket.entered);
+        let chat = ChannelName::parse("chat").unwrap();
+        assert_eq!(hub.member_count(&chat), 1);
+        let silent = Duration::from_millis(hub.times().silent_ms_max + hub.times().ping_ms);
+        assert_ne!(socket.tick(now + silent, &mut reader, &mut out), Turn::Wait);
+        assert_eq!((hub.member_count(&chat), socket.due().is_some()), (0, true));
     }
 }

@@ -38,12 +38,12 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     let Some(upgrade) = asked.upgrade.take() else {
         return Err(Problem::new(Code::UpgradeRequired, "a WebSocket begins with a handshake").into());
     };
-    let bad = asked.scope.take_bad();
     let present = match present::begin(site.hub(), &mut asked, Ends::WhenClosed) {
         Ok(present) => present,
         // A page sees nothing of a refused handshake.
         Err(problem) => return Ok(refuse(site, &asked.cors, upgrade, problem)),
     };
+    let bad = asked.scope.take_bad();
     let exchange = ChannelSocket {
         peer: Peer::new(("message_bytes_max", site.hub().limits().message_bytes_max), upgrade.agreement),
         channel: asked.scope.only().cloned(),

@@ -25,6 +25,7 @@ await bundle.write({
   file: new URL("dist/efir.js", root).pathname,
   format: "es",
   minify: true,
+  comments: false,
   postBanner: `/*! efir ${version} | ${license} */`,
 });
 await bundle.close();

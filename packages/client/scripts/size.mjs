@@ -35,7 +35,7 @@ async function bundled(text, minify) {
     },
   };
   const bundle = await rolldown({ input: "entry", plugins: [entry, own] });
-  const { output } = await bundle.generate({ format: "es", minify });
+  const { output } = await bundle.generate({ format: "es", minify, comments: !minify });
   await bundle.close();
   return Buffer.from(output[0].code);
 }

@@ -1,7 +1,7 @@
 // `efir/core`: the client with nothing in it that was not asked for. `efir` (index.ts) is the same with all transports and presence.
 // This file puts the parts together: logs (what is read), negotiation (by what), outbox (what is published).
 import { openChannel } from "./channel.ts";
-import { lasting, type EfirError } from "./error.ts";
+import { failureOf, lasting, type EfirError } from "./error.ts";
 import type { Connection, Link, Place, Transport } from "./link.ts";
 import { listeners, openLog, type Log } from "./log.ts";
 import { negotiate } from "./negotiation.ts";
@@ -43,6 +43,7 @@ export interface Core extends Omit<Link, "heard" | "up" | "down">, Pick<Client, 
  * Throws `no_url` where there is neither.
  */
 export function connect(url: string | undefined, options: CoreOptions): Client {
+  const over = new AbortController();
   const logs = new Map<string, Log>();
   const channels = new Map<string, Channel>();
   let state: State = "connecting";
@@ -64,6 +65,16 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
 
   const core: Core = {
     ...placeOf(url, options),
+    async headers(): Promise<Record<string, string>> {
+      const { token } = options;
+      try {
+        const text = typeof token === "function" ? await token() : token;
+        return text ? { Authorization: `Bearer ${text}` } : {};
+      } catch (error) {
+        report(failureOf(error));
+        throw error;
+      }
+    },
     member: options.member ?? {},
     state: () => state,
     transport: () => transport,
@@ -79,7 +90,7 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
         });
       isDirty = true;
     },
-    wanted: () => [...logs.values()].flatMap((log) => log.wanted() ?? []),
+    wanted: () => [...logs.values()].flatMap((log) => log.wanted()),
     joined: (channel, cursor) => logs.get(channel)?.joined(cursor),
     take(push) {
       const { channel, gap, problem, presence, position } = push;
@@ -94,6 +105,7 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
       choose();
     },
     publish: (...letter) => outbox.publish(...letter),
+    over: over.signal,
   };
 
   const outbox = openOutbox(core, options.offline);
@@ -103,9 +115,9 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
       state = to;
       events.state.tell(to);
       if (to !== "closed") return;
-      unwatch();
       unshare?.();
       outbox.close();
+      over.abort(lasting("closed"));
     },
     transport(to) {
       if (transport === to) return;
@@ -117,7 +129,9 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
   });
   const choose = (): void =>
     negotiation.choose(borrowed ?? options.transports.filter(({ name }) => !forced || name === forced));
-  const unwatch = watchWorld(negotiation.wake);
+  // Both of the page bubble up to the window; a worker has `online` only, Node has none.
+  for (const name of ["online", "pageshow", "visibilitychange"])
+    globalThis.addEventListener?.(name, () => negotiation.wake(name === "online"), { signal: over.signal });
   const unshare = options.share?.begin(core);
   if (!unshare) choose();
 
@@ -141,7 +155,7 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
 }
 
 /** Where the server is: an absolute address without query, with a slash at the end. */
-function placeOf(url: string | undefined, { token, client = randomId(), ...own }: Options): Place {
+function placeOf(url: string | undefined, { client = randomId(), ...own }: Options): Omit<Place, "headers" | "over"> {
   const page = globalThis.location?.href;
   if (!url && !page) throw lasting("no_url");
   const { origin, pathname } = new URL(url || "/", page);
@@ -151,19 +165,5 @@ function placeOf(url: string | undefined, { token, client = randomId(), ...own }
     fetch: (input, init) => (own.fetch ?? fetch)(input, init),
     WebSocket: own.WebSocket ?? globalThis.WebSocket,
     client,
-    async headers(): Promise<Record<string, string>> {
-      const text = typeof token === "function" ? await token() : token;
-      return text ? { Authorization: `Bearer ${text}` } : {};
-    },
   };
-}
-
-/** Tells when the machine, the network or the page is back. */
-function watchWorld(wake: (isNetwork: boolean) => void): () => void {
-  const back = ({ type }: Event): void => wake(type === "online");
-  // Both of the page bubble up to the window; a worker has `online` only, Node has none.
-  const change = (how: "add" | "remove"): void =>
-    ["online", "pageshow", "visibilitychange"].forEach((name) => globalThis[`${how}EventListener`]?.(name, back));
-  change("add");
-  return () => change("remove");
 }

@@ -3,8 +3,8 @@ import type { Problem } from "./wire.ts";
 
 /**
  * Codes of the client itself: `closed`, `queue_full`, `outcome_unknown`, `connection_lost`, `silence`, `no_answer`,
- * `no_url`, `invalid_channel`, `invalid_cursor`, `invalid_json`, `callback_failed`, `not_included`, `http_NNN` (an answer that was not
- * efir's).
+ * `no_url`, `no_transport`, `invalid_channel`, `invalid_cursor`, `invalid_key`, `invalid_json`, `callback_failed`, `not_included`,
+ * `http_NNN` (an answer that was not efir's).
  */
 export class EfirError extends Error {
   declare readonly code: string;
@@ -18,7 +18,7 @@ export class EfirError extends Error {
   constructor(problem: Problem, cause?: unknown) {
     const { code, detail, action } = problem;
     super(detail ? `${code}: ${detail}` : code, { cause });
-    const retryable = !!action && action !== "stop";
+    const retryable = action !== "stop";
     Object.assign(this, { name: "EfirError", code, problem, retryable, docs: `docs/reference/codes.md#${code}` });
   }
 }
@@ -28,11 +28,12 @@ export const passing = (code: string, cause?: unknown): EfirError =>
   new EfirError({ code, action: "retry_later" }, cause);
 
 /** An error that stays. */
-export const lasting = (code: string, detail?: string): EfirError => new EfirError({ code, ...(detail && { detail }) });
+export const lasting = (code: string, detail?: string, cause?: unknown): EfirError =>
+  new EfirError({ code, detail, action: "stop" }, cause);
+
+/** What a callback of the application threw. */
+export const failureOf = (error: unknown): EfirError => lasting("callback_failed", String(error), error);
 
 /** What was thrown, as an error of ours. */
 export const asError = (error: unknown, code = "no_answer"): EfirError =>
   error instanceof EfirError ? error : passing(code, error);
-
-/** Whether the server itself said that trying the same again is of no use. */
-export const isFinal = (error: EfirError): boolean => error.problem.action === "stop";

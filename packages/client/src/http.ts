@@ -11,29 +11,25 @@ export type Query = object;
 
 /** Asks; `path` is below the server's address. Gives an answer of the 2xx, rejects otherwise. */
 export async function ask(place: Place, path: string, query: Query, init: RequestInit): Promise<Response> {
-  const pairs = Object.entries({ ...query, client: place.client }).filter(([, value]) => value !== undefined);
-  const url = `${place.base + path}?${pairs.map((pair) => pair.join("=")).join("&")}`;
-  try {
-    const headers = { ...(await place.headers()), ...(init.headers as Record<string, string>) };
-    const response = await place.fetch(url, { cache: "no-store", ...init, headers });
-    if (response.ok) return response;
-    // A problem (RFC 9457); what something on the way answered in its own way can pass.
-    const problem: Problem = {
-      code: `http_${response.status}`,
-      action: "retry_later",
-      retry_after_ms: Number(response.headers.get("Retry-After")) * 1000 || 0,
-      ...((await response.json().catch(() => undefined)) as Problem | undefined),
-    };
-    throw new EfirError(problem);
-  } catch (error) {
-    throw asError(error);
-  }
+  // JSON leaves out what is undefined.
+  const pairs = JSON.parse(JSON.stringify({ ...query, client: place.client })) as Record<string, string>;
+  const headers = { ...(await place.headers()), ...(init.headers as Record<string, string>) };
+  const url = `${place.base + path}?${new URLSearchParams(pairs)}`;
+  const response = await place.fetch(url, { cache: "no-store", ...init, headers });
+  if (response.ok) return response;
+  // A problem (RFC 9457); what something on the way answered in its own way can pass.
+  throw new EfirError({
+    code: `http_${response.status}`,
+    action: "retry_later",
+    retry_after_ms: +response.headers.get("Retry-After")! * 1000 || 0,
+    ...((await response.json().catch(() => undefined)) as Problem | undefined),
+  });
 }
 
-/** As `ask`, with a limit of time for the whole answer. */
+/** As `ask`, with a limit of time for the whole answer, and not beyond the client's end. Rejects with an `EfirError`. */
 export async function askJson<T>(place: Place, path: string, query: Query, init?: RequestInit): Promise<T> {
   try {
-    const signal = AbortSignal.timeout(answer_ms_max);
+    const signal = AbortSignal.any([AbortSignal.timeout(answer_ms_max), place.over]);
     return (await (await ask(place, path, query, { ...init, signal })).json()) as T;
   } catch (error) {
     throw asError(error);

@@ -1,7 +1,7 @@
 // The seam between the client and its transports: one small interface that all implement. A transport knows how its requests go;
 // of cursors it knows only where each channel begins, and nothing of subscribers, negotiation or retries.
 import type { Core } from "./core.ts";
-import type { TransportName } from "./types.ts";
+import type { Options, TransportName } from "./types.ts";
 import type { Lease, Push } from "./wire.ts";
 
 /** Where the server is and how it is reached. */
@@ -9,9 +9,11 @@ export interface Place {
   /** The server's address, with a slash at the end. */
   readonly base: string;
   readonly fetch: typeof fetch;
-  readonly WebSocket: typeof WebSocket | undefined;
+  readonly WebSocket: Options["WebSocket"];
   /** Names this client, as `client=` of each request. */
   readonly client: string;
+  /** The client is closed. */
+  readonly over: AbortSignal;
   /** `Authorization`, where there is a token. */
   headers(): Promise<Record<string, string>>;
 }

@@ -1,8 +1,8 @@
 // What is read of a channel: the place in its log, and who is told. Drops what was told already, notices holes and has them read
 // again, lets a subscriber that begins elsewhere catch up. Knows nothing of transports.
-import { backoff } from "./backoff.ts";
+import { backoff, rest } from "./backoff.ts";
 import type { Core } from "./core.ts";
-import { asError, EfirError } from "./error.ts";
+import { asError, EfirError, failureOf } from "./error.ts";
 import { readHistory, readMessage } from "./history.ts";
 import type { Wanted } from "./link.ts";
 import { distance, parsePosition, type Position } from "./position.ts";
@@ -15,16 +15,12 @@ const tries_max = 3;
 export interface Log {
   /** The last position that was told, or from where reading goes on. */
   at(): Position | undefined;
-  wanted(): Wanted | undefined;
+  /** The channel, or nothing while it is not to be read. */
+  wanted(): Wanted[];
   /** Makes whoever reads for us a member of the channel, or no longer. */
   lease(lease: Lease | undefined): void;
-  /** `isFull`: no more for now, `resume()` goes on. `missed` is told the gaps of this subscriber alone, instead of `onGap`. */
-  subscribe(
-    tell: (message: Message) => void,
-    begin: SubscribeOptions,
-    isFull?: () => boolean,
-    missed?: (gap: Gap) => void,
-  ): Reading;
+  /** `missed` is told the gaps of this subscriber alone, instead of `onGap`. Gives how to stop. */
+  subscribe(tell: (message: Message) => void, begin: SubscribeOptions, missed?: (gap: Gap) => void): () => void;
   onGap(fn: (gap: Gap) => void): () => void;
   /** A presence log's state came; told before what follows it. */
   onState(fn: (state: PresenceState) => void): () => void;
@@ -38,27 +34,20 @@ export interface Log {
   refuse(problem: Problem): void;
 }
 
-export interface Reading {
-  stop(): void;
-  resume(): void;
-}
-
 /** One who is told. */
 interface Subscriber {
   tell(message: Message): void;
   readonly begin: SubscribeOptions;
   /** The last message that it was told; undefined: begins wherever the channel stands. */
   at?: Position | undefined;
-  /** It catches up, or rests; otherwise it is told what comes. */
+  /** It catches up; otherwise it is told what comes. */
   isBehind?: boolean;
-  isFull?: (() => boolean) | undefined;
   missed: (gap: Gap) => void;
 }
 
 /** Calls a callback of the application: what it throws is reported and goes no further. */
 export function call<A>(report: (error: EfirError) => void, fn: (value: A) => unknown, value: A): void {
-  const failed = (error: unknown): void =>
-    report(new EfirError({ code: "callback_failed", detail: String(error) }, error));
+  const failed = (error: unknown): void => report(failureOf(error));
   try {
     // An `async` callback throws later.
     (fn(value) as PromiseLike<unknown> | undefined)?.then?.(undefined, failed);
@@ -84,11 +73,13 @@ export function listeners<A>(report: (error: EfirError) => void) {
   };
 }
 
+const isPlaced = ({ after, last }: SubscribeOptions): boolean => (after ?? last) !== undefined;
+
 export function openLog(core: Core, channel: string): Log {
   const subscribers = new Set<Subscriber>();
   const gaps = listeners<Gap>(core.report);
   const states = listeners<PresenceState>(core.report);
-  /** The server's text of where reading goes on. */
+  /** The server's text of where reading goes on, or `start`. */
   let cursor: string | undefined;
   let at: Position | undefined;
   let begin: SubscribeOptions = {};
@@ -113,7 +104,7 @@ export function openLog(core: Core, channel: string): Log {
   };
   const startOver = (from: SubscribeOptions): void => {
     begin = from;
-    stand(from.after === "start" ? undefined : from.after);
+    stand(from.after);
     tries = 0;
     isMending = false;
     reread();
@@ -135,22 +126,19 @@ export function openLog(core: Core, channel: string): Log {
     if (!subscribers.has(subscriber) || (subscriber.at && distance(subscriber.at, position) <= 0)) return;
     subscriber.at = position;
     call(core.report, subscriber.tell, message);
-    if (subscriber.isFull?.()) subscriber.isBehind = true;
   };
 
   /** Reads for one subscriber what the channel has behind it, until both stand at the same place. */
   const catchUp = async (subscriber: Subscriber): Promise<void> => {
-    let { after, last } = subscriber.begin;
+    let { after, last = 0 } = subscriber.begin;
     if (subscriber.at) after = `${subscriber.at.epoch}-${subscriber.at.offset}`;
-    for (let failures = 0; subscribers.has(subscriber) && !subscriber.isFull?.(); ) {
+    const goesOn = (): boolean => subscribers.has(subscriber) && !core.over.aborted;
+    for (let failures = 0; goesOn(); ) {
       try {
-        const batch = await readHistory(core, channel, after ? { after, limit: 1_000 } : { last });
-        if (batch.gap) subscriber.missed(batch.gap);
-        for (const message of batch.messages) {
-          // What there is no room for is read again later.
-          if (subscriber.isFull?.()) return;
-          tell(subscriber, message, parsePosition(message.position)!);
-        }
+        // Less at a time where much does not come through in time.
+        const batch = await readHistory(core, channel, after ? { after, limit: 1_000 >> failures || 1 } : { last });
+        if (batch.gap && goesOn()) subscriber.missed(batch.gap);
+        for (const message of batch.messages) tell(subscriber, message, parsePosition(message.position)!);
         after = batch.cursor;
         subscriber.at = parsePosition(after);
         // Told with the others from here on; what it has already is skipped.
@@ -159,20 +147,17 @@ export function openLog(core: Core, channel: string): Log {
         failures = at ? 0 : 1;
       } catch (thrown) {
         const error = asError(thrown);
-        if (!error.retryable) return core.report(error);
+        if (!error.retryable) return goesOn() ? core.report(error) : undefined;
         failures += 1;
       }
-      if (failures) await new Promise((done) => setTimeout(done, backoff(failures)));
-      if (core.state() === "closed") return;
+      if (failures) await rest(backoff(failures), core.over);
     }
   };
 
   return {
     at: () => at,
     wanted: () =>
-      isRead()
-        ? { channel, reading, after: cursor ?? begin.after, last: cursor ? undefined : begin.last, lease }
-        : undefined,
+      isRead() ? [{ channel, reading, after: cursor, last: cursor ? undefined : begin.last, lease }] : [],
 
     lease(to) {
       const wasRead = isRead();
@@ -181,29 +166,24 @@ export function openLog(core: Core, channel: string): Log {
       else startOver({});
     },
 
-    subscribe(tell, from, isFull, missed = gaps.tell) {
-      const subscriber: Subscriber = { tell, begin: from, isFull, missed };
-      const isElsewhere = (from.after ?? from.last) !== undefined;
+    subscribe(tell, from, missed = gaps.tell) {
+      const subscriber: Subscriber = { tell, begin: from, missed };
       const isFirst = !subscribers.size;
       subscribers.add(subscriber);
-      if (isFirst && (isElsewhere || isRefused || !lease)) startOver(from);
+      if (isFirst && (isPlaced(from) || isRefused || !lease)) startOver(from);
       else {
-        if (isElsewhere) {
+        // Where the first one asked for what was before, "from now on" is not where that begins.
+        if (isPlaced(from) || (!at && isPlaced(begin))) {
           subscriber.isBehind = true;
           void catchUp(subscriber);
         }
         // A refused channel is asked for again by whoever still wants it.
         if (isRefused) reread();
       }
-      return {
-        stop() {
-          if (!subscribers.delete(subscriber) || subscribers.size) return;
-          if (!lease) stand(undefined);
-          core.changed();
-        },
-        resume() {
-          if (subscriber.isBehind) void catchUp(subscriber);
-        },
+      return () => {
+        if (!subscribers.delete(subscriber) || subscribers.size) return;
+        if (!lease) stand(undefined);
+        core.changed();
       };
     },
 
@@ -238,8 +218,9 @@ export function openLog(core: Core, channel: string): Log {
 
     joined(text) {
       if (!isRead()) return;
-      isMending = false;
       if (!at) stand(text);
+      // Perhaps the end of the batch that had the hole: the new reading will show.
+      else if (isMending) isMending = false;
       // Begun "from now on" by a connection that was opened before we had a cursor: what came in between would be missing.
       else if (text !== cursor && !(distance(at, parsePosition(text)!) <= 0)) hole(text);
     },
@@ -252,7 +233,7 @@ export function openLog(core: Core, channel: string): Log {
 
     refuse(problem) {
       if (problem.action === "stop") isRefused = true;
-      else setTimeout(reread, problem.retry_after_ms || 1_000);
+      else void rest(problem.retry_after_ms || 1_000, core.over).then(reread);
       core.changed();
       core.report(new EfirError(problem));
     },

@@ -1,11 +1,10 @@
 // Which connection carries, and when to come back. Races transports, keeps the best that has really said something, looks for
 // better ones, returns after losses. Knows nothing of channels: they are whole again after their cursors, whoever carries.
 import { backoff } from "./backoff.ts";
-import { asError, EfirError, isFinal, passing } from "./error.ts";
+import { asError, EfirError, lasting, passing } from "./error.ts";
 import type { Core } from "./core.ts";
 import type { Connection, Transport } from "./link.ts";
 import type { State, TransportName } from "./types.ts";
-import type { Problem } from "./wire.ts";
 
 /** A transport that has not said anything for so long gets company. */
 const race_ms = 2_000;
@@ -67,12 +66,11 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
   let current: Attempt | undefined;
   let failures = 0;
   let probes = 0;
-  let isClosed = false;
-  /** The server's wish for the next attempt, and its "stop". */
-  let floor_ms = 0;
+  /** The server's wish for the next attempt: not before; and its "stop". */
+  let floor = 0;
   let stop: EfirError | undefined;
-  let nextTimer: Timer;
-  let laterTimer: Timer;
+  /** Of the race, or of the next attempt: never both. */
+  let timer: Timer;
   /** When a transport was opened without a word since its last word, the newest first. */
   const mutes = new Map<Transport, number[]>();
 
@@ -83,8 +81,8 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
   const isGood = (transport: Transport): boolean =>
     !(now() - mutes.get(transport)?.[mute_max - 1]! < memory_ms);
   const later = (fn: () => void, ms: number): void => {
-    clearTimeout(laterTimer);
-    laterTimer = setTimeout(fn, ms);
+    clearTimeout(timer);
+    timer = setTimeout(fn, ms);
   };
   const drop = (attempts: Iterable<Attempt>): void => {
     for (const attempt of attempts) {
@@ -95,13 +93,13 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
 
   /** A round: the transport that won last, then the others, best first; bad ones only where there are no others. */
   const begin = (): void => {
-    if (isClosed || current || racing.size) return;
+    if (core.over.aborted || current || racing.size) return;
     const known = recall(core.base);
     queue = candidates.filter(isGood);
     if (!queue[0]) queue = [...candidates];
     queue.sort((a, b) => +(b.name === known) - +(a.name === known));
     failed = [];
-    floor_ms = 0;
+    floor = now();
     stop = undefined;
     tell.state("connecting");
     next();
@@ -109,27 +107,26 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
 
   /** Lets the next one join the race. */
   const next = (): void => {
-    clearTimeout(nextTimer);
     const transport = queue.shift();
     if (transport) {
-      nextTimer = setTimeout(next, race_ms);
+      later(next, race_ms);
       open(transport);
     } else if (!racing.size) lull();
   };
 
   /** Nobody is racing any more. */
   const lull = (): void => {
-    if (isClosed) return;
+    if (core.over.aborted) return;
     if (current) {
       const first_ms = candidates.includes(current.transport) ? probe_ms : overdue_ms;
       if (rank(current.transport)) later(probe, Math.min(probe_ms_max, first_ms * 2 ** probes++));
-    } else if (stop) {
-      core.report(stop);
-      close();
     } else {
+      if (stop) core.report(stop);
+      // More channels than one response may read: next time perhaps fewer, or by something else.
+      if (stop && stop.code !== "too_many_channels") return close();
       failures += 1;
       tell.state("offline");
-      later(begin, floor_ms + backoff(failures));
+      later(begin, floor - now() + backoff(failures));
     }
   };
 
@@ -161,16 +158,15 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
       racing.delete(attempt);
       if (current) blame(attempt.transport);
       else failed.push(attempt.transport);
-      // More channels than one response may read: another transport may.
-      if (isFinal(error) && error.code !== "too_many_channels") stop = error;
-      floor_ms = Math.max(floor_ms, retry_after_ms);
+      if (!error.retryable) stop = error;
+      floor = Math.max(floor, now() + retry_after_ms);
       return next();
     }
     current = undefined;
     probes = 0;
     if (now() - attempt.upSince > lasting_ms) failures = 0;
-    floor_ms = retry_after_ms;
-    stop = isFinal(error) ? error : undefined;
+    floor = now() + retry_after_ms;
+    stop = error.retryable ? undefined : error;
     tell.transport(null);
     if (racing.size) tell.state("connecting");
     else lull();
@@ -181,8 +177,6 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
     let silence_ms = mute_ms;
     let isOver = false;
     let timer: Timer;
-    /** The server's reason for the end that comes. */
-    let reason: Problem | undefined;
 
     const look = (): void => {
       clearTimeout(timer);
@@ -201,7 +195,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
       // A transport may fail while it is being opened.
       queueMicrotask(() => {
         close();
-        down(attempt, reason ? new EfirError(reason) : asError(error, "connection_lost"));
+        down(attempt, asError(error, "connection_lost"));
       });
     };
     const connection = transport.open({
@@ -219,7 +213,8 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
       // Whoever is no longer the carrier is not listened to: the other reads the same.
       take(push) {
         if (isOver) return;
-        if (push.problem && !push.problem.channel) reason = push.problem;
+        // The server's reason for the end that comes.
+        if (push.problem && !push.problem.channel) end(new EfirError(push.problem));
         else core.take(push);
       },
       joined(channel, cursor) {
@@ -244,9 +239,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
   };
 
   const close = (): void => {
-    isClosed = true;
-    clearTimeout(nextTimer);
-    clearTimeout(laterTimer);
+    clearTimeout(timer);
     drop(all());
     current = undefined;
     tell.transport(null);
@@ -258,6 +251,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
     carrier: () => current?.connection,
     choose(transports) {
       candidates = transports.filter((transport) => transport.isUsable?.(core) ?? true);
+      if (!candidates[0]) core.report(lasting("no_transport"));
       drop(racing);
       queue = [];
       probes = failures = 0;
@@ -272,7 +266,8 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
         probe();
       }
       if (current) current.wake(isNetwork);
-      else begin();
+      // A page that is looked at again comes no sooner than the server wishes.
+      else if (isNetwork || now() >= floor) begin();
     },
     close,
   };

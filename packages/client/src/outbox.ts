@@ -1,8 +1,8 @@
 // What is to be published: one queue a channel, in order, bounded. Each message has a key, so that it can be sent as often as it takes;
 // where the log began anew since it was first sent, nobody can know what became of it, and that is said.
-import { backoff } from "./backoff.ts";
+import { backoff, rest } from "./backoff.ts";
 import type { Core } from "./core.ts";
-import { asError, EfirError, isFinal, lasting, passing } from "./error.ts";
+import { asError, EfirError, lasting, passing } from "./error.ts";
 import { askJson } from "./http.ts";
 import type { Connection } from "./link.ts";
 import { parsePosition } from "./position.ts";
@@ -11,8 +11,11 @@ import { pathOf } from "./wire.ts";
 
 /** So many messages of a channel may be on their way in a socket. */
 const window_max = 64;
-/** A longer payload goes by a request of its own: a socket is closed where it is too long, a request is answered. */
-const frame_bytes_max = 65_536;
+/**
+ * A longer payload goes by a request of its own: a socket is closed where it is too long, a request is answered. So much every server
+ * takes in a command, however short its messages have to be.
+ */
+const frame_bytes_max = 8_192;
 /** The server remembers keys for 5 min; a retry later than this may not be known to it any more. */
 const key_ms_max = 270_000;
 
@@ -20,6 +23,7 @@ const key_ms_max = 270_000;
 interface Letter {
   /** JSON text, or bytes. */
   readonly body: string | Uint8Array;
+  readonly size: number;
   /** `null`: nothing would tell a second copy from the first. */
   readonly key: string | null;
   readonly again: boolean | undefined;
@@ -39,13 +43,15 @@ export interface Outbox {
 
 export function openOutbox(core: Core, { messages = 1_000, bytes = 1_048_576 } = {}): Outbox {
   const queues = new Map<string, ReturnType<typeof openQueue>>();
-  let isClosed = false;
   return {
     async publish(channel, data, { key, again } = {}) {
-      if (isClosed) throw lasting("closed");
-      const body = data instanceof Uint8Array ? data : JSON.stringify(data);
+      if (core.over.aborted) throw lasting("closed");
+      // As a header it could not even be sent.
+      if (!/^[!-~]{1,128}$/.test(key ?? "-")) throw lasting("invalid_key", key!);
+      // A copy: what the caller does with its bytes while they wait is not what was published.
+      const body = data instanceof Uint8Array ? data.slice() : JSON.stringify(data);
       if (body === undefined) throw lasting("invalid_json");
-      const size = typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
+      const size = typeof body === "string" ? bytesOf(body) : body.length;
       if (!messages || bytes < size) throw passing("queue_full");
       messages -= 1;
       bytes -= size;
@@ -57,46 +63,39 @@ export function openOutbox(core: Core, { messages = 1_000, bytes = 1_048_576 } =
           if (outcome instanceof EfirError) failed(outcome);
           else done(outcome);
         };
-        queue.add({ body, key: key === undefined ? randomId() : key, again, sent: 0, settle });
+        queue.add({ body, size, key: key === undefined ? randomId() : key, again, sent: 0, settle });
       });
     },
     flush: () => queues.forEach((queue) => queue.flush()),
-    close() {
-      isClosed = true;
-      queues.forEach((queue) => queue.refuse(lasting("closed")));
-    },
+    close: () => queues.forEach((queue) => queue.refuse(lasting("closed"))),
   };
 }
 
 function openQueue(core: Core, channel: string) {
-  let letters: Letter[] = [];
-  /** The channel's epoch; undefined while it has to be asked for: nothing is known yet, or an answer was lost. */
+  const letters = new Set<Letter>();
+  /** The channel's epoch; undefined while nothing is known yet; empty where an answer was lost, and the server has to be asked. */
   let epoch: string | undefined;
-  /** A request is on its way, which another one could overtake. */
+  /** Nothing may be sent: a request is on its way, which another one could overtake, or the server wants a rest. */
   let isBusy = false;
   let failures = 0;
-  let timer: ReturnType<typeof setTimeout> | undefined;
 
   const settle = (letter: Letter, outcome: Receipt | EfirError): void => {
-    if (!letters.includes(letter)) return;
-    letters = letters.filter((other) => other !== letter);
-    letter.settle(outcome);
+    if (letters.delete(letter)) letter.settle(outcome);
   };
   const refuse = (error: EfirError): void => {
-    clearTimeout(timer);
     for (const letter of letters) settle(letter, error);
   };
 
   /** Sends what may be sent now. */
   const pump = (): void => {
     const carrier = core.carrier();
-    if (!carrier || timer || isBusy || !letters[0]) return;
-    if (!letters.some(({ sent }) => sent)) epoch ??= core.log(channel).at()?.epoch;
+    if (!carrier || isBusy || !letters.size) return;
+    epoch ??= core.log(channel).at()?.epoch;
     if (!epoch) return void askEpoch();
     let ahead = 0;
     for (const letter of letters) {
       if (!letter.isAway) {
-        if (letter.sent && (!letter.key || letter.epoch !== epoch || Date.now() - letter.sent > key_ms_max)) {
+        if (letter.sent && (!letter.key || letter.epoch !== epoch || Math.abs(Date.now() - letter.sent) > key_ms_max)) {
           // Sent again it could stand twice; not sent again, not at all.
           if (!letter.again) {
             settle(letter, lasting("outcome_unknown"));
@@ -105,7 +104,7 @@ function openQueue(core: Core, channel: string) {
           letter.sent = 0;
         }
         // A request may overtake another one; a socket keeps the order.
-        const command = letter.body.length > frame_bytes_max ? undefined : carrier.command;
+        const command = letter.size > frame_bytes_max ? undefined : carrier.command;
         if (ahead >= (command ? window_max : 1)) return;
         void send(letter, command);
         if (!command) return;
@@ -122,7 +121,9 @@ function openQueue(core: Core, channel: string) {
       letter.sent = Date.now();
     }
     letter.isAway = true;
-    isBusy = !command;
+    /** It is this letter that has made it busy. */
+    let isMine = !command;
+    isBusy ||= isMine;
     try {
       const receipt = await (command
         ? (command(
@@ -144,27 +145,21 @@ function openQueue(core: Core, channel: string) {
     } catch (thrown) {
       const error = asError(thrown);
       letter.isAway = false;
-      if (isFinal(error)) settle(letter, error);
+      if (!error.retryable) settle(letter, error);
       // Refused by the server means not appended; no answer means that nobody knows.
-      else if (!error.problem.status) epoch = undefined;
+      else if (!error.problem.status) epoch = "";
       else if (!sent) letter.sent = 0;
       // What was lost with its connection leaves with the next one.
-      if (error.retryable && error.code !== "connection_lost") rest(error);
+      if (error.retryable && error.code !== "connection_lost" && (isMine ||= !isBusy)) await pause(error);
     }
-    isBusy = false;
+    if (isMine) isBusy = false;
     pump();
   };
 
-  const rest = ({ problem }: EfirError): void => {
-    if (timer || !letters[0]) return;
+  const pause = ({ problem }: EfirError): Promise<void> => {
+    isBusy = true;
     failures += 1;
-    timer = setTimeout(
-      () => {
-        timer = undefined;
-        pump();
-      },
-      (problem.retry_after_ms ?? 0) + backoff(failures),
-    );
+    return rest((problem.retry_after_ms ?? 0) + backoff(failures), core.over);
   };
 
   const askEpoch = async (): Promise<void> => {
@@ -173,7 +168,7 @@ function openQueue(core: Core, channel: string) {
       epoch = parsePosition((await askJson<{ cursor: string }>(core, pathOf(channel), { last: 0 })).cursor)!.epoch;
     } catch (thrown) {
       const error = asError(thrown);
-      if (error.retryable) rest(error);
+      if (error.retryable) await pause(error);
       else refuse(error);
     }
     isBusy = false;
@@ -182,12 +177,12 @@ function openQueue(core: Core, channel: string) {
 
   return {
     add(letter: Letter): void {
-      letters.push(letter);
+      letters.add(letter);
       pump();
     },
     flush(): void {
       // Perhaps the server came back with another epoch; what is on its way has noted what was known before.
-      if (!letters.some(({ isAway }) => isAway)) epoch = undefined;
+      if (![...letters].some(({ isAway }) => isAway)) epoch = [...letters].some(({ sent }) => sent) ? "" : undefined;
       pump();
     },
     refuse,
@@ -199,6 +194,8 @@ export function known<T>(map: Map<string, T>, key: string, make: () => T): T {
   if (!map.has(key)) map.set(key, make());
   return map.get(key)!;
 }
+
+export const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 
 const base64 = (bytes: Uint8Array): string =>
   btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ""));

@@ -1,4 +1,5 @@
 // What both polls have in common: a batch, and where each channel stands after it.
+import { rest } from "./backoff.ts";
 import type { Link, Wanted } from "./link.ts";
 import type { Query } from "./http.ts";
 import { read } from "./responses.ts";
@@ -21,7 +22,7 @@ export async function poll(
   restOf: (batch: Batch, response: Response) => Rest,
 ): Promise<void> {
   const response = await read(link, wanted, { signal }, query);
-  const batch = (await response.json()) as Batch;
+  const batch = JSON.parse(await textOf(response, link.heard)) as Batch;
   const { rest_ms, silence_ms } = restOf(batch, response);
   if (signal.aborted) return;
   link.up(silence_ms);
@@ -31,11 +32,20 @@ export async function poll(
   for (const message of batch.messages) link.take(message);
   if (batch.channel) link.joined(batch.channel, batch.cursor);
   else for (const [channel, cursor] of entriesOf(batch.cursor, wanted)) link.joined(channel, cursor);
-  if (rest_ms)
-    await new Promise<void>((done) => {
-      const timer = setTimeout(done, rest_ms);
-      signal.addEventListener("abort", () => (clearTimeout(timer), done()));
-    });
+  if (rest_ms) await rest(rest_ms, signal);
+}
+
+/** The whole answer; a slow path shows life with each piece of it. */
+async function textOf(response: Response, heard: () => void): Promise<string> {
+  const decoder = new TextDecoder();
+  const reader = response.body!.getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text;
+    heard();
+    text += decoder.decode(value, { stream: true });
+  }
 }
 
 /**

@@ -1,15 +1,17 @@
 // Who is in a channel (docs/protocol.md §9): a state and its changes, read from the log `{channel}/presence`, and a lease of our own.
 // Entering, changing and leaving are told by a command or a request; the lease goes with whatever reads the channel.
 import type { Core } from "./core.ts";
-import { lasting, type EfirError } from "./error.ts";
-import { askJson } from "./http.ts";
-import { call, listeners, type Reading } from "./log.ts";
+import { asError, lasting } from "./error.ts";
+import { ask as askServer, askJson } from "./http.ts";
+import { call, listeners } from "./log.ts";
 import { randomId } from "./outbox.ts";
 import type { Member, Presence, Who } from "./types.ts";
 import { pathOf, presenceOf, type PresenceChange } from "./wire.ts";
 
 /** A lease that was asked for by a request lasts for 30 s. */
 const renew_ms = 12_000;
+/** How long a client that is closed waits for the answer to its leaving. */
+const away_ms_max = 5_000;
 
 /** For `efir/core`: `connect(url, { transports, presence })`. */
 export function presence(core: Core, channel: string): Presence {
@@ -19,7 +21,7 @@ export function presence(core: Core, channel: string): Presence {
   const members = new Map<string, Member>();
   let count = 0;
   let isKnown = false;
-  let reading: Reading | undefined;
+  let stopReading: (() => void) | undefined;
   let who: Who | undefined;
   let unwatch: (() => void) | undefined;
 
@@ -63,14 +65,19 @@ export function presence(core: Core, channel: string): Presence {
   const enterSocket = (): Promise<unknown> | undefined =>
     core.carrier()?.command?.("enter", JSON.stringify({ channel, member: memberId(core), ...who }));
 
-  const ask = (method: string, body?: string, keepalive = false): Promise<unknown> => {
+  const ask = (method: string, body?: string): Promise<unknown> => {
     const query = { member: memberId(core), transport: (body && core.transport()) ?? undefined };
-    return askJson(core, pathOf(presenceOf(channel)), query, { method, body: body ?? null, keepalive });
+    return askJson(core, pathOf(presenceOf(channel)), query, { method, body: body ?? null });
   };
 
   /** A new socket has entered nowhere; a page that goes takes its leases with it, also those that have some time left. */
   const watch = (): (() => void) => {
-    const away = (): void => void ask("DELETE", undefined, true).catch(() => undefined);
+    // By a request that outlives the client.
+    const away = (): void => {
+      const signal = AbortSignal.timeout(away_ms_max);
+      const query = { member: memberId(core) };
+      askServer(core, pathOf(presenceOf(channel)), query, { method: "DELETE", keepalive: true, signal }).catch(() => undefined);
+    };
     const back = (): void => void enterSocket()?.catch(core.report);
     const renew = (): void => {
       if (core.carrier()?.isLeaseless) ask("PUT", JSON.stringify({})).catch(core.report);
@@ -104,8 +111,8 @@ export function presence(core: Core, channel: string): Presence {
       try {
         await (core.carrier()?.command?.("leave", JSON.stringify({ channel })) ?? ask("DELETE"));
       } catch (error) {
-        // With the connection every lease of it is gone, too.
-        if ((error as EfirError).code !== "connection_lost") throw error;
+        // With the connection every lease of it is gone, too, and a client that is closed has left.
+        if (!["connection_lost", "closed"].includes(asError(error).code)) throw error;
       }
     },
     members,
@@ -115,17 +122,17 @@ export function presence(core: Core, channel: string): Presence {
     subscribe(fn) {
       const remove = listening.add(fn);
       if (isKnown) queueMicrotask(() => call(core.report, fn, self));
-      if (!reading) {
+      if (!stopReading) {
         const isRead = log.at() !== undefined;
-        reading = log.subscribe(({ data }) => change(data as PresenceChange), {});
+        stopReading = log.subscribe(({ data }) => change(data as PresenceChange), {});
         // Read for somebody else already (a sibling of tabs.ts): the state comes only at the beginning.
         if (isRead) log.forget();
       }
       return () => {
         remove();
         if (listening.all.size) return;
-        reading?.stop();
-        reading = undefined;
+        stopReading?.();
+        stopReading = undefined;
         isKnown = false;
       };
     },

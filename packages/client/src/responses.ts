@@ -1,6 +1,7 @@
 // What the four transports that are HTTP requests have in common: one request after the other for the channels that are wanted, and
 // a new one whenever they change. Cursors make each of them whole.
-import { asError, isFinal, passing } from "./error.ts";
+import { rest } from "./backoff.ts";
+import { asError, passing } from "./error.ts";
 import { ask, type Query } from "./http.ts";
 import type { Connection, Link, Wanted } from "./link.ts";
 import { pathOf, type Push } from "./wire.ts";
@@ -10,8 +11,8 @@ export const patience_ms = 5_000;
 /** A response that ends sooner, without a message, is a failure. */
 const lasting_ms = 2_000;
 
-/** Nothing is open, so nothing can be silent. */
-export const idle_ms = 2 ** 31 - 1;
+/** While nobody reads anything nothing is open; the server is asked for a word so often. */
+export const idle_ms = 15_000;
 
 /** One request and its answer. */
 export type Turn = (wanted: Wanted[], signal: AbortSignal, isFirst: boolean) => Promise<void>;
@@ -25,27 +26,29 @@ export function takeTurns(link: Link, turn: Turn): Connection {
     JSON.stringify(wanted.map(({ channel, reading, lease }) => [channel, reading, lease]));
 
   const run = async (): Promise<void> => {
-    running.abort();
-    const { signal } = (running = new AbortController());
-    for (let isFirst = true; !signal.aborted; isFirst = false) {
+    for (let isFirst = true; ; isFirst = false) {
+      // One for each turn: listeners do not gather.
+      running.abort();
+      const { signal } = (running = new AbortController());
       const wanted = link.wanted();
       asked = list(wanted);
       try {
         if (wanted[0]) await turn(wanted, signal, isFirst);
         else {
-          // There is nothing to be dead or alive until there is a channel; the server is asked for one word.
-          await (await ask(link, "info", {}, { signal })).text();
-          return link.up(idle_ms);
+          await (await ask(link, "info", {}, { signal })).json();
+          link.up(idle_ms + patience_ms);
+          await rest(idle_ms, signal);
         }
       } catch (thrown) {
-        if (signal.aborted) return;
         const error = asError(thrown, "connection_lost");
         const { problem } = error;
-        if (!problem.channel || !isFinal(error)) return link.down(error);
+        if (signal.aborted) return;
+        if (!problem.channel || error.retryable) return link.down(error);
         // A name that is refused is no reason to leave the other channels.
-        link.up(idle_ms);
+        link.up(idle_ms + patience_ms);
         link.take({ problem });
       }
+      if (signal.aborted) return;
     }
   };
   void run();
@@ -71,7 +74,7 @@ export function read(link: Link, wanted: Wanted[], init: RequestInit, query: Que
   return ask(link, "subscribe", query, { ...init, method: "POST", body });
 }
 
-/** The first word of a stream: it stands, and each channel begins there. */
+/** The first word of a stream or socket: it stands, and each channel that it names begins there. */
 export function takeHello(link: Link, { hello }: Push): void {
   if (!hello) return;
   link.up(hello.heartbeat_ms + patience_ms);
@@ -81,23 +84,20 @@ export function takeHello(link: Link, { hello }: Push): void {
 /**
  * Reads a response that does not end, piece by piece; `parse` gives what each piece completes.
  *
- * Rejects when it failed, ended at once, or the server said why it ends.
+ * Rejects when it failed or ended at once.
  */
 export async function stream(link: Link, response: Response, parse: (text: string) => Push[]): Promise<void> {
   const begun = performance.now();
   const decoder = new TextDecoder();
   const reader = response.body!.getReader();
-  let isEnding = false;
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
     link.heard();
     for (const push of parse(decoder.decode(value, { stream: true }))) {
-      const { problem } = push;
       takeHello(link, push);
-      isEnding ||= !!problem && !problem.channel;
       link.take(push);
     }
   }
-  if (isEnding || performance.now() - begun < lasting_ms) throw passing("connection_lost");
+  if (performance.now() - begun < lasting_ms) throw passing("connection_lost");
 }

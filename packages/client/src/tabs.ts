@@ -1,9 +1,11 @@
 // `share: tabs()`: the tabs of an origin share one connection. One of them, the leader, connects; it reads for the others and passes
 // on what comes. To a sibling the leader is a transport like any other: when it goes, the next leader reads on after the cursors.
 // Who leads is decided by Web Locks; what is said goes over a BroadcastChannel.
+import { backoff, rest } from "./backoff.ts";
 import type { Core } from "./core.ts";
 import { asError, passing } from "./error.ts";
 import { askJson } from "./http.ts";
+import { readMessage } from "./history.ts";
 import type { Connection, Share, Transport, Wanted } from "./link.ts";
 import { randomId } from "./outbox.ts";
 import type { Gap, SubscribeOptions, TransportName } from "./types.ts";
@@ -49,16 +51,13 @@ function share(core: Core): () => void {
     leading?.hear(data);
   };
 
-  core.carryBy([follow(say, (hear) => (follower = hear))]);
+  core.carryBy([follow(name, say, (hear) => (follower = hear))]);
   // Held for as long as this tab lives; the browser gives it to the next one, however this one ends.
-  void navigator.locks
-    .request(name, { signal: over.signal }, () => {
-      leading = lead(core, say);
-      // From now on by our own transports; the sibling's way is left once one of them stands.
-      core.carryBy(undefined);
-      return new Promise<void>((done) => over.signal.addEventListener("abort", () => done()));
-    })
-    .catch(() => undefined);
+  hold(name, over.signal, () => {
+    leading = lead(core, name, say);
+    // From now on by our own transports; the sibling's way is left once one of them stands.
+    core.carryBy(undefined);
+  });
 
   return () => {
     leading?.stop();
@@ -67,8 +66,25 @@ function share(core: Core): () => void {
   };
 }
 
+/** Waits for a lock and keeps it until the signal, or until the tab is no more. */
+function hold(name: string, signal: AbortSignal, held: () => void): void {
+  navigator.locks
+    .request(name, { signal }, () => {
+      held();
+      return new Promise<void>((done) => signal.addEventListener("abort", () => done()));
+    })
+    .catch(() => undefined);
+}
+
+/** The lock of a sibling: whoever else gets it knows that the sibling is gone. */
+const lockOf = (name: string, sibling: string): string => `${name} ${sibling}`;
+
 /** The sibling's side: a transport that reads through the leader. */
-function follow(say: (word: Word) => void, listen: (hear: (word: Word) => void) => void): Transport {
+function follow(
+  name: string,
+  say: (word: Word) => void,
+  listen: (hear: (word: Word) => void) => void,
+): Transport {
   let by: TransportName = "websocket";
   return {
     get name() {
@@ -76,8 +92,12 @@ function follow(say: (word: Word) => void, listen: (hear: (word: Word) => void) 
     },
     open(link): Connection {
       const from = randomId();
+      const over = new AbortController();
       let leader = "";
-      const ask = (): void => say({ say: "read", from, wanted: link.wanted() });
+      let isHeld = false;
+      const ask = (): void => {
+        if (isHeld) say({ say: "read", from, wanted: link.wanted() });
+      };
       listen((word) => {
         if (word.say === "here") {
           if (!word.by) return leader ? link.down(passing("connection_lost")) : undefined;
@@ -91,7 +111,10 @@ function follow(say: (word: Word) => void, listen: (hear: (word: Word) => void) 
           else link.joined(word.channel, word.cursor);
         }
       });
-      ask();
+      hold(lockOf(name, from), over.signal, () => {
+        isHeld = true;
+        ask();
+      });
       return {
         isLeaseless: true,
         sync: ask,
@@ -99,6 +122,7 @@ function follow(say: (word: Word) => void, listen: (hear: (word: Word) => void) 
         close() {
           listen(() => undefined);
           say({ say: "read", from, wanted: [] });
+          over.abort();
         },
       };
     },
@@ -117,18 +141,32 @@ interface Served {
 }
 
 /** The leader's side: reads for each sibling what it wants, as one more subscriber. */
-function lead(core: Core, say: (word: Word) => void): Leading {
+function lead(core: Core, name: string, say: (word: Word) => void): Leading {
   const leader = randomId();
+  const over = new AbortController();
   const siblings = new Map<string, Map<string, Served>>();
   const here = (): void => say({ say: "here", leader, by: core.transport() });
   const off = core.on("transport", here);
+  const welcome = (from: string): Map<string, Served> => {
+    const served = new Map<string, Served>();
+    siblings.set(from, served);
+    // A tab that crashed says nothing more.
+    navigator.locks
+      .request(lockOf(name, from), { signal: over.signal }, () => {
+        for (const { stop } of served.values()) stop();
+        siblings.delete(from);
+      })
+      .catch(() => undefined);
+    return served;
+  };
+  // A leader that crashed has not said goodbye: its siblings learn here that they have to ask anew.
+  here();
 
   return {
     hear(word) {
       if (word.say !== "read") return;
       const { from, wanted } = word;
-      const served = siblings.get(from) ?? new Map<string, Served>();
-      siblings.set(from, served);
+      const served = siblings.get(from) ?? welcome(from);
       // First the word that the way stands: what comes by a way that does not is not listened to.
       here();
       for (const [channel, { reading, stop }] of served) {
@@ -142,10 +180,10 @@ function lead(core: Core, say: (word: Word) => void): Leading {
           const joined = (cursor: string): void => say({ say: "joined", to: from, channel: one.channel, cursor });
           served.set(one.channel, serve(core, one, take, joined));
         }
-      if (!wanted.length) siblings.delete(from);
     },
     stop() {
       off();
+      over.abort();
       say({ say: "here", leader, by: null });
     },
   };
@@ -155,40 +193,36 @@ function lead(core: Core, say: (word: Word) => void): Leading {
 function serve(core: Core, wanted: Wanted, take: (push: Push) => void, joined: (cursor: string) => void): Served {
   const { channel, reading, after, last } = wanted;
   const log = core.log(channel);
-  let stop = (): void => undefined;
-  let isOver = false;
+  const over = new AbortController();
   const gap = (one: Gap): void => take({ gap: one });
 
-  const begin = (from: SubscribeOptions): void => {
-    if (isOver) return;
-    const isFirst = !log.wanted();
+  const begin = (cursor: string, from: SubscribeOptions = { after: cursor }): void => {
+    if (cursor !== "start") joined(cursor);
     const off = log.onGap(gap);
-    const { stop: stopReading } = log.subscribe((message) => take(message as Push), from, undefined, gap);
-    const at = log.at();
-    if (from.after && from.after !== "start") joined(from.after);
-    else if (at && !isFirst && from.last === undefined && !from.after) joined(`${at.epoch}-${at.offset}`);
-    stop = () => {
-      off();
-      stopReading();
-    };
+    const stop = log.subscribe((message) => take(message as Push), from, gap);
+    over.signal.addEventListener("abort", () => (off(), stop()));
   };
-  if (after !== undefined) begin({ after });
-  else if (!channel.includes("/")) begin({ last });
-  else
-    void askJson<Batch>(core, pathOf(channel), {}).then(
-      ({ presence }) => {
+  /** Without a cursor the sibling would begin anew where the next leader does, and what came in between be lost: it gets one. */
+  const ask = async (): Promise<void> => {
+    for (let failures = 1; !over.signal.aborted && !core.over.aborted; failures += 1)
+      try {
+        const query = channel.includes("/") ? {} : { last: last ?? 0 };
+        const { messages, cursor, presence } = await askJson<Batch>(core, pathOf(channel), query);
+        if (over.signal.aborted) return;
         const [state] = [presence ?? []].flat();
-        if (!state) return;
-        take({ presence: state });
-        begin({ after: state.cursor });
-      },
-      (error: unknown) => core.report(asError(error)),
-    );
-  return {
-    reading,
-    stop() {
-      isOver = true;
-      stop();
-    },
+        if (state) take({ presence: state });
+        for (const message of messages) take(readMessage(message) as Push);
+        return begin(state?.cursor ?? cursor);
+      } catch (thrown) {
+        const { problem, retryable } = asError(thrown);
+        if (!retryable) return over.signal.aborted ? undefined : take({ problem: { ...problem, channel } });
+        await rest(backoff(failures), over.signal);
+      }
   };
+  // The log is read already, and "from now on" is where it stands.
+  const at = log.wanted()[0] && last === undefined && !channel.includes("/") ? log.at() : undefined;
+  if (after !== undefined) begin(after);
+  else if (at) begin(`${at.epoch}-${at.offset}`, {});
+  else void ask();
+  return { reading, stop: () => over.abort() };
 }

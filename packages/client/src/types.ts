@@ -16,7 +16,8 @@ export type State = "connecting" | "online" | "offline" | "closed";
 
 export interface Options {
   /**
-   * A token, or what gives one; asked for before each request, so that it may change. Sent as `Authorization: Bearer …` with every
+   * A token, or what gives one; asked for before each request, so that it may change. Where it fails, that is reported
+   * (`callback_failed`), and it is asked again with the next attempt. Sent as `Authorization: Bearer …` with every
    * request. Browsers cannot send headers with a WebSocket or an EventSource.
    */
   token?: string | (() => string | Promise<string>) | undefined;
@@ -38,7 +39,16 @@ export interface Options {
   /** Stands in for the global one. */
   fetch?: typeof fetch | undefined;
   /** Stands in for the global one. Where there is none (Node 20), negotiation goes on with the other transports. */
-  WebSocket?: typeof WebSocket | undefined;
+  WebSocket?: (new (url: string) => Socket) | undefined;
+}
+
+/** What is used of a WebSocket: a browser's, undici's and that of `ws` have it, and no types of the DOM are needed to say so. */
+export interface Socket {
+  onmessage: unknown;
+  onclose: unknown;
+  onerror: unknown;
+  send(text: string): void;
+  close(): void;
 }
 
 export interface ClientEvents {
@@ -56,9 +66,15 @@ export interface Client {
   readonly url: string;
   /** Calls `fn` on each change; gives how to stop that. */
   on<K extends keyof ClientEvents>(event: K, fn: (value: ClientEvents[K]) => void): () => void;
-  /** The channel of that name: the same object each time. Throws `invalid_channel` for `.`, `..` and what has a `/`. */
+  /**
+   * The channel of that name: the same object each time, for as long as the client lives. Throws `invalid_channel` for what no channel
+   * can be called: nothing, `.`, `..`, more than 255 bytes of UTF-8, `/`, control characters.
+   */
   channel<T = unknown>(name: string): Channel<T>;
-  /** Goes over to one transport and stays with it, without losing a message; `null` chooses automatically again. */
+  /**
+   * Goes over to one transport and stays with it, without losing a message; `null` chooses automatically again. With `tabs()` it has an
+   * effect in the tab that holds the connection.
+   */
   use(transport: TransportName | null): void;
   /** Lets go of everything; what is not published yet is rejected with `closed`. */
   close(): void;
@@ -69,16 +85,22 @@ export interface Channel<T = unknown> {
   /**
    * Calls `fn` once for each message, in order. Begins with what comes from now on; gives how to stop.
    * Several subscribers of a channel, each with its own place to begin, read it over the same connection.
+   * Throws `invalid_cursor` for a place that cannot be.
    */
   subscribe(fn: (message: Message<T>) => void, options?: SubscribeOptions): () => void;
-  /** `for await (const message of channel)`: begins with what comes from now on; a slow reader makes nobody wait and loses nothing. */
+  /**
+   * `for await (const message of channel)`: begins with what comes from now on. A slow reader makes nobody wait and loses nothing: when
+   * 1,000 messages wait for it, it reads no further until they are taken.
+   */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>>;
   /**
    * Publishes JSON (or bytes, when given a `Uint8Array`). Resolves when the server has it. Sent again after losses and over other
-   * transports under the same key, so that it stands in the log once; in order with what else this client publishes in the channel.
+   * transports under the same key, so that it stands in the log once; in order with what else this client publishes in the channel,
+   * but for what the server refused for a while (`key_window_full`, `overloaded` …): those that were already on their way behind it,
+   * at most 63, may come to stand before it.
    *
    * Rejects with an `EfirError`: `queue_full` (too much waits already), `outcome_unknown` (it was sent, the answer was lost and the
-   * server's log began anew meanwhile), `closed`, or the server's refusal.
+   * server's log began anew meanwhile), `invalid_key` (not 1–128 of visible ASCII), `invalid_json`, `closed`, or the server's refusal.
    */
   publish(data: T | Uint8Array, options?: PublishOptions): Promise<Receipt>;
   /** Reads what the server keeps, without subscribing. */

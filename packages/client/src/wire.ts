@@ -14,7 +14,7 @@ export interface WireMessage {
 export interface Problem {
   code: string;
   title?: string;
-  detail?: string;
+  detail?: string | undefined;
   status?: number;
   /** The only channel that it concerns. */
   channel?: string;

@@ -11,6 +11,8 @@ export interface Clock {
   go(ms: number): Promise<void>;
   /** Lets promises be kept. */
   settle(): Promise<void>;
+  /** How many timers are set. */
+  waiting(): number;
   stop(): void;
 }
 
@@ -35,6 +37,7 @@ export function startClock(): Clock {
   return {
     now: () => now,
     settle,
+    waiting: () => due.size,
     async go(ms) {
       const end = now + ms;
       await settle();

@@ -67,6 +67,18 @@ test("a hole that stays is told as a gap", () => {
   assert.deepEqual(got, ["E-6"]);
 });
 
+test("a hole in a poll's answer is no larger a gap than it is", async () => {
+  const { got, gaps } = listen();
+  server().link.joined("a", "E-4");
+  for (let reading = 0; reading < 6 && got.length < 3; reading += 1) {
+    for (const offset of [6, 7, 8]) say(server(), "a", `E-${offset}`);
+    server().link.joined("a", "E-8");
+    await clock.go(1);
+  }
+  assert.deepEqual(gaps, [{ channel: "a", reason: "hole", after: "E-4", resume_from: "E-5" }]);
+  assert.deepEqual(got, ["E-6", "E-7", "E-8"]);
+});
+
 test("a message of another epoch that no gap has announced is not taken", () => {
   const { got } = listen();
   server().link.joined("a", "E-4");
@@ -178,11 +190,65 @@ test("a second subscriber that begins earlier catches up, then hears with the ot
 });
 
 test("what is no name is refused at once", () => {
-  for (const name of [".", "..", "a/b"]) assert.throws(() => s.client.channel(name), { code: "invalid_channel" });
+  // The last ones would spoil the request in which other channels are asked for, too.
+  for (const name of [".", "..", "a/b", "", "a\n", "\ud800", "ы".repeat(128)])
+    assert.throws(() => s.client.channel(name), { code: "invalid_channel" });
+  assert.equal(s.client.channel("ы".repeat(127) + "s").name.length, 128);
 });
 
-test("what is no cursor is refused at once", () => {
-  assert.throws(() => listen({ after: "nonsense" }), { code: "invalid_cursor" });
+test("what is no place to begin is refused at once", () => {
+  for (const begin of [{ after: "nonsense" }, { last: -1 }, { last: 1.5 }, { last: NaN }])
+    assert.throws(() => listen(begin), { code: "invalid_cursor" });
+});
+
+test("from now on is from now on, also beside one who begins earlier", async () => {
+  const early = listen({ after: "start" });
+  const late = listen();
+  await clock.settle();
+  s.requests.at(-1)!.reply({ channel: "a", messages: [], cursor: "E-3", more: false });
+  server().link.joined("a", "E-0");
+  for (const offset of [1, 2, 3]) say(server(), "a", `E-${offset}`);
+  await clock.settle();
+  say(server(), "a", "E-4");
+  assert.deepEqual(early.got, ["E-1", "E-2", "E-3", "E-4"]);
+  assert.deepEqual(late.got, ["E-4"]);
+});
+
+test("who catches up over a path that is too slow for a large answer asks for less", async () => {
+  listen();
+  server().link.joined("a", "E-4");
+  listen({ after: "E-2" });
+  await clock.go(10_000);
+  for (const asked of s.requests) asked.fail();
+  await clock.go(600);
+  assert.deepEqual(s.requests.map(({ url }) => url.searchParams.get("limit")), ["1000", "500"]);
+});
+
+test("closing rejects a history that has no answer, and leaves no timer behind", async () => {
+  const history = s.client.channel("a").history();
+  listen();
+  server().link.joined("a", "E-4");
+  listen({ after: "E-2" });
+  await clock.settle();
+  s.requests.at(-1)!.fail();
+  server().link.take({ problem: { code: "overloaded", channel: "a", action: "retry_later", retry_after_ms: 60_000 } });
+  await clock.settle();
+  s.client.close();
+  await assert.rejects(history, { code: "closed" });
+  await clock.go(1);
+  assert.equal(clock.waiting(), 0);
+  assert.deepEqual(s.told.filter((word) => word === "error:closed"), []);
+});
+
+test("a token that cannot be had is reported", async () => {
+  s.client.close();
+  s = stage(["websocket"], {
+    token: () => {
+      throw new Error("no session");
+    },
+  });
+  await assert.rejects(s.client.channel("a").history(), { code: "no_answer" });
+  assert.deepEqual(s.told, ["error:callback_failed"]);
 });
 
 test("bytes come as bytes", () => {
@@ -231,13 +297,14 @@ test("a slow iterator keeps a bounded number of messages and reads the others ag
   assert.equal((await first).value?.position, "E-1");
   for (let offset = 2; offset <= 1_000; offset += 1)
     assert.equal((await iterator.next()).value?.position, `E-${offset}`);
+  assert.equal(wanted(), undefined, "nothing is read while so much waits");
   const next = iterator.next();
-  await clock.settle();
-  const asked = s.requests.at(-1)!;
-  assert.equal(asked.url.searchParams.get("after"), "E-1000");
-  const messages = Array.from({ length: 500 }, (_, n) => ({ channel: "a", position: `E-${1_001 + n}`, time: 1, data: n }));
-  asked.reply({ channel: "a", messages, cursor: "E-1500", more: false });
+  assert.equal(wanted()?.after, "E-1000");
+  server().link.joined("a", "E-1000");
+  for (let offset = 1_001; offset <= 1_500; offset += 1) say(server(), "a", `E-${offset}`);
   assert.equal((await next).value?.position, "E-1001");
+  for (let offset = 1_002; offset <= 1_500; offset += 1)
+    assert.equal((await iterator.next()).value?.position, `E-${offset}`);
   await iterator.return?.();
   assert.equal(wanted(), undefined);
 });

@@ -187,6 +187,51 @@ test("more channels than one transport carries is not the end", async () => {
   s.last("websocket").link.down(new Error("refused"));
   await clock.settle();
   assert.equal(s.client.state, "offline");
+  assert.deepEqual(s.told.slice(-2), ["error:too_many_channels", "state:offline"], "the application can do something about it");
+});
+
+test("one channel more than the transport in use carries is not the end either", async () => {
+  const s = begin(["sse"]);
+  hello(s.last("sse"));
+  s.last("sse").link.down(failure("stop", "too_many_channels"));
+  await clock.go(1_000);
+  assert.equal(s.told.includes("error:too_many_channels"), true);
+  assert.notEqual(s.client.state, "closed");
+  hello(s.last("sse"));
+  assert.equal(s.client.state, "online");
+});
+
+test("no transport that may and can be used: that is told", async () => {
+  const s = begin(["sse"], { transport: "websocket" });
+  s.client.use("websocket");
+  assert.equal(s.told[0], "error:no_transport");
+  s.client.use("sse");
+  hello(s.last("sse"));
+  assert.equal(s.client.state, "online");
+});
+
+test("a page that is looked at again asks no sooner than the server wishes", async () => {
+  const target = new EventTarget();
+  Object.assign(globalThis, { addEventListener: target.addEventListener.bind(target) });
+  try {
+    const s = begin(["websocket"]);
+    s.last("websocket").link.down(failure("retry_later", "overloaded", 60_000));
+    await clock.go(30_000);
+    target.dispatchEvent(new Event("visibilitychange"));
+    assert.equal(s.opened.length, 1);
+    await clock.go(30_500);
+    assert.equal(s.opened.length, 2);
+    s.last("websocket").link.down(new Error("refused"));
+    await clock.settle();
+    target.dispatchEvent(new Event("visibilitychange"));
+    assert.equal(s.opened.length, 3, "nobody wished anything");
+    s.client.close();
+    target.dispatchEvent(new Event("visibilitychange"));
+    s.client.use(null);
+    assert.equal(s.opened.length, 3, "closed is closed");
+  } finally {
+    delete (globalThis as { addEventListener?: unknown }).addEventListener;
+  }
 });
 
 test("a dead path is noticed within 20 s, and any byte keeps it alive", async () => {

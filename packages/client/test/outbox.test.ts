@@ -235,7 +235,7 @@ test("closing rejects what waits, and what comes later", async () => {
 test("a long payload goes by a request, and keeps its place", async () => {
   await socket();
   publish(1);
-  publish("x".repeat(70_000));
+  publish("x".repeat(9_000));
   publish(3);
   await clock.settle();
   assert.deepEqual(commands().map(({ fields }) => fields.data), [1]);
@@ -247,6 +247,50 @@ test("a long payload goes by a request, and keeps its place", async () => {
   posts()[0]!.reply(receipt("E", 2));
   await clock.settle();
   assert.deepEqual(commands().map(({ fields }) => fields.data), [1, 3]);
+});
+
+test("a key that no server takes is refused at once", async () => {
+  await requests();
+  for (const key of ["", "заказ-17", "two words", "x".repeat(129)])
+    assert.equal((await settled(publish(1, { key }))).code, "invalid_key");
+  assert.equal(posts().length, 0);
+});
+
+test("bytes are published as they were, whatever becomes of them", async () => {
+  s = stage(["websocket"], { commands: true });
+  const bytes = new Uint8Array([1, 2, 3]);
+  const away = s.client.channel("a").publish(bytes);
+  bytes.fill(9);
+  hello(s.last("websocket"));
+  await clock.settle();
+  heads()[0]!.reply({ messages: [], cursor: "E-0", more: false });
+  await clock.settle();
+  assert.equal((commands()[0]!.fields as { bytes?: string }).bytes, "AQID");
+  commands()[0]!.done(receipt("E", 1));
+  await away;
+});
+
+test("many answers that were lost at once are one question", async () => {
+  await socket();
+  for (let n = 0; n < 10; n += 1) publish(n);
+  await clock.settle();
+  for (const { failed } of commands()) failed(passing("connection_lost"));
+  await clock.settle();
+  assert.equal(heads().length, 1);
+  heads()[0]!.reply({ messages: [], cursor: "E-0", more: false });
+  await clock.settle();
+  assert.deepEqual(commands().slice(10).map(({ fields }) => fields.data), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+});
+
+test("a clock that is set back does not lengthen the server's memory of keys", async () => {
+  await socket();
+  const outcome = publish(1);
+  await clock.settle();
+  const { now } = Date;
+  Date.now = () => now() - 3_600_000;
+  await cut();
+  heads()[0]!.reply({ messages: [], cursor: "E-0", more: false });
+  assert.equal((await settled(outcome)).code, "outcome_unknown");
 });
 
 test("without a key it is sent once, and a lost answer says so", async () => {

@@ -76,6 +76,7 @@ export function stage(names: TransportName[], options: Options & { commands?: bo
         reply: (body, status = 200) => done(new Response(JSON.stringify(body), { status })),
         fail: () => failed(new TypeError("network")),
       });
+      init.signal?.addEventListener("abort", () => failed(init.signal!.reason));
     })) as typeof fetch;
   const client = connect("http://efir.test", { fetch: fetchScripted, ...options, transports } as CoreOptions);
   client.on("state", (state) => told.push(`state:${state}`));

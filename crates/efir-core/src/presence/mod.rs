@@ -101,6 +101,12 @@ impl Member {
         self.leases.iter().any(|known| known.is_renewed_by(lease))
     }
 
+    /// How many leases it holds.
+    #[must_use]
+    pub fn lease_count(&self) -> usize {
+        self.leases.len()
+    }
+
     /// Takes what `who` says; true if that changes anything.
     fn take(&mut self, who: &Who) -> bool {
         let mut is_changed = false;
@@ -122,7 +128,10 @@ impl Member {
     /// Adds a lease or renews the one that stands in its place; true if the member is here by another transport now.
     fn hold(&mut self, lease: MemberLease, leases_max: usize) -> Result<bool, LeasesUsedUp> {
         let (before, count) = (self.transports(), self.leases.len());
-        match self.leases.iter_mut().find(|known| known.is_renewed_by(&lease)) {
+        // Numbers stay single: the lease itself goes before one that it could replace.
+        let own = self.leases.iter().position(|known| known.number == lease.number);
+        let place = own.or_else(|| self.leases.iter().position(|known| known.is_renewed_by(&lease)));
+        match place.and_then(|place| self.leases.get_mut(place)) {
             Some(known) => *known = lease,
             None if count >= leases_max => return Err(LeasesUsedUp),
             None => self.leases.push(lease),
@@ -132,17 +141,17 @@ impl Member {
 }
 
 impl MemberLease {
-    /// The same lease, or one until a time for the same tab and transport.
+    /// The same lease; or this one is until a time, and the later one for the same tab and transport. Nobody ends this one before
+    /// its time, so whoever comes back needs no second place.
     fn is_renewed_by(&self, later: &Self) -> bool {
-        let is_timed = self.until_ms.is_some() && later.until_ms.is_some();
-        self.number == later.number
-            || is_timed && self.client == later.client && self.transport == later.transport
+        let is_same_tab = self.client == later.client && self.transport == later.transport;
+        self.number == later.number || self.until_ms.is_some() && is_same_tab
     }
 }
 
 impl Members {
-    /// A member enters by a lease, or renews it, and says who it is. A lease with a known number is that lease; one until
-    /// a time takes the place of another one until a time of the same client and transport.
+    /// A member enters by a lease, or renews it, and says who it is. A lease with a known number is that lease; any takes
+    /// the place of one until a time of the same client and transport.
     ///
     /// # Errors
     /// Nothing changed.
@@ -175,12 +184,6 @@ impl Members {
                 Ok(if is_changed { Change::Updated(who.id().clone()) } else { Change::Nothing })
             }
         }
-    }
-
-    /// A member says who it is, without a lease of its own for that. Nothing where it is not here.
-    pub fn update(&mut self, who: &Who) -> Change {
-        let is_changed = self.members.get_mut(who.id()).is_some_and(|member| member.take(who));
-        if is_changed { Change::Updated(who.id().clone()) } else { Change::Nothing }
     }
 
     /// A lease ends.

@@ -40,9 +40,15 @@ impl Telling {
             *self = Self { is_counted: true, is_owed: false, told_ms: now_ms };
             return Tell::Count;
         }
-        // A new name says nothing to those who know no names.
-        self.is_owed |= !matches!(change, Change::Updated(_));
+        self.owe(change);
         self.catch_up(members, now_ms, most)
+    }
+
+    /// Something changed while only the number is told, and [`Telling::catch_up`] tells it. Of changes that come together each is
+    /// owed before anything is told: the first would otherwise make the list be told, and each of the others be told after it.
+    pub fn owe(&mut self, change: &Change) {
+        // A new name says nothing to those who know no names.
+        self.is_owed |= !matches!(change, Change::Nothing | Change::Updated(_));
     }
 
     /// Tells what is owed, if it is time.

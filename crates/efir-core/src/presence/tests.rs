@@ -64,6 +64,26 @@ fn a_held_poll_lasts_beyond_its_answer() {
     assert_eq!((members.leases(), members.expire(1_005)), (1, vec![Change::Left(id(1))]));
 }
 
+/// Who comes back takes its own place, also where the member holds as many leases as it may.
+#[test]
+fn whoever_comes_back_needs_no_second_place() {
+    let mut members = Members::default();
+    let held = |number| MemberLease { until_ms: None, ..until(number, "tab", "long-poll", 0) };
+    members.enter(&who(1), held(1), 0, 1).unwrap();
+    assert_eq!(members.enter(&who(1), held(2), 0, 1), Err(LeasesUsedUp), "both are open");
+    for number in 1..5 {
+        members.end_at(&id(1), number, 100);
+        assert!(members.get(&id(1)).unwrap().renews(&held(number + 1)));
+        assert_eq!(members.enter(&who(1), held(number + 1), 50, 1), Ok(Change::Nothing));
+        assert_eq!((members.leases(), members.next_expiry_ms()), (1, None), "it lasts as long as it is held");
+    }
+    // The lease itself goes before another that it could replace.
+    members.enter(&who(1), until(9, "tab", "long-poll", 100), 50, 2).unwrap();
+    assert_eq!(members.enter(&who(1), held(5), 50, 2), Ok(Change::Nothing));
+    assert_eq!((members.end(&id(1), 5), members.leases()), (Change::Nothing, 1));
+    assert_eq!(members.end(&id(1), 9), Change::Left(id(1)));
+}
+
 #[test]
 fn what_is_not_said_stays() {
     let limits = Limits::default();
@@ -71,15 +91,15 @@ fn what_is_not_said_stays() {
     let named = who(1).with_name("Аня", &limits).unwrap().with_data(b"[1]", &limits).unwrap();
     members.enter(&named, lease(1, "sse"), 0, 9).unwrap();
     assert_eq!(members.enter(&who(1), lease(2, "sse"), 0, 9), Ok(Change::Nothing));
-    assert_eq!(members.update(&named), Change::Nothing);
+    let mut say = |who: &Who| members.enter(who, lease(1, "sse"), 0, 9);
+    assert_eq!(say(&named), Ok(Change::Nothing));
     let renamed = who(1).with_name("Анна", &limits).unwrap();
-    assert_eq!(members.update(&renamed), Change::Updated(id(1)));
+    assert_eq!(say(&renamed), Ok(Change::Updated(id(1))));
     assert_eq!(members.get(&id(1)).unwrap().data, "[1]");
     let bare = who(1).with_name("", &limits).unwrap().with_data(b"null", &limits).unwrap();
-    assert_eq!(members.update(&bare), Change::Updated(id(1)));
+    assert_eq!(members.enter(&bare, lease(2, "sse"), 0, 9), Ok(Change::Updated(id(1))));
     let member = members.get(&id(1)).unwrap();
     assert!(member.name.is_empty() && member.data.is_empty());
-    assert_eq!(members.update(&who(2)), Change::Nothing, "nobody enters by an update");
 }
 
 /// A member is here while one of its leases is: a flat list of leases, and before and after of everything.
@@ -111,8 +131,14 @@ impl Model {
         match step {
             Step::Enter { member, lease, name } => {
                 let id = id(*member);
-                let own = |known: &(MemberId, MemberLease)| known.0 == id && known.1.is_renewed_by(lease);
-                if let Some(at) = self.leases.iter().position(own) {
+                let itself =
+                    |known: &(MemberId, MemberLease)| known.0 == id && known.1.number == lease.number;
+                let same_tab = |known: &(MemberId, MemberLease)| {
+                    let later = (&id, &lease.client, lease.transport);
+                    known.1.until_ms.is_some() && (&known.0, &known.1.client, known.1.transport) == later
+                };
+                let find = |own: &dyn Fn(&(MemberId, MemberLease)) -> bool| self.leases.iter().position(own);
+                if let Some(at) = find(&itself).or_else(|| find(&same_tab)) {
                     self.leases[at].1 = lease.clone();
                 } else if self.leases.iter().filter(|(known, _)| *known == id).count() < LEASES_MAX {
                     self.leases.push((id.clone(), lease.clone()));

@@ -1,7 +1,5 @@
 //! The logs of members in memory: as every other log, but kept for less long, and never full for somebody who leaves.
 
-use std::sync::atomic::Ordering;
-
 use efir_core::{Append, ChannelName};
 
 use super::{Footprint, Memory};
@@ -26,15 +24,20 @@ impl Memory {
         let log = &mut state.log;
         self.expire_older(log, now_ms, self.presence_retention.age_ms_max);
         let before = Footprint::of(log);
-        let channels_max = self.limits.channels_max;
-        let is_full = before.is_empty && self.channels.load(Ordering::Relaxed) >= channels_max;
-        if is_full && change.is_refusable {
-            return Err(PublishError::ChannelsFull { channels_max });
-        }
+        self.check_room_of_change(before.is_empty, change)?;
         let MemberChange { log: channel, payload, .. } = *change;
         let append = Append { channel, time_ms: now_ms, from: None, payload, key: None };
         let appended = log.append(&append, &self.presence_retention).map_err(|error| self.refuse(error));
         self.book(before, Footprint::of(log));
         appended.map(drop)
+    }
+
+    /// Whether the node has room for a change; who leaves needs none.
+    pub(super) fn check_room_of_change(
+        &self,
+        is_first: bool,
+        change: &MemberChange<'_>,
+    ) -> Result<(), PublishError> {
+        if change.is_refusable { self.check_room(is_first, None) } else { Ok(()) }
     }
 }

@@ -181,6 +181,28 @@ fn channels_with_messages_are_bounded() {
     publish(&memory, "c", "1", 10_000).unwrap();
 }
 
+/// Anybody may name any number of channels; those that are refused leave nothing behind.
+#[test]
+fn what_is_refused_begins_no_channel() {
+    let memory = Memory::new(limits(|limits| (limits.channels_max, limits.node_keys_max) = (1, 1)));
+    let live = || memory.shards.iter().map(|shard| shard.lock().channels().count()).sum::<usize>();
+    publish_keyed(&memory, "a", "1", Some("key"), 1).unwrap();
+    for n in 0..100 {
+        let (fresh, log) = (format!("fresh{n}"), name(&format!("fresh{n}")).presence_log());
+        assert_eq!(publish(&memory, &fresh, "1", 1), Err(PublishError::ChannelsFull { channels_max: 1 }));
+        let payload = Payload::text(Bytes::from_static(b"x")).unwrap();
+        let change = MemberChange { log: &log, payload: &payload, is_refusable: true };
+        assert!(memory.append_change(&change, 1).is_err());
+    }
+    assert_eq!(live(), 1);
+    let memory = Memory::new(limits(|limits| limits.node_keys_max = 0));
+    assert_eq!(
+        publish_keyed(&memory, "b", "1", Some("key"), 1),
+        Err(PublishError::NodeKeysFull { keys_max: 0 })
+    );
+    assert!(memory.shards.iter().all(|shard| shard.lock().is_empty()));
+}
+
 #[test]
 fn a_retry_needs_no_room() {
     let memory = Memory::new(limits(|limits| {

@@ -50,7 +50,21 @@ impl Attended {
         self.expiry_ms.min(self.telling.due_ms(most).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn expire(&mut self, now_ms: u64) -> Vec<Change> {
+    /// Ends the leases whose time has come, and tells what is owed.
+    pub(super) fn sweep(&mut self, broker: &dyn Broker, now_ms: u64, most: TellMost) -> Vec<Due> {
+        let (changes, mut dues) = (self.expire(now_ms), Vec::new());
+        if self.telling.is_counted() {
+            self.forget_list(&changes);
+            changes.iter().for_each(|change| self.telling.owe(change));
+        } else {
+            dues.extend(changes.iter().filter_map(|change| self.append(broker, change, now_ms, most)));
+        }
+        let tell = self.telling.catch_up(&self.members, now_ms, most);
+        dues.extend(self.say(broker, (tell, &Change::Nothing), now_ms, false).ok().flatten());
+        dues
+    }
+
+    fn expire(&mut self, now_ms: u64) -> Vec<Change> {
         if self.expiry_ms > now_ms {
             return Vec::new();
         }
@@ -84,19 +98,18 @@ impl Attended {
         self.say(broker, (tell, change), now_ms, is_first)
     }
 
-    pub(super) fn catch_up(&mut self, broker: &dyn Broker, now_ms: u64, most: TellMost) -> Option<Due> {
-        let tell = self.telling.catch_up(&self.members, now_ms, most);
-        self.say(broker, (tell, &Change::Nothing), now_ms, false).ok().flatten()
-    }
-
-    pub(super) fn hear(&mut self, change: &Change, now_ms: u64, most: TellMost) -> Tell {
-        if *change != Change::Nothing {
-            self.list = OnceLock::new();
-        }
+    fn hear(&mut self, change: &Change, now_ms: u64, most: TellMost) -> Tell {
+        self.forget_list(std::slice::from_ref(change));
         self.telling.hear(change, &self.members, now_ms, most)
     }
 
-    pub(super) fn say(
+    fn forget_list(&mut self, changes: &[Change]) {
+        if changes.iter().any(|change| *change != Change::Nothing) {
+            self.list = OnceLock::new();
+        }
+    }
+
+    fn say(
         &self,
         broker: &dyn Broker,
         (tell, change): (Tell, &Change),

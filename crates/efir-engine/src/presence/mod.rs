@@ -79,16 +79,43 @@ impl Hub {
     /// # Errors
     /// Nobody entered then.
     pub fn enter(&self, channel: &ChannelName, who: &Who, via: Via<'_>) -> Result<Lease, EnterError> {
+        self.enter_counted(channel, who, via).map(|(lease, _)| lease)
+    }
+
+    /// As [`Hub::enter`]; gives how many members there are then, too.
+    ///
+    /// # Errors
+    /// Nobody entered then.
+    pub fn enter_counted(
+        &self,
+        channel: &ChannelName,
+        who: &Who,
+        via: Via<'_>,
+    ) -> Result<(Lease, u64), EnterError> {
         let number = self.presence().number();
         let lease = via.lease(number, None);
-        self.presence().enter(self.broker(), Entrance { channel, who, lease })?;
-        Ok(Lease {
-            hub: self.clone(),
-            channel: channel.clone(),
-            member: who.id().clone(),
-            number,
-            linger_ms: 0,
-        })
+        let count = self.presence().enter(self.broker(), Entrance { channel, who, lease })?;
+        let (hub, channel, member) = (self.clone(), channel.clone(), who.id().clone());
+        Ok((Lease { hub, channel, member, number, linger_ms: 0 }, count))
+    }
+
+    /// Whether a member could enter all of these channels now. Who asks before it enters the first of several is not refused in
+    /// the middle, where the others would see it come and go.
+    ///
+    /// # Errors
+    /// There is no room for its leases. Whether there is for the logs only entering tells.
+    pub fn check_entering(
+        &self,
+        channels: &[ChannelName],
+        member: &MemberId,
+        via: Via<'_>,
+    ) -> Result<(), EnterError> {
+        // No lease has this number: the next ones are new.
+        let (lease, mut coming) = (via.lease(0, None), 0);
+        for channel in channels {
+            coming += self.presence().ask_room((channel, member), &lease, coming)?;
+        }
+        Ok(())
     }
 
     /// A member enters a channel for a time, or renews that; gives how many members there are then.
@@ -149,15 +176,22 @@ impl Lease {
         self.linger_ms = ms;
     }
 
-    /// The member says who it is now.
-    pub fn update(&self, who: &Who) {
-        let broker = self.hub.broker();
-        self.hub.presence().change(broker, &self.channel, |attended| attended.members.update(who));
+    /// The member says who it is now, and by what it is here; it enters anew where somebody else ended the lease
+    /// ([`Hub::leave`]). Gives how many members there are then.
+    ///
+    /// # Errors
+    /// The lease was ended and there is no room for it any more.
+    pub fn update(&self, who: &Who, via: Via<'_>) -> Result<u64, EnterError> {
+        let lease = via.lease(self.number, None);
+        self.hub.presence().enter(self.hub.broker(), Entrance { channel: &self.channel, who, lease })
     }
-}
 
-impl Drop for Lease {
-    fn drop(&mut self) {
+    /// Drops it; gives how many members there are then.
+    pub fn end(mut self) -> u64 {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> u64 {
         let until_ms = clock::now_ms().saturating_add(self.linger_ms);
         let Self { hub, channel, member, number, linger_ms } = self;
         hub.presence().change(hub.broker(), channel, |attended| {
@@ -167,7 +201,13 @@ impl Drop for Lease {
             attended.members.end_at(member, *number, until_ms);
             attended.expect_until(Some(until_ms));
             Change::Nothing
-        });
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use efir_core::{
-    ChannelName, Limits, PresenceState, Times, Who,
-    presence::{Change, MemberLease, TellMost},
+    ChannelName, Limits, MemberId, PresenceState, Times, Who,
+    presence::{Change, Member, MemberLease, TellMost},
 };
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -150,21 +150,17 @@ impl Presence {
     }
 
     fn sweep_shard(&self, broker: &dyn Broker, shard: &mut Shard, now_ms: u64) -> Vec<Due> {
-        let mut dues = Vec::new();
-        let Some(due_ms) = shard.due_ms else { return dues };
+        let Some(due_ms) = shard.due_ms else { return Vec::new() };
         if due_ms > now_ms {
             self.due_ms.fetch_min(due_ms, Ordering::SeqCst);
-            return dues;
+            return Vec::new();
         }
         shard.due_ms = None;
-        let mut next_ms = u64::MAX;
+        let (mut dues, mut next_ms) = (Vec::new(), u64::MAX);
         shard.channels.retain(|_, attended| {
             let before = attended.members.leases();
-            for change in attended.expire(now_ms) {
-                dues.extend(attended.append(broker, &change, now_ms, self.most));
-            }
+            dues.extend(attended.sweep(broker, now_ms, self.most));
             self.book(before, attended.members.leases());
-            dues.extend(attended.catch_up(broker, now_ms, self.most));
             next_ms = next_ms.min(attended.due_ms(self.most));
             !attended.is_over()
         });
@@ -201,6 +197,38 @@ impl Presence {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How many leases more there would be, 0 or 1, if a member entered by `lease` now, where `coming` others are about to.
+    pub(super) fn ask_room(
+        &self,
+        (channel, member): (&ChannelName, &MemberId),
+        lease: &MemberLease,
+        coming: usize,
+    ) -> Result<usize, EnterError> {
+        let shard = self.shard(channel).lock();
+        let member = shard.channels.get(channel).and_then(|attended| attended.members.get(member));
+        self.check_room(member, lease, coming)
+    }
+
+    /// Whoever renews needs no room, so those who are in stay in when the node is full.
+    fn check_room(
+        &self,
+        member: Option<&Member>,
+        lease: &MemberLease,
+        coming: usize,
+    ) -> Result<usize, EnterError> {
+        if member.is_some_and(|member| member.renews(lease)) {
+            return Ok(0);
+        }
+        let (leases_max, own_max) = (self.leases_max, self.member_leases_max);
+        if self.leases.load(Ordering::Relaxed).saturating_add(coming) >= leases_max {
+            return Err(EnterError::LeasesFull { leases_max });
+        }
+        if member.map_or(0, Member::lease_count) >= own_max {
+            return Err(EnterError::MemberLeasesFull { leases_max: own_max });
+        }
+        Ok(1)
+    }
+
     /// Lets a member in, if there is room for its lease.
     fn admit(
         &self,
@@ -209,11 +237,7 @@ impl Presence {
         lease: MemberLease,
         now_ms: u64,
     ) -> Result<Change, EnterError> {
-        // Whoever renews needs no room, so those who are in stay in when the node is full.
-        let is_known = attended.members.get(who.id()).is_some_and(|member| member.renews(&lease));
-        if !is_known && self.leases.load(Ordering::Relaxed) >= self.leases_max {
-            return Err(EnterError::LeasesFull { leases_max: self.leases_max });
-        }
+        self.check_room(attended.members.get(who.id()), &lease, 0)?;
         let until_ms = lease.until_ms;
         let leases_max = self.member_leases_max;
         let entered = attended.members.enter(who, lease, now_ms, leases_max);

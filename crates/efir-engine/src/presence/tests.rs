@@ -1,6 +1,7 @@
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -53,7 +54,7 @@ fn a_lease_is_a_member_until_it_is_dropped() {
     let lease = hub.enter(&chat(), &who("a"), via("sse")).unwrap();
     let second = hub.enter(&chat(), &who("a"), via("sse")).unwrap();
     assert_eq!((hub.member_count(&chat()), ids(&hub.members(&chat()))), (1, vec!["a".into()]));
-    lease.update(&who("a").with_name("Аня", hub.limits()).unwrap());
+    assert_eq!(lease.update(&who("a").with_name("Аня", hub.limits()).unwrap(), via("sse")), Ok(1));
     drop(lease);
     drop(second);
     let told = changes(&hub, &before);
@@ -61,6 +62,51 @@ fn a_lease_is_a_member_until_it_is_dropped() {
     assert_eq!((&told[0]["enter"]["id"], &told[1]["update"]["name"]), (&"a".into(), &"Аня".into()));
     assert_eq!(told[2], serde_json::json!({"leave": {"id": "a"}}));
     assert_eq!(hub.members(&chat()).count, 0);
+}
+
+/// Anybody may end a member's leases; what the member says next brings it back.
+#[test]
+fn an_update_enters_anew_where_the_lease_was_ended() {
+    let hub = hub(|limits, _| limits.presence_leases_max = 2);
+    let before = hub.members(&chat());
+    let (lease, count) = hub.enter_counted(&chat(), &who("a"), via("websocket")).unwrap();
+    assert_eq!((count, hub.leave(&chat(), who("a").id(), None)), (1, 0));
+    assert_eq!(
+        (lease.update(&who("a"), via("websocket")), ids(&hub.members(&chat()))),
+        (Ok(1), vec!["a".into()])
+    );
+    assert_eq!(lease.update(&who("a"), via("websocket")), Ok(1), "it is in already");
+    let told: Vec<String> = changes(&hub, &before).iter().map(ToString::to_string).collect();
+    assert_eq!(told.iter().filter(|told| told.contains("enter")).count(), 2, "{told:?}");
+    hub.leave(&chat(), who("a").id(), None);
+    let others = ["b", "c"].map(|id| hub.enter(&chat(), &who(id), via("sse")).unwrap());
+    assert_eq!(lease.update(&who("a"), via("websocket")), Err(EnterError::LeasesFull { leases_max: 2 }));
+    drop(lease);
+    assert_eq!(others.map(Lease::end), [1, 0]);
+}
+
+/// What a call gives is the number that its own change made: of many at once each gives another one.
+#[test]
+fn each_is_told_the_number_that_it_makes() {
+    const MEMBERS: u64 = 20_000;
+    let (hub, begin) = (hub(|_, _| {}), Barrier::new(4));
+    let come_and_go = |thread: u64| -> (Vec<u64>, Vec<u64>) {
+        begin.wait();
+        let (leases, entered): (Vec<_>, Vec<_>) = (0..MEMBERS / 4)
+            .map(|n| hub.enter_counted(&chat(), &who(&format!("m{}", n * 4 + thread)), via("sse")).unwrap())
+            .unzip();
+        begin.wait();
+        (entered, leases.into_iter().map(Lease::end).collect())
+    };
+    let counts: Vec<_> = std::thread::scope(|scope| {
+        let come_and_go = &come_and_go;
+        let threads = [0, 1, 2, 3].map(|thread| scope.spawn(move || come_and_go(thread)));
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let (entered, left): (Vec<_>, Vec<_>) = counts.into_iter().unzip();
+    let sorted = |counts: Vec<Vec<u64>>| counts.into_iter().flatten().collect::<BTreeSet<u64>>();
+    assert!(sorted(entered).into_iter().eq(1..=MEMBERS), "a number twice");
+    assert!(sorted(left).into_iter().eq(0..MEMBERS), "a number twice");
 }
 
 #[test]
@@ -139,6 +185,37 @@ fn many_are_told_as_a_number_and_few_again_one_by_one() {
     assert_eq!((hub.members(&chat()).count, hub.members(&chat()).members.as_deref()), (0, Some(&b"[]"[..])));
 }
 
+/// Many leave at once, when the list is told again: that says it all, and nobody's leave is told who was not told of before.
+#[test]
+fn many_who_expire_together_are_told_once() {
+    let hub = hub(|limits, times| {
+        (limits.presence_members_max, limits.presence_log_messages_max) = (20, 100);
+        times.presence_count_ms = 60_000;
+    });
+    let stays = hub.enter(&chat(), &who("stays"), via("sse")).unwrap();
+    for n in 0..150 {
+        hub.enter_for(&chat(), &who(&format!("m{n:03}")), via("short-poll"), 60_000).unwrap();
+    }
+    let before = hub.members(&chat());
+    assert_eq!((before.count, before.members.as_ref()), (151, None));
+    hub.presence().sweep(hub.broker(), clock::now_ms() + 70_000);
+    let told = changes(&hub, &before);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["state"]["members"][0]["id"], "stays", "{told:?}");
+    assert_eq!(ids(&hub.members(&chat())), ["stays"]);
+    drop(stays);
+    assert_eq!(changes(&hub, &before)[1..], [serde_json::json!({"leave": {"id": "stays"}})]);
+    // And where the number was told just now, nothing more until it is time again.
+    for n in 0..50 {
+        hub.enter_for(&chat(), &who(&format!("m{n:03}")), via("short-poll"), 0).unwrap();
+    }
+    let before = hub.members(&chat());
+    hub.presence().sweep(hub.broker(), clock::now_ms());
+    assert!(changes(&hub, &before).is_empty());
+    hub.presence().sweep(hub.broker(), clock::now_ms() + 60_000);
+    assert_eq!(changes(&hub, &before), [serde_json::json!({"state": {"count": 0, "members": []}})]);
+}
+
 struct Counted(AtomicUsize);
 
 impl Noted for Counted {
@@ -198,7 +275,7 @@ fn a_state_is_exact_at_its_cursor() {
     assert!(last.count > 0 && changes.len() > 100, "{} changes", changes.len());
     let states = states.into_inner().unwrap();
     for state in states.iter().step_by(states.len().div_ceil(500).max(1)) {
-        let mut known: std::collections::BTreeSet<String> = ids(state).into_iter().collect();
+        let mut known: BTreeSet<String> = ids(state).into_iter().collect();
         assert_eq!(known.len() as u64, state.count);
         for change in changes.iter().skip(state.cursor.offset as usize) {
             if let Some(id) = change["enter"]["id"].as_str() {

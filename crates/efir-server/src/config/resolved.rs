@@ -92,10 +92,12 @@ impl Resolved {
     }
 
     /// Whether visitors may run the transport lab: as it is set, and otherwise where nobody else can reach it. A server on loopback
-    /// that answers for further host names has something in front of it that can.
+    /// that answers for further host names or to pages of other sites has something in front of it that can.
     #[must_use]
     pub fn has_lab(&self) -> bool {
-        self.lab.unwrap_or_else(|| self.is_loopback_only() && self.hosts.is_empty())
+        self.lab.unwrap_or_else(|| {
+            self.is_loopback_only() && self.hosts.is_empty() && self.allow_origins.is_empty()
+        })
     }
 
     /// Takes the settings over and checks what only shows when they are seen together.

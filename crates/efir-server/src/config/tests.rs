@@ -240,6 +240,8 @@ fn the_lab_follows_the_addresses_unless_it_is_set() {
     let has_lab = |file: &str| resolve(file).unwrap().has_lab();
     assert!(has_lab("") && has_lab("lab = \"auto\""));
     assert!(!has_lab("lab = false") && !has_lab("listen = \":0\"") && !has_lab("hosts = \"chat.example\""));
+    assert!(!has_lab("allow_origins = \"https://app.example\""));
+    assert!(has_lab("allow_origins = \"https://app.example\"\nlab = true"));
     assert!(has_lab("listen = \":0\"\nlab = true") && has_lab("listen = [\"[::1]:0\", \"127.0.0.1:0\"]"));
     assert!(!has_lab("listen = [\"127.0.0.1:0\", \":0\"]"));
     let settings = load("lab = false", &[], &[("--lab", "lab", &["true"])]).unwrap();

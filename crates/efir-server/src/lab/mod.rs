@@ -4,6 +4,7 @@
 //! ends by itself. Channels and transports know nothing of it: a run publishes like anybody, and what comes through a visitor's
 //! network reaches the server by its own front door. The URLs are in [`routes`].
 
+mod access;
 mod clock;
 mod network;
 mod routes;
@@ -18,7 +19,9 @@ use std::{
 
 use efir_core::{Code, Problem};
 use efir_transports::Site;
+use http::request::Parts;
 
+pub(crate) use access::Access;
 pub(crate) use routes::router;
 pub(crate) use via::{Carried, begins_via, carry};
 
@@ -28,7 +31,7 @@ use self::{clock::Clock, runs::Runs, visitors::Visitors};
 #[derive(Debug)]
 pub(crate) struct Lab {
     site: Site,
-    is_on: bool,
+    access: Access,
     /// Where the server itself can be reached from here.
     server: SocketAddr,
     clock: Clock,
@@ -38,7 +41,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// The lab of a server that listens on `address`.
-    pub(crate) fn new(site: Site, is_on: bool, address: SocketAddr) -> Self {
+    pub(crate) fn new(site: Site, access: Access, address: SocketAddr) -> Self {
         let limits = site.hub().limits();
         let visitors = Visitors::new(limits);
         let mut server = address;
@@ -50,7 +53,12 @@ impl Lab {
                 Ipv6Addr::LOCALHOST.into()
             });
         }
-        Self { site, is_on, server, clock: Clock::new(), visitors, runs: Runs::default() }
+        Self { site, access, server, clock: Clock::new(), visitors, runs: Runs::default() }
+    }
+
+    /// Whether anybody may use it.
+    pub(crate) fn is_on(&self) -> bool {
+        self.access != Access::Nobody
     }
 
     /// Ends what has lasted long enough. Called about four times a second.
@@ -60,14 +68,19 @@ impl Lab {
         self.runs.sweep(now);
     }
 
-    /// Refuses everything while the lab is off.
-    fn check_on(&self) -> Result<(), Problem> {
-        if self.is_on {
+    /// Refuses everything while the lab is off, and who comes through a proxy where nobody has switched it on.
+    fn check_on(&self, parts: &Parts) -> Result<(), Problem> {
+        if self.access.admits(parts.version, parts.headers.keys().map(http::HeaderName::as_str)) {
             return Ok(());
         }
-        let detail = "the transport lab of this server is off, because others can reach it; whoever runs the server enables it with \
-                      `efir --lab`, or with `lab = true` in efir.toml";
-        Err(Problem::new(Code::LabDisabled, detail))
+        let why = if self.is_on() {
+            "the transport lab of this server is on for its own machine only, and this request came through a proxy (it has a Via, \
+             Forwarded, X-Forwarded-… or X-Real-IP header, or is HTTP/1.0)"
+        } else {
+            "the transport lab of this server is off, because others can reach it"
+        };
+        let how = "whoever runs the server enables it for everybody with `efir --lab`, or with `lab = true` in efir.toml";
+        Err(Problem::new(Code::LabDisabled, format!("{why}; {how}")))
     }
 }
 

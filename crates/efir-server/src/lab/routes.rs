@@ -94,7 +94,7 @@ impl Lab {
         parts: &Parts,
         body: Body,
     ) -> Result<http::Response<Bytes>, Problem> {
-        self.check_on()?;
+        self.check_on(parts)?;
         let method = parts.method.as_str();
         if !place.methods().split(", ").any(|known| known == method) {
             let (path, methods) = (parts.uri.path(), place.methods());
@@ -149,11 +149,10 @@ impl Lab {
                 "through a visitor's network the lab carries HTTP/1.1 only; open an HTTP/1.1 connection";
             return Problem::new(Code::InvalidRequest, detail);
         }
-        let ends = in_ms(self.site.hub().times().lab_faults_ms);
-        match self.visitors.enter(visitor, ends) {
+        match self.visitors.check_room(visitor) {
             Err(problem) => problem,
             // The request began behind another one that was not answered yet, or in pieces.
-            Ok(_) => {
+            Ok(()) => {
                 let detail = "a request into a visitor's network stands at the beginning of what its connection sends, with its \
                               first line whole, and behind nothing that waits for an answer; send it on a new connection";
                 Problem::new(Code::InvalidRequest, detail)

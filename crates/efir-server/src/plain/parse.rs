@@ -70,7 +70,8 @@ pub(super) fn has_client(request: &Request<Bytes>) -> bool {
 }
 
 /// Lines that every browser sends and that nobody here asks for: most of a head, and most of what its parsing would cost.
-fn is_unread(name: &str) -> bool {
+fn is_unread(line: &httparse::Header<'_>) -> bool {
+    let name = line.name;
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     let begins = |known: &str| name.get(..known.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(known));
     match name.len() {
@@ -78,6 +79,8 @@ fn is_unread(name: &str) -> bool {
         7 => is("referer"),
         10 => is("user-agent"),
         15 => is("accept-encoding") || is("accept-language"),
+        // Asked for where a page of another origin could make its visitor enter; its own pages say `same-origin`.
+        14 if is("sec-fetch-site") => line.value == b"same-origin",
         _ => begins("sec-ch-") || begins("sec-fetch-"),
     }
 }
@@ -137,7 +140,7 @@ impl Plain {
         };
         let uri = Uri::from_maybe_shared(shared(head.path?.as_bytes())).ok()?;
         let mut headers = HeaderMap::with_capacity(head.headers.len());
-        for line in head.headers.iter().filter(|line| !is_unread(line.name)) {
+        for line in head.headers.iter().filter(|line| !is_unread(line)) {
             let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
             headers.append(name, HeaderValue::from_maybe_shared(shared(line.value)).ok()?);
         }
@@ -240,6 +243,24 @@ mod tests {
             let (parsed, left) = parsed(text);
             assert!(matches!(parsed, Parsed::NotPlain), "{text:?}: {parsed:?}");
             assert_eq!(left, text.len(), "the library gets all of it");
+        }
+    }
+
+    /// What nobody asks for is left out, but not what says that a foreign page is behind the request.
+    #[test]
+    fn what_is_read_of_a_browsers_head() {
+        for (line, is_kept) in [
+            ("User-Agent: x", false),
+            ("sec-ch-ua: x", false),
+            ("Sec-Fetch-Mode: no-cors", false),
+            ("Sec-Fetch-Site: same-origin", false),
+            ("Sec-Fetch-Site: cross-site", true),
+            ("sec-fetch-site: same-site", true),
+            ("Origin: http://o", true),
+        ] {
+            let mut input = BytesMut::from(format!("GET /info HTTP/1.1\r\n{line}\r\n\r\n").as_bytes());
+            let Parsed::Whole(plain) = parse(&mut input, &Limits::default()) else { panic!("plain") };
+            assert_eq!(plain.request.headers().len(), usize::from(is_kept), "{line}");
         }
     }
 

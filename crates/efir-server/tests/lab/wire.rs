@@ -182,6 +182,17 @@ impl Wire {
         }
     }
 
+    /// What comes until the connection ends, however it does.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        loop {
+            match self.more() {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("it does not end"),
+                Err(_) => return std::mem::take(&mut self.read),
+            }
+        }
+    }
+
     /// Whether the connection is open and nothing has come.
     pub(crate) fn is_silent(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
@@ -192,9 +203,10 @@ impl Wire {
 
     /// Reads until the connection ends; true if by a reset.
     pub(crate) fn ends_by_reset(&mut self) -> bool {
+        let begin = Instant::now();
         loop {
             match self.more() {
-                Ok(()) => {}
+                Ok(()) => assert!(begin.elapsed() < WAIT_MAX, "it does not end"),
                 Err(error) => return error.kind() == ErrorKind::ConnectionReset,
             }
         }

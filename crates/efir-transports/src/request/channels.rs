@@ -223,6 +223,16 @@ impl Scope {
         one.into_iter().chain(several.iter_mut().map(|(channel, start)| (&*channel, start)))
     }
 
+    /// Keeps the channels against which `look` says nothing; what it says is told in the answer. A single one stays.
+    pub(crate) fn keep(&mut self, mut look: impl FnMut(&ChannelName, &mut Start) -> Result<(), Problem>) {
+        match self {
+            Self::One { channel, start } => _ = look(channel, start),
+            Self::Several { channels, bad } => channels.retain_mut(|(channel, start)| {
+                look(channel, start).map_err(|problem| bad.push(problem)).is_ok()
+            }),
+        }
+    }
+
     /// The channels with their starts.
     pub(crate) fn into_channels(self) -> Vec<(ChannelName, Start)> {
         match self {

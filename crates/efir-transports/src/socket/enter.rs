@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use efir_core::{Problem, Reply};
-use efir_engine::{Lease, Via};
+use efir_core::{ChannelName, Problem, Reply, Who};
+use efir_engine::{EnterError, Hub, Lease, Via};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -26,6 +26,31 @@ impl Entered {
     /// The server ends the socket; whoever is sent away comes back after a while.
     pub(super) fn set_linger_ms(&mut self, ms: u64) {
         self.leases.iter_mut().for_each(|lease| lease.set_linger_ms(ms));
+    }
+
+    /// Enters, or says anew who is in; also somebody else may have ended the lease since. Gives how many members there are then.
+    fn enter(&mut self, hub: &Hub, channel: &ChannelName, who: &Who) -> Result<u64, Problem> {
+        let via = Via { client: self.client.as_deref(), transport: Some("websocket") };
+        let refuse = |error: EnterError| error.problem();
+        match self.leases.iter_mut().find(|lease| lease.channel() == channel) {
+            Some(lease) if lease.member() == who.id() => lease.update(who, via).map_err(refuse),
+            Some(lease) => {
+                let other = hub.enter(channel, who, via).map_err(refuse)?;
+                Ok(std::mem::replace(lease, other).end())
+            }
+            None => {
+                entering::check_enters(self.leases.len() + 1, hub.limits())?;
+                let (lease, count) = hub.enter_counted(channel, who, via).map_err(refuse)?;
+                self.leases.push(lease);
+                Ok(count)
+            }
+        }
+    }
+
+    /// Leaves; `None` where it was not entered by this socket.
+    fn leave(&mut self, channel: &ChannelName) -> Option<u64> {
+        let place = self.leases.iter().position(|lease| lease.channel() == channel)?;
+        Some(self.leases.swap_remove(place).end())
     }
 }
 
@@ -50,29 +75,10 @@ pub(super) fn enter(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
     let who = entering::say(&entrance.member, entrance.name.as_deref(), data, hub.limits());
     let who = who.map_err(|error| error.problem().with_channel(channel.clone()))?;
     let entered = desk.entered.get_or_insert_default();
-    let known = entered.leases.iter().position(|lease| *lease.channel() == channel);
-    match known.and_then(|at| entered.leases.get_mut(at)) {
-        Some(lease) if lease.member() == who.id() => lease.update(&who),
-        Some(lease) => *lease = begin(&hub, &channel, &who, entered.client.as_deref())?,
-        None => {
-            entering::check_enters(entered.leases.len() + 1, hub.limits())
-                .map_err(|problem| problem.with_channel(channel.clone()))?;
-            let lease = begin(&hub, &channel, &who, entered.client.as_deref())?;
-            entered.leases.push(lease);
-        }
-    }
-    desk.reply(Reply::Present { channel: &channel, count: hub.member_count(&channel) });
+    let count =
+        entered.enter(&hub, &channel, &who).map_err(|problem| problem.with_channel(channel.clone()))?;
+    desk.reply(Reply::Present { channel: &channel, count });
     Ok(())
-}
-
-fn begin(
-    hub: &efir_engine::Hub,
-    channel: &efir_core::ChannelName,
-    who: &efir_core::Who,
-    client: Option<&str>,
-) -> Result<Lease, Problem> {
-    let via = Via { client, transport: Some("websocket") };
-    hub.enter(channel, who, via).map_err(|error| error.problem().with_channel(channel.clone()))
 }
 
 #[derive(Deserialize)]
@@ -85,10 +91,8 @@ struct Named<'a> {
 pub(super) fn leave(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
     let named: Named<'_> = command::fields(fields)?;
     let channel = channel_name(named.channel.as_bytes())?;
-    if let Some(entered) = desk.entered {
-        entered.leases.retain(|lease| *lease.channel() != channel);
-    }
-    let count = desk.reader.hub().member_count(&channel);
+    let left = desk.entered.as_mut().and_then(|entered| entered.leave(&channel));
+    let count = left.unwrap_or_else(|| desk.reader.hub().member_count(&channel));
     desk.reply(Reply::Present { channel: &channel, count });
     Ok(())
 }

@@ -6,7 +6,9 @@ import { patience_ms, takeTurns } from "../responses.ts";
 
 /** With the patience on top a dead path is noticed within 20 s. */
 const hold_s = 15;
-const rest = { rest_ms: 0, silence_ms: hold_s * 1000 + patience_ms };
+const silence_ms = hold_s * 1000 + patience_ms;
+/** Whoever holds no request, but answers each at once with nothing, is not asked more often. */
+const empty_ms = 1_000;
 
 export const longPoll: Transport = {
   name: "long-poll",
@@ -17,6 +19,10 @@ export const longPoll: Transport = {
       const query = isAtOnce ? { transport: "short-poll" } : { wait: hold_s };
       // Who is answered at once is not here by long polling yet: the lease goes with the next one.
       const asked = isAtOnce ? wanted.map((one) => ({ ...fromNow(one), lease: undefined })) : wanted;
-      return poll(link, asked, { signal, query }, () => rest);
+      const begun = performance.now();
+      return poll(link, asked, { signal, query }, ({ messages }) => {
+        const isHeld = isAtOnce || messages.length > 0 || performance.now() - begun > empty_ms;
+        return { rest_ms: isHeld ? 0 : empty_ms, silence_ms };
+      });
     }),
 };

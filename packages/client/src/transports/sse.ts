@@ -1,9 +1,10 @@
 // Server-Sent Events over fetch, so that headers work and a dead path is noticed. Twin of sse in efir-transports.
 // `eventSource` is the same through the browser's own EventSource, which can send no headers.
+import { rest } from "../backoff.ts";
 import { passing } from "../error.ts";
 import { ask } from "../http.ts";
 import type { Connection, Link, Transport, Wanted } from "../link.ts";
-import { idle_ms, read, stream, takeHello, takeTurns } from "../responses.ts";
+import { idle_ms, patience_ms, read, stream, takeHello, takeTurns } from "../responses.ts";
 import { tokenOf } from "../token.ts";
 import { pathOf, type Push } from "../wire.ts";
 
@@ -44,13 +45,28 @@ export const eventSource: Transport = {
 function openSource(link: Link): Connection {
   let source: EventSource | undefined;
   let asked = "";
-  const close = (): void => source?.close();
+  let waiting = new AbortController();
+  const close = (): void => {
+    waiting.abort();
+    source?.close();
+  };
+  /** Without a channel there is no stream; the server is asked for a word now and then. */
+  const idle = async ({ signal }: AbortController): Promise<void> => {
+    try {
+      while (!signal.aborted) {
+        await (await ask(link, "info", {}, { signal })).json();
+        link.up(idle_ms + patience_ms);
+        await rest(idle_ms, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) link.down(error);
+    }
+  };
   const listen = (): void => {
     close();
     const wanted = link.wanted();
     asked = listOf(wanted);
-    // Without a channel there is no stream; the server is asked for one word.
-    if (!wanted[0]) return void ask(link, "info", {}, {}).then(() => link.up(idle_ms), link.down);
+    if (!wanted[0]) return void idle((waiting = new AbortController()));
     source = new EventSource(link.base + addressOf(link, wanted));
     // It would come back by itself, with no more than what it was asked for first; coming back is the client's.
     source.onerror = () => {

@@ -1,7 +1,7 @@
 // WebSocket: one connection on /socket, all channels, both ways. Twin of `socket` in efir-transports (docs/protocol.md §8).
 import { EfirError, passing } from "../error.ts";
 import type { Connection, Link, Transport } from "../link.ts";
-import { patience_ms } from "../responses.ts";
+import { takeHello } from "../responses.ts";
 import type { PresenceState, Push } from "../wire.ts";
 
 interface Frame extends Push {
@@ -11,6 +11,8 @@ interface Frame extends Push {
 }
 
 type Answered = (answer: Frame) => void;
+
+const lost = (): Frame => passing("connection_lost");
 
 export const websocket: Transport = {
   name: "websocket",
@@ -28,15 +30,15 @@ function open(link: Link): Connection {
   let isUp = false;
 
   const send = (name: string, fields: string, answered?: Answered): void => {
+    if (!isUp) return answered?.(lost());
     ids += 1;
     if (answered) asked.set(ids, answered);
     socket.send(`{"id":${ids},"${name}":${fields}}`);
   };
   const command = (name: string, fields: string): Promise<unknown> =>
-    new Promise((done, failed) => {
-      if (!isUp) return failed(passing("connection_lost"));
-      send(name, fields, ({ reply, problem }) => (problem ? failed(new EfirError(problem)) : done(reply)));
-    });
+    new Promise((done, failed) =>
+      send(name, fields, ({ reply, problem }) => (problem ? failed(new EfirError(problem)) : done(reply))),
+    );
 
   const sync = (): void => {
     if (!isUp) return;
@@ -64,7 +66,7 @@ function open(link: Link): Connection {
 
   const leave = (): void => {
     isUp = false;
-    for (const answered of asked.values()) answered({ problem: passing("connection_lost").problem });
+    for (const answered of asked.values()) answered(lost());
     asked.clear();
   };
 
@@ -74,7 +76,7 @@ function open(link: Link): Connection {
     const { id, hello } = frame;
     if (hello) {
       isUp = true;
-      link.up(hello.heartbeat_ms + patience_ms);
+      takeHello(link, frame);
       sync();
     } else if (id) {
       asked.get(id)?.(frame);
@@ -85,18 +87,15 @@ function open(link: Link): Connection {
     leave();
     link.down();
   };
+  // The end follows; some implementations throw what nobody listens to.
+  socket.onerror = () => undefined;
 
   return {
     sync,
     command,
-    wake() {
-      if (isUp) send("ping", "{}");
-    },
+    wake: () => send("ping", "{}"),
     close() {
       leave();
-      socket.onmessage = socket.onclose = null;
-      // A socket that is still being opened complains about its end.
-      socket.onerror = () => undefined;
       socket.close();
     },
   };

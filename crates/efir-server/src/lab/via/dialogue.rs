@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use bytes::{Buf, BytesMut};
 
 use super::{
+    super::Access,
     body::{BadFraming, Body},
-    target::{begins_via, own_target},
+    target::{begins_via, empty_lines, own_target},
 };
 
 /// A head, first line included.
@@ -19,6 +20,7 @@ const LINES_MAX: usize = 100;
 #[derive(Debug)]
 pub(super) struct Dialogue {
     visitor: String,
+    access: Access,
     up: Up,
     down: Down,
     /// The part of an answer's head that has come.
@@ -56,16 +58,17 @@ struct Asked {
 pub(super) enum Next {
     /// Nothing whole.
     More,
-    /// A request that is not for this network.
+    /// A request that is not for this network, or that may not go through any.
     Elsewhere,
     /// Nothing that HTTP allows.
     Bad,
 }
 
 impl Dialogue {
-    pub(super) fn new(visitor: &str) -> Self {
+    pub(super) fn new(visitor: &str, access: Access) -> Self {
         Self {
             visitor: visitor.to_owned(),
+            access,
             up: Up::Head,
             down: Down::Head,
             head: BytesMut::new(),
@@ -113,6 +116,7 @@ impl Dialogue {
 
     /// One request's head; false where it has not come whole.
     fn begin(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<bool, Next> {
+        input.advance(empty_lines(input));
         let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
         let mut head = httparse::Request::new(&mut lines);
         let length = match head.parse(input) {
@@ -120,7 +124,7 @@ impl Dialogue {
             Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES_MAX => return Ok(false),
             Ok(_) | Err(_) => return Err(Next::Bad),
         };
-        if begins_via(input) != Some(self.visitor.as_str()) {
+        if begins_via(input) != Some(self.visitor.as_str()) || !self.access.admits_head(&head) {
             return Err(Next::Elsewhere);
         }
         let (method, target) = (head.method.unwrap_or_default(), head.path.unwrap_or_default());
@@ -226,6 +230,10 @@ impl Dialogue {
 mod tests {
     use super::*;
 
+    fn fresh() -> Dialogue {
+        Dialogue::new("v", Access::Neighbours)
+    }
+
     fn up(dialogue: &mut Dialogue, text: &str) -> (Next, String, String) {
         let (mut input, mut out) = (BytesMut::from(text), BytesMut::new());
         let next = dialogue.up(&mut input, &mut out);
@@ -234,7 +242,7 @@ mod tests {
 
     #[test]
     fn requests_lose_their_prefix_and_nothing_else() {
-        let mut dialogue = Dialogue::new("v");
+        let mut dialogue = fresh();
         let text = "POST /lab/via/v/channels/a?b=/lab/via/v/ HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /lab/via/v?x HTTP/1.1\r\n\r\n";
         let (next, out, rest) = up(&mut dialogue, text);
         let expected = "POST /channels/a?b=/lab/via/v/ HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /?x HTTP/1.1\r\n\r\n";
@@ -243,29 +251,38 @@ mod tests {
     }
 
     #[test]
+    fn empty_lines_before_a_request_do_not_go_with_it() {
+        let mut dialogue = fresh();
+        let text = "\r\n\nGET /lab/via/v/info HTTP/1.1\r\n\r\n\r\nGET /lab/via/v/a HTTP/1.1\r\n\r\n\r\n";
+        let expected = "GET /info HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n";
+        assert_eq!(up(&mut dialogue, text), (Next::More, expected.to_owned(), String::new()));
+    }
+
+    #[test]
     fn a_request_for_somebody_else_stays_where_it_is() {
         for text in [
             "PUT /lab/network/v HTTP/1.1\r\n\r\n",
             "GET /lab/via/w/ HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
+            "GET /lab/via/v/ HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
         ] {
-            let mut dialogue = Dialogue::new("v");
+            let mut dialogue = fresh();
             assert_eq!(up(&mut dialogue, text), (Next::Elsewhere, String::new(), text.to_owned()));
         }
         let part = "GET /lab/via/v/ HTTP/1.1\r\nHost";
-        assert_eq!(up(&mut Dialogue::new("v"), part), (Next::More, String::new(), part.to_owned()));
-        assert_eq!(up(&mut Dialogue::new("v"), "\u{1}\r\n\r\n").0, Next::Bad);
+        assert_eq!(up(&mut fresh(), part), (Next::More, String::new(), part.to_owned()));
+        assert_eq!(up(&mut fresh(), "\u{1}\r\n\r\n").0, Next::Bad);
     }
 
     #[test]
     fn answers_are_known_to_end() {
-        let mut dialogue = Dialogue::new("v");
+        let mut dialogue = fresh();
         up(&mut dialogue, "GET /lab/via/v/a HTTP/1.1\r\n\r\nHEAD /lab/via/v/b HTTP/1.1\r\n\r\n");
         let first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
         let second = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
         let text = [first, second].concat();
         for cut in 0..text.len() {
-            let mut dialogue = Dialogue::new("v");
+            let mut dialogue = fresh();
             up(&mut dialogue, "GET /lab/via/v/a HTTP/1.1\r\n\r\nHEAD /lab/via/v/b HTTP/1.1\r\n\r\n");
             let whole = dialogue.down(&text.as_bytes()[..cut]);
             assert_eq!(whole, if cut >= first.len() { first.len() } else { 0 }, "{cut}");
@@ -278,12 +295,12 @@ mod tests {
     #[test]
     fn an_upgrade_makes_a_tunnel_only_when_it_is_answered_so() {
         let ask = "GET /lab/via/v/socket HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
-        let mut dialogue = Dialogue::new("v");
+        let mut dialogue = fresh();
         up(&mut dialogue, ask);
         assert_eq!(up(&mut dialogue, "frames"), (Next::More, String::new(), "frames".to_owned()));
         assert!(dialogue.down(b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81") > 0 && dialogue.is_tunnel());
         assert_eq!(up(&mut dialogue, "frames"), (Next::More, "frames".to_owned(), String::new()));
-        let mut refused = Dialogue::new("v");
+        let mut refused = fresh();
         up(&mut refused, ask);
         refused.down(b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n");
         assert!(refused.is_at_rest() && !refused.is_tunnel());

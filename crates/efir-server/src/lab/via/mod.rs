@@ -7,45 +7,31 @@
 mod body;
 mod dialogue;
 mod flow;
+mod pipe;
 mod target;
+#[cfg(test)]
+mod tests;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::{
     net::{TcpSocket, TcpStream},
     sync::watch,
 };
 
+use self::pipe::Pipe;
 pub(crate) use self::target::begins_via;
 pub(super) use self::target::own_target;
-use self::{
-    dialogue::{Dialogue, Next},
-    flow::Flow,
-};
 use super::{
-    Lab,
-    network::Faults,
+    Access, Lab,
     visitors::{Pass, in_ms},
 };
 
 /// What the kernel may hold of what the server has sent: little, so that a slow reader is one for the server, too.
 const RECEIVE_BYTES: u32 = 64 * 1024;
-/// What gathers before a buffering proxy lets go of it.
-const HELD_BYTES_MAX: usize = 64 * 1024;
-/// How long a visitor may take to close when the server has.
-const LINGER: Duration = Duration::from_secs(5);
 /// How long the server may take to accept.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-const READ_BYTES: usize = 16 * 1024;
-/// Rounds of one connection before others get their turn.
-const AT_ONCE_MAX: u32 = 32;
-const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// What became of a connection.
 #[derive(Debug)]
@@ -61,21 +47,26 @@ pub(crate) enum Carried {
 pub(crate) struct Way {
     pass: Pass,
     visitor: String,
+    access: Access,
     server: SocketAddr,
     head_max: Duration,
+    /// How long the visitor may take nothing.
+    stall_max: Duration,
 }
 
 impl Lab {
     /// The way of a connection that begins with these bytes, if it goes through a network and there is room.
     pub(crate) fn way(&self, ahead: &[u8]) -> Option<Way> {
-        let visitor = begins_via(ahead).filter(|_| self.is_on)?;
+        let visitor = begins_via(ahead).filter(|_| self.is_on() && self.access.admits_bytes(ahead))?;
         let times = self.site.hub().times();
         let pass = self.visitors.enter(visitor, in_ms(times.lab_faults_ms)).ok()?;
         Some(Way {
             pass,
             visitor: visitor.to_owned(),
+            access: self.access,
             server: self.server,
             head_max: Duration::from_millis(times.head_ms_max),
+            stall_max: Duration::from_millis(times.stall_ms_max),
         })
     }
 }
@@ -101,23 +92,7 @@ pub(crate) async fn carry(
         }
     };
     way.pass.network.counts.bytes_up.fetch_add(input.len() as u64, Ordering::Relaxed);
-    let pipe = Pipe {
-        dialogue: Dialogue::new(&way.visitor),
-        way,
-        faults,
-        client: Side { stream: client, has_ended: false },
-        server: Side { stream: server, has_ended: false },
-        input,
-        held: BytesMut::new(),
-        up: Flow::new(),
-        down: Flow::new(),
-        has_lost: false,
-        head_since: None,
-        ends_by: None,
-        is_leaving: false,
-        is_stopping: false,
-    };
-    pipe.run(listener, stop).await
+    Pipe::new(way, faults, (client, server), input).run(listener, stop).await
 }
 
 impl Way {
@@ -138,256 +113,4 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 fn reset(stream: &TcpStream) {
     // One that is gone already needs none.
     let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
-}
-
-#[derive(Debug)]
-struct Side {
-    stream: TcpStream,
-    /// Nothing more comes from it.
-    has_ended: bool,
-}
-
-/// What a turn of the pipe says about its end.
-enum Turn {
-    GoOn,
-    Over,
-    Back,
-}
-
-#[derive(Debug)]
-struct Pipe {
-    way: Way,
-    faults: Faults,
-    dialogue: Dialogue,
-    client: Side,
-    server: Side,
-    /// Read from the visitor and not understood yet.
-    input: BytesMut,
-    /// Answers that a buffering proxy holds back.
-    held: BytesMut,
-    up: Flow,
-    down: Flow,
-    /// Bytes have vanished: what is left of the streams makes no sense.
-    has_lost: bool,
-    /// Since when a head is incomplete.
-    head_since: Option<Instant>,
-    /// When it is cut whatever the visitor does.
-    ends_by: Option<Instant>,
-    /// The next request is not for this network.
-    is_leaving: bool,
-    /// The server goes away: nothing is wrong with any network, and nobody is waited for.
-    is_stopping: bool,
-}
-
-impl Pipe {
-    async fn run(
-        mut self,
-        mut listener: watch::Receiver<Faults>,
-        mut stop: watch::Receiver<bool>,
-    ) -> Carried {
-        for round in 1_u32.. {
-            match self.turn() {
-                Turn::GoOn => {}
-                Turn::Over => return Carried::Over,
-                Turn::Back => return Carried::Back(self.client.stream, self.input),
-            }
-            if round % AT_ONCE_MAX == 0 {
-                tokio::task::yield_now().await;
-            }
-            let slow = self.faults.slow_bytes_per_s;
-            let times = [self.up.wakes_at(0), self.down.wakes_at(slow), self.ends_by, self.head_due()];
-            // Where bytes have vanished there is nothing to be done until that is over.
-            let wakes_at = times.into_iter().flatten().min().filter(|_| !self.has_lost);
-            tokio::select! {
-                _ = self.client.stream.readable(), if self.wants_client() => self.read_client(),
-                _ = self.server.stream.readable(), if self.wants_server() => self.read_server(),
-                _ = self.server.stream.writable(), if self.up.is_blocked() => {}
-                _ = self.client.stream.writable(), if self.down.is_blocked() => {}
-                () = sleep_until(wakes_at), if wakes_at.is_some() => {}
-                Ok(()) = listener.changed(), if !self.is_stopping => self.faults = *listener.borrow_and_update(),
-                _ = stop.wait_for(|is_stopping| *is_stopping), if !self.is_stopping => {
-                    (self.is_stopping, self.faults) = (true, Faults::default());
-                    self.up.hurry();
-                    self.down.hurry();
-                }
-            }
-        }
-        Carried::Over
-    }
-
-    /// Everything that can be done without waiting.
-    fn turn(&mut self) -> Turn {
-        if self.faults.drop
-            && (self.up.lose() | self.down.lose() | !std::mem::take(&mut self.held).is_empty())
-        {
-            self.has_lost = true;
-        }
-        if self.faults.cut || (self.has_lost && !self.faults.drop) {
-            if self.is_at_rest() {
-                return Turn::Back;
-            }
-            self.way.count_reset();
-            return self.cut();
-        }
-        if self.has_lost {
-            // Nobody learns anything until it is over.
-            let is_deserted = self.client.has_ended && self.server.has_ended;
-            return if is_deserted { self.cut() } else { Turn::GoOn };
-        }
-        let now = Instant::now();
-        if self.ends_by.is_some_and(|due| due <= now) || self.head_due().is_some_and(|due| due <= now) {
-            return self.cut();
-        }
-        self.take_input(now);
-        if self.has_lost {
-            return Turn::GoOn;
-        }
-        self.let_go(now);
-        self.send(now)
-    }
-
-    /// Whether nothing of this network is on the connection. The next request may be the one that mends it, so it is not to be lost.
-    fn is_at_rest(&self) -> bool {
-        let is_idle = self.up.is_empty() && self.down.is_empty() && self.held.is_empty();
-        let is_open = !self.client.has_ended && !self.server.has_ended;
-        let has_come = begins_via(&self.input) == Some(self.way.visitor.as_str());
-        self.dialogue.is_at_rest() && is_idle && is_open && !self.has_lost && !has_come
-    }
-
-    fn cut(&self) -> Turn {
-        reset(&self.client.stream);
-        reset(&self.server.stream);
-        Turn::Over
-    }
-
-    fn send(&mut self, now: Instant) -> Turn {
-        if self.up.send(&self.server.stream, 0).is_err() {
-            // It may have answered before it closed.
-            self.up.give_up();
-        }
-        match self.down.send(&self.client.stream, self.faults.slow_bytes_per_s) {
-            Ok(sent) => {
-                self.way.pass.network.counts.bytes_down.fetch_add(sent as u64, Ordering::Relaxed);
-            }
-            Err(_) => return self.cut(),
-        }
-        if self.down.is_shut() {
-            self.ends_by.get_or_insert(now + LINGER);
-            if self.client.has_ended || self.is_stopping {
-                return Turn::Over;
-            }
-        }
-        let is_idle = self.down.is_empty() && self.held.is_empty() && self.up.is_empty();
-        if self.is_leaving && is_idle && !self.server.has_ended { Turn::Back } else { Turn::GoOn }
-    }
-
-    fn wants_client(&self) -> bool {
-        !self.client.has_ended && !self.is_leaving && (self.has_lost || self.up.has_room(self.input.len(), 0))
-    }
-
-    fn wants_server(&self) -> bool {
-        let slow = self.faults.slow_bytes_per_s;
-        !self.server.has_ended && (self.has_lost || self.down.has_room(self.held.len(), slow))
-    }
-
-    fn head_due(&self) -> Option<Instant> {
-        self.head_since.map(|since| since + self.way.head_max)
-    }
-
-    fn read_client(&mut self) {
-        let mut bytes = BytesMut::with_capacity(READ_BYTES);
-        match self.client.stream.try_read_buf(&mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(0) => self.client_has_ended(false),
-            Err(_) => self.client_has_ended(true),
-            Ok(count) => {
-                self.way.pass.network.counts.bytes_up.fetch_add(count as u64, Ordering::Relaxed);
-                if !self.has_lost && !self.down.is_shut() {
-                    self.input.unsplit(bytes);
-                }
-            }
-        }
-    }
-
-    fn client_has_ended(&mut self, is_reset: bool) {
-        self.client.has_ended = true;
-        if self.faults.drop {
-            // The server is not to learn of it.
-            self.has_lost = true;
-        } else if is_reset {
-            self.ends_by = Some(Instant::now());
-        } else {
-            self.up.end(Instant::now() + self.faults.delay());
-        }
-    }
-
-    fn read_server(&mut self) {
-        let mut bytes = BytesMut::with_capacity(READ_BYTES);
-        let now = Instant::now();
-        match self.server.stream.try_read_buf(&mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => {
-                self.server.has_ended = true;
-                if self.faults.drop {
-                    self.has_lost = true;
-                    return;
-                }
-                // An end lets go of everything.
-                self.push_down(now, usize::MAX);
-                self.down.end(now + self.faults.delay());
-            }
-            Ok(_) if self.faults.drop || self.has_lost => self.has_lost = true,
-            Ok(_) => {
-                let whole = self.dialogue.down(&bytes);
-                let before = self.held.len();
-                self.held.unsplit(bytes);
-                let free = if whole > 0 { before + whole } else { 0 };
-                self.push_down(now, free);
-            }
-        }
-    }
-
-    /// Sends the first bytes of what is held on their way.
-    fn push_down(&mut self, now: Instant, count: usize) {
-        let bytes = self.held.split_to(count.min(self.held.len())).freeze();
-        self.down.push(now + self.faults.delay(), bytes);
-    }
-
-    /// Without a buffering proxy nothing is held, and with one no more than it holds.
-    fn let_go(&mut self, now: Instant) {
-        if !self.faults.buffer || self.dialogue.is_tunnel() || self.held.len() >= HELD_BYTES_MAX {
-            self.push_down(now, usize::MAX);
-        }
-    }
-
-    /// Understands what the visitor has sent, and sends it on its way.
-    fn take_input(&mut self, now: Instant) {
-        let mut out = BytesMut::new();
-        let next = self.dialogue.up(&mut self.input, &mut out);
-        if self.faults.drop {
-            self.has_lost |= !out.is_empty();
-            out.clear();
-        }
-        self.up.push(now + self.faults.delay(), out.freeze());
-        match next {
-            // A request that came before its predecessor was answered waits here.
-            Next::Elsewhere => self.is_leaving = self.dialogue.is_at_rest(),
-            Next::Bad => {
-                self.input.clear();
-                self.down.push(now, Bytes::from_static(BAD_REQUEST));
-                self.down.end(now);
-                self.server.has_ended = true;
-            }
-            Next::More => {}
-        }
-        let is_within = next == Next::More && !self.input.is_empty() && self.dialogue.awaits_head();
-        self.head_since = if is_within { self.head_since.or(Some(now)) } else { None };
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
 }

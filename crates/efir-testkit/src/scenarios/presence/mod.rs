@@ -1,5 +1,6 @@
 //! Who is in a channel: entering by every transport, leaving, and a state that is exact at its cursor, read by every transport.
 
+mod bounds;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -10,8 +11,15 @@ use efir_core::{ChannelName, MemberId};
 use efir_engine::Via;
 use serde_json::json;
 
-use self::wire::{
-    a_lease_by_put, commands_of_a_socket, link_keeps_the_member, refusals_of_presence, several_in_one_body,
+use self::{
+    bounds::{
+        a_full_node_keeps_who_is_in, a_refused_member_is_seen_nowhere, a_socket_enters_again,
+        foreign_pages_enter_nowhere, states_are_bounded_together,
+    },
+    wire::{
+        a_lease_by_put, commands_of_a_socket, link_keeps_the_member, refusals_of_presence,
+        several_in_one_body,
+    },
 };
 use super::scenarios;
 use crate::{
@@ -37,6 +45,11 @@ scenarios! { "presence";
     Carriers refusals_of_presence: "wire";
     Carriers link_keeps_the_member: "wire";
     Carriers several_in_one_body: "wire", "D12";
+    Carriers a_full_node_keeps_who_is_in: "D12";
+    Carriers a_socket_enters_again: "D12", "wire";
+    Carriers foreign_pages_enter_nowhere: "wire";
+    Carriers states_are_bounded_together: "wire";
+    Carriers a_refused_member_is_seen_nowhere: "wire";
 }
 
 /// How soon a clean leave is told.
