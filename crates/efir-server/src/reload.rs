@@ -24,6 +24,15 @@ use crate::{
 /// Limits and times that are looked up when a request comes or a response begins. All others are built into something at the start.
 const TAKEN_OVER: &[&str] = &[
     "message_bytes_max",
+    "connection_publishes_per_s_max",
+    "connection_bytes_per_s_max",
+    "user_publishes_per_s_max",
+    "user_bytes_per_s_max",
+    "key_publishes_per_s_max",
+    "key_bytes_per_s_max",
+    "body_bytes_per_s_min",
+    "head_bytes_max",
+    "headers_max",
     "batch_messages_max",
     "batch_messages_default",
     "batch_bytes_max",
@@ -44,6 +53,7 @@ const TAKEN_OVER: &[&str] = &[
     "ping_ms",
     "head_ms_max",
     "body_ms_max",
+    "body_grace_ms",
     "idle_ms_max",
     "drain_ms_max",
     "presence_grace_ms",
@@ -129,7 +139,12 @@ impl Reloader {
             Ok(Reloaded { taken_over, needs_restart }) => {
                 self.taken_over.fetch_add(1, Ordering::Relaxed);
                 let (taken_over, needs_restart) = (taken_over.join(", "), needs_restart.join(", "));
-                tracing::info!(event = "reloaded", taken_over, needs_restart, "the configuration was read again");
+                tracing::info!(
+                    event = "reloaded",
+                    taken_over,
+                    needs_restart,
+                    "the configuration was read again"
+                );
             }
             Err(NotReloaded { errors }) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +157,9 @@ impl Reloader {
 
     fn read(&self) -> Result<Resolved, NotReloaded> {
         let Some(source) = self.source.get() else {
-            return Err(NotReloaded { errors: vec!["this server was not started from a configuration".into()] });
+            return Err(NotReloaded {
+                errors: vec!["this server was not started from a configuration".into()],
+            });
         };
         source().map_err(|errors| NotReloaded { errors: errors.iter().map(ToString::to_string).collect() })
     }
@@ -219,11 +236,11 @@ impl Change {
         // A message must fit into a log, and how much a log keeps cannot change.
         let fits = fresh.limits.message_bytes_max <= old.limits.retention_bytes_max;
         let is_taken = |name: &str| TAKEN_OVER.contains(&name) && (fits || name != "message_bytes_max");
-        for ((row, was), (_, is)) in old.limits.values().zip(fresh.limits.values()) {
-            reloaded.book(row, was != is, is_taken(row.name) && limits.set(row.name, is));
+        for (row, value) in changed(old.limits.values(), fresh.limits.values()) {
+            reloaded.book(row, is_taken(row.name) && limits.set(row.name, value));
         }
-        for ((row, was), (_, is)) in old.times.values().zip(fresh.times.values()) {
-            reloaded.book(row, was != is, is_taken(row.name) && times.set(row.name, is));
+        for (row, value) in changed(old.times.values(), fresh.times.values()) {
+            reloaded.book(row, is_taken(row.name) && times.set(row.name, value));
         }
         let next = Resolved {
             log: fresh.log,
@@ -239,12 +256,18 @@ impl Change {
 }
 
 impl Reloaded {
-    fn book(&mut self, row: &LimitRow, has_changed: bool, is_taken: bool) {
-        if has_changed {
-            let list = if is_taken { &mut self.taken_over } else { &mut self.needs_restart };
-            list.push(keys::path_of(row.name));
-        }
+    fn book(&mut self, row: &LimitRow, is_taken: bool) {
+        let list = if is_taken { &mut self.taken_over } else { &mut self.needs_restart };
+        list.push(keys::path_of(row.name));
     }
+}
+
+/// The rows whose values differ, with the fresh ones.
+fn changed(
+    old: impl Iterator<Item = (&'static LimitRow, u64)>,
+    fresh: impl Iterator<Item = (&'static LimitRow, u64)>,
+) -> impl Iterator<Item = (&'static LimitRow, u64)> {
+    old.zip(fresh).filter(|((_, was), (_, is))| was != is).map(|(_, fresh)| fresh)
 }
 
 #[cfg(test)]
@@ -275,7 +298,8 @@ mod tests {
         assert_eq!(reloaded.taken_over, ["allow_origins", "times.heartbeat"]);
         assert_eq!(reloaded.needs_restart, ["workers", "retention.messages"]);
         assert_eq!((next.times.heartbeat_ms, &next.allow_origins), (1, &fresh.allow_origins));
-        assert_eq!((next.workers, next.limits.clone()), (old.workers, old.limits.clone()));
+        assert_eq!(next.workers, old.workers);
+        assert_eq!(next.limits, old.limits);
         // Once more: what needs a restart is named again, what is in force is not.
         let again = Change::between(&next, fresh).reloaded;
         assert_eq!((again.taken_over.len(), again.needs_restart.len()), (0, 2));
@@ -283,9 +307,16 @@ mod tests {
 
     #[test]
     fn a_message_that_no_log_could_keep_is_not_allowed() {
-        let old = Resolved { limits: Limits { retention_bytes_max: 100_000, ..Limits::default() }, ..Resolved::default() };
+        let old = Resolved {
+            limits: Limits { retention_bytes_max: 100_000, ..Limits::default() },
+            ..Resolved::default()
+        };
         let fresh = Resolved {
-            limits: Limits { retention_bytes_max: 1_000_000, message_bytes_max: 500_000, ..Limits::default() },
+            limits: Limits {
+                retention_bytes_max: 1_000_000,
+                message_bytes_max: 500_000,
+                ..Limits::default()
+            },
             ..old.clone()
         };
         let Change { next, reloaded } = Change::between(&old, fresh);

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use efir_access::Revocations;
+use efir_core::Limits;
 use efir_engine::{
     Hub,
     worker::{Intake, Worker},
@@ -75,14 +76,10 @@ impl Server {
         let mut doors = Doors { per_worker: (0..workers).map(|_| Vec::new()).collect(), silent_max };
         let addresses = doors.open(&config.listen, None)?;
         let tls_addresses = doors.open(&config.listen_tls, tls.as_ref())?;
-        let connections_max = connections_max(config.limits.connections_max);
         let (has_lab, lab_access) = (config.has_lab(), Access::of(&config));
-        let memory_bytes_max = resident::memory_bytes_max(config.limits.memory_bytes_max);
-        let log_bytes_max = resident::log_bytes_max(config.limits.log_bytes_max, memory_bytes_max);
-        let limits =
-            efir_core::Limits { connections_max, memory_bytes_max, log_bytes_max, ..config.limits.clone() };
-        tracing::info!(event = "memory_limits", memory_bytes_max, log_bytes_max, "limits of memory");
-        let addresses_known = Addresses::new(config.trust.clone(), limits.address_connections_max);
+        let limits = possible(&config.limits);
+        let connections_max = limits.connections_max;
+        let known = Addresses::new(config.trust.clone(), limits.address_connections_max);
         let hub = Hub::new(limits, config.times.clone());
         let policy = Policy {
             allow_origins: config.allow_origins.clone(),
@@ -119,7 +116,7 @@ impl Server {
             traffic,
             lab,
             connections: Connections { count, max: connections_max },
-            addresses: Arc::new(addresses_known),
+            addresses: Arc::new(known),
             has_proxy_protocol: config.has_proxy_protocol,
             pulses,
         });
@@ -297,6 +294,15 @@ async fn sweep(shared: Arc<Shared>) {
             hub.weigh(in_use);
         }
     }
+}
+
+/// The limits that are configured, as far as the machine lets them be.
+fn possible(limits: &Limits) -> Limits {
+    let connections_max = connections_max(limits.connections_max);
+    let memory_bytes_max = resident::memory_bytes_max(limits.memory_bytes_max);
+    let log_bytes_max = resident::log_bytes_max(limits.log_bytes_max, memory_bytes_max);
+    tracing::info!(event = "memory_limits", memory_bytes_max, log_bytes_max, "limits of memory");
+    Limits { connections_max, memory_bytes_max, log_bytes_max, ..limits.clone() }
 }
 
 /// The limit of connections: what is configured, and no more than there may be open files.

@@ -9,3 +9,4 @@ mod corpus_signature;
 mod forge;
 mod interop;
 mod keysets;
+mod mutations;

@@ -10,8 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use efir_access::{
-    Action, Actions, Algorithm, Claims, Gate, GateParts, KeySet, KeyTerms, Pattern, Rules, SigningKey, Step,
-    Verdict,
+    Action, Actions, Algorithm, Claims, Gate, GateParts, KeyError, KeySet, KeyTerms, Pattern, Rules,
+    SigningKey, Step, Verdict,
 };
 use efir_core::ChannelName;
 
@@ -216,22 +216,19 @@ impl Explain {
         }
         let text = read(source.jwks_file.as_deref().unwrap_or(Path::new("-")))?;
         let terms = self.terms(if self.algorithm.is_empty() { &Algorithm::ALL } else { &self.algorithm });
-        KeySet::from_jwks(&terms, &text).map_err(refused)
+        KeySet::from_jwks(&terms, &text).map_err(Failure::from)
     }
 
     /// The key with the algorithms that were named, or with all that fit it.
-    fn each(
-        &self,
-        read: impl Fn(&KeyTerms) -> Result<KeySet, efir_access::KeyError>,
-    ) -> Result<KeySet, Failure> {
+    fn each(&self, read: impl Fn(&KeyTerms) -> Result<KeySet, KeyError>) -> Result<KeySet, Failure> {
         if !self.algorithm.is_empty() {
-            return read(&self.terms(&self.algorithm)).map_err(refused);
+            return read(&self.terms(&self.algorithm)).map_err(Failure::from);
         }
         let read: Vec<_> = Algorithm::ALL.iter().map(|algorithm| read(&self.terms(&[*algorithm]))).collect();
         let (fitting, others): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
         match others.into_iter().find_map(Result::err) {
-            Some(error) if fitting.is_empty() => Err(refused(error)),
-            _ => KeySet::join(fitting.into_iter().flatten()).map_err(refused),
+            Some(error) if fitting.is_empty() => Err(Failure::from(error)),
+            _ => KeySet::join(fitting.into_iter().flatten()).map_err(Failure::from),
         }
     }
 
@@ -256,8 +253,10 @@ impl Explain {
     }
 }
 
-fn refused(error: efir_access::KeyError) -> Failure {
-    Failure::usage(error.to_string())
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        Self::usage(error.to_string())
+    }
 }
 
 fn line(step: &Step) -> String {
