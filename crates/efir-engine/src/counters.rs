@@ -141,26 +141,26 @@ impl Default for Counters {
 
 impl Counters {
     fn add(&self, choose: impl Fn(&Shard) -> Option<&AtomicU64>, count: u64) {
+        if count == 0 {
+            return;
+        }
         if let Some(counter) = self.0.get(own_shard()).and_then(choose) {
             counter.fetch_add(count, Ordering::Relaxed);
         }
     }
 
-    /// A response of this transport began.
-    pub fn open(&self, transport: Transport) {
-        self.add(|shard| shard.opened.get(transport as usize), 1);
+    /// So many responses of this transport began.
+    pub fn open(&self, transport: Transport, responses: u64) {
+        self.add(|shard| shard.opened.get(transport as usize), responses);
     }
 
-    /// A response of this transport ended.
-    pub fn close(&self, transport: Transport) {
-        self.add(|shard| shard.closed.get(transport as usize), 1);
+    /// So many responses of this transport ended.
+    pub fn close(&self, transport: Transport, responses: u64) {
+        self.add(|shard| shard.closed.get(transport as usize), responses);
     }
 
     /// So many messages went out.
     pub fn deliver(&self, transport: Transport, messages: u64) {
-        if messages == 0 {
-            return;
-        }
         self.add(|shard| shard.deliveries.get(transport as usize), messages);
     }
 
@@ -280,7 +280,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..40 {
                 scope.spawn(|| {
-                    counters.open(Transport::Sse);
+                    counters.open(Transport::Sse, 1);
                     counters.deliver(Transport::Sse, 3);
                     counters.tell_gap(GapReason::Denied);
                     counters.publish(10, false);
@@ -292,7 +292,7 @@ mod tests {
                 });
             }
         });
-        counters.close(Transport::Sse);
+        counters.close(Transport::Sse, 1);
         counters.end_stall();
         let sum = counters.sum();
         assert_eq!((sum.open(Transport::Sse), sum.open(Transport::WebSocket)), (39, 0));

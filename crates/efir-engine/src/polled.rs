@@ -93,7 +93,7 @@ impl Polled {
         let framing = if exchange.form().is_websocket() { Framing::Chunked } else { Framing::Plain };
         let drain_id = reader.hub().enlist(&bell);
         let transport = Transport::of(exchange.form(), exchange.is_whole());
-        transport.into_iter().for_each(|transport| reader.hub().counters().open(transport));
+        transport.into_iter().for_each(|transport| reader.hub().counters().open(transport, 1));
         Self {
             exchange,
             reader,
@@ -235,7 +235,7 @@ impl Polled {
 impl Drop for Polled {
     fn drop(&mut self) {
         self.reader.hub().delist(self.drain_id);
-        self.transport.into_iter().for_each(|transport| self.reader.hub().counters().close(transport));
+        self.transport.into_iter().for_each(|transport| self.reader.hub().counters().close(transport, 1));
         let tokens: Vec<usize> = self.watches.iter().map(|(token, _)| token).collect();
         for token in tokens {
             self.unwatch(token);

@@ -260,7 +260,7 @@ impl Read for Metered {
 fn count_frames(frames: &mut Option<FrameBudget>, bytes: &[u8]) -> io::Result<()> {
     let Some(frames) = frames else { return Ok(()) };
     frames.take(bytes, Instant::now).map_err(|overdrawn| {
-        tracing::debug!(kind = overdrawn.kind, "an HTTP/2 connection that sends too many frames is ended");
+        tracing::debug!(event = "http2_flood", kind = overdrawn.kind, "an HTTP/2 connection that sends too many frames is ended");
         io::Error::new(io::ErrorKind::InvalidData, "too many frames")
     })
 }

@@ -24,8 +24,8 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     }
     let mut answer = Answer::of(&mut asked);
     // It begins and ends here.
-    site.hub().counters().open(Transport::ShortPoll);
-    site.hub().counters().close(Transport::ShortPoll);
+    site.hub().counters().open(Transport::ShortPoll, 1);
+    site.hub().counters().close(Transport::ShortPoll, 1);
     let mut found = match &asked.scope {
         Scope::One { channel, start } => read_one(site.hub(), channel, start, asked.limit),
         Scope::Several { channels, .. } => read_several(site.hub(), channels, asked.limit),

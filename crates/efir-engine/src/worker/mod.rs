@@ -5,6 +5,7 @@
 //! that have something, and lets the runtime's other tasks (accepting, HTTP heads) run. It never decides what is sent: that is the
 //! [`Exchange`](crate::Exchange)'s part.
 
+mod booked;
 mod connection;
 mod input;
 mod intake;
@@ -27,12 +28,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use efir_core::wire::Form;
 use slab::Slab;
 use tokio::time::Sleep;
 
 pub use self::intake::{Adoption, Intake};
 use self::{
+    booked::Booked,
     connection::{Connection, Phase, Written},
     intake::{Batch, Bell},
     ring::Ring,
@@ -40,7 +41,6 @@ use self::{
     watched::{Subscriber, WatchedChannels},
 };
 use crate::{
-    counters::Transport,
     exchange::{Response, Turn},
     guest::Guest,
     hub::Hub,
@@ -93,8 +93,7 @@ pub struct Worker {
     scratch: Outbox,
     read_buffer: BytesMut,
     batch: Batch,
-    /// Messages that went out and are not booked yet, by transport.
-    delivered: [u64; Transport::ALL.len()],
+    booked: Booked,
     is_draining: bool,
     drain_id: usize,
     stall_max: Duration,
@@ -125,7 +124,7 @@ impl Worker {
             scratch: Outbox::new(crate::Framing::Plain),
             read_buffer: BytesMut::new(),
             batch: Batch::default(),
-            delivered: Default::default(),
+            booked: Booked::default(),
             is_draining: false,
             drain_id,
         }
@@ -157,7 +156,7 @@ impl Worker {
             let Some(key) = self.dirty.pop_front() else { break };
             self.flush(key, now);
         }
-        self.book();
+        self.booked.hand_over(self.hub.counters());
         has_news || has_timed || !self.walks.is_empty() || !self.dirty.is_empty()
     }
 
@@ -166,7 +165,7 @@ impl Worker {
         let head = adoption.response.head.clone();
         let bell = Bell::new(key, Arc::clone(&self.intake));
         let connection = Connection::new(adoption, bell);
-        connection.transport().into_iter().for_each(|transport| self.hub.counters().open(transport));
+        self.booked.open(connection.transport());
         self.connections.insert(connection);
         self.begin(key, head, now);
         if self.connections.get(key as usize).is_some_and(|connection| !connection.input.is_empty()) {
@@ -236,23 +235,8 @@ impl Worker {
             }
             Written::Blocked | Written::All => {}
         }
-        self.deliver(form, delivered);
+        self.booked.deliver(form, delivered);
         self.settle(key, now, written);
-    }
-
-    /// Books messages that went out, for the end of the turn.
-    fn deliver(&mut self, form: Form, messages: u64) {
-        let transport = Transport::of(form, false);
-        if let Some(sum) = transport.and_then(|transport| self.delivered.get_mut(transport as usize)) {
-            *sum += messages;
-        }
-    }
-
-    fn book(&mut self) {
-        for transport in Transport::ALL {
-            let sum = self.delivered.get_mut(transport as usize).map(std::mem::take);
-            self.hub.counters().deliver(transport, sum.unwrap_or_default());
-        }
     }
 
     /// A failed connection leaves; the scratch outbox may hold what it did not take.
@@ -319,9 +303,9 @@ impl Worker {
             connection.has_ahead = true;
             self.intake.ring(key);
         }
-        connection.transport().into_iter().for_each(|transport| self.hub.counters().close(transport));
+        self.booked.close(connection.transport());
         let left = connection.succeed(response);
-        connection.transport().into_iter().for_each(|transport| self.hub.counters().open(transport));
+        self.booked.open(connection.transport());
         self.leave(left);
         self.begin(key, head, now);
         if self.is_draining {
@@ -366,7 +350,7 @@ impl Worker {
         self.leave_all(key);
         let mut taken = self.connections.try_remove(key as usize)?;
         taken.end_stall();
-        taken.transport().into_iter().for_each(|transport| self.hub.counters().close(transport));
+        self.booked.close(taken.transport());
         self.intake.let_go();
         Some(taken)
     }
@@ -416,5 +400,6 @@ impl Drop for Worker {
         for key in keys {
             self.remove(key);
         }
+        self.booked.hand_over(self.hub.counters());
     }
 }

@@ -5,6 +5,7 @@
 //! meanwhile is replaced by the last one, which has been visited already.
 
 use std::{
+    cell::Cell,
     io::{self, IoSlice},
     sync::Arc,
     time::Instant,
@@ -51,6 +52,8 @@ struct Gathered {
     has_more: bool,
     /// The log no longer reaches back to `after`.
     needs_reader: bool,
+    /// Subscribers that have got all of it.
+    served: Cell<u64>,
 }
 
 /// What one subscriber is about to be sent.
@@ -127,6 +130,9 @@ impl Worker {
             }
         }
         self.send_by_ring(&gathered, &sends, now);
+        for one in &gathered {
+            self.booked.deliver(one.form, one.served.get() * one.messages.len() as u64);
+        }
         walk.left = begin;
         begin == 0
     }
@@ -195,31 +201,26 @@ impl Worker {
 
     /// A send has ended.
     fn sent(&mut self, subscriber: Subscriber, gathered: &Gathered, result: io::Result<usize>, now: Instant) {
-        if result.as_ref().is_ok_and(|written| *written == gathered.bytes.len()) {
-            self.deliver(gathered.form, gathered.messages.len() as u64);
-        }
         let Some(connection) = self.connections.get_mut(subscriber.connection as usize) else { return };
         match result {
             Ok(written) if written == gathered.bytes.len() => {
+                let has_sealed = connection.socket.has_unsent();
                 connection.reader.skip_to(subscriber.subscription, gathered.until);
+                gathered.served.set(gathered.served.get() + 1);
                 if gathered.has_more {
                     connection.reader.note(subscriber.subscription);
                     self.mark_dirty(subscriber.connection);
                 }
-                self.send_sealed(subscriber.connection, now);
+                if has_sealed {
+                    // What TLS has sealed and the kernel has not taken makes the connection wait, as what is cut does.
+                    self.call(subscriber.connection, now, |_, _| crate::Turn::Wait);
+                }
             }
             Ok(written) => self.send_rest(subscriber, gathered, written, now),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.send_rest(subscriber, gathered, 0, now);
             }
             Err(_) => self.remove(subscriber.connection),
-        }
-    }
-
-    /// What TLS has sealed and the kernel has not taken makes the connection wait, as what is cut does.
-    fn send_sealed(&mut self, key: u32, now: Instant) {
-        if self.connections.get(key as usize).is_some_and(|connection| connection.socket.has_unsent()) {
-            self.call(key, now, |_, _| crate::Turn::Wait);
         }
     }
 
@@ -251,6 +252,7 @@ fn gather(channel: &crate::channel::Channel, form: Form, framing: Framing, after
         bytes: joined(&messages, form, framing),
         has_more: in_step == Some(true),
         needs_reader: in_step.is_none() || messages.is_empty(),
+        served: Cell::new(0),
         messages,
     }
 }

@@ -48,7 +48,9 @@ mod tests {
     fn only_the_key_is_the_key() {
         let key = AdminKey::new(" 0123456789abcdef\n").unwrap();
         assert!(key.is(b"0123456789abcdef"));
-        for other in [&b"0123456789abcdeF"[..], b"", b"0123456789abcde", b"0123456789abcdef\n", b"0123456789abcdef0"] {
+        for other in
+            [&b"0123456789abcdeF"[..], b"", b"0123456789abcde", b"0123456789abcdef\n", b"0123456789abcdef0"]
+        {
             assert!(!key.is(other));
         }
         assert!(AdminKey::new("0123456789abcde").is_none());

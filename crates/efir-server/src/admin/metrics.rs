@@ -165,7 +165,8 @@ pub(super) fn text(reading: &Reading) -> String {
     let mut text = String::with_capacity(16 * 1024);
     for row in METRICS {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "# HELP {} {}\n# TYPE {} {}", row.name, row.meaning, row.name, row.kind.name());
+        let _ =
+            writeln!(text, "# HELP {} {}\n# TYPE {} {}", row.name, row.meaning, row.name, row.kind.name());
         (row.read)(reading, &mut Series { name: row.name, text: &mut text });
     }
     text
@@ -221,7 +222,7 @@ mod tests {
         counters.refuse(&Problem::new(Code::NotFound, "a \"secret\"\n"));
         counters.refuse(&Problem::new(Code::Overloaded, "b").with_limit("connections_max", 1));
         counters.close_for("idle_ms_max");
-        counters.open(Transport::Sse);
+        counters.open(Transport::Sse, 1);
         counters.deliver(Transport::Sse, 7);
         Reading {
             counts: counters.sum(),
@@ -292,7 +293,8 @@ mod tests {
 
     #[test]
     fn no_label_has_a_value_of_a_client() {
-        let known = ["version", "transport", "reason", "code, limit", "limit", "limit, unit", "time", "outcome", ""];
+        let known =
+            ["version", "transport", "reason", "code, limit", "limit", "limit, unit", "time", "outcome", ""];
         for row in METRICS {
             assert!(known.contains(&row.labels), "{}: {}", row.name, row.labels);
             assert!(row.meaning.ends_with('.') && !row.meaning.contains('\n'), "{}", row.name);

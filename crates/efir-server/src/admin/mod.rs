@@ -104,7 +104,9 @@ impl Admin {
 async fn serve(listener: StdListener, desk: Rc<Desk>, mut stopping: watch::Receiver<bool>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::warn!(event = "admin_failed", %error, "the admin listener cannot listen"),
+        Err(error) => {
+            return tracing::warn!(event = "admin_failed", %error, "the admin listener cannot listen");
+        }
     };
     let open = Rc::new(AtomicUsize::new(0));
     loop {

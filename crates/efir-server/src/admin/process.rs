@@ -68,7 +68,10 @@ mod tests {
         assert!(process.cpu_s.unwrap() >= 0.0);
         assert!(process.resident_bytes.unwrap() > 100_000);
         assert!(process.virtual_bytes.unwrap() >= process.resident_bytes.unwrap());
-        assert!(process.open_files.unwrap() >= 3 && process.open_files_max.unwrap() >= process.open_files.unwrap());
+        assert!(
+            process.open_files.unwrap() >= 3
+                && process.open_files_max.unwrap() >= process.open_files.unwrap()
+        );
         assert!(process.threads.unwrap() >= 1);
     }
 }

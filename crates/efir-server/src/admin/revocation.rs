@@ -50,7 +50,9 @@ impl Revocation {
             return Err(Problem::new(Code::InvalidRequest, format!("{wrong}; one of the two")));
         }
         if !(1..=SECONDS_MAX).contains(&revocation.seconds) {
-            let detail = format!("seconds is a whole number from 1 to {SECONDS_MAX}, at least as long as the tokens are good");
+            let detail = format!(
+                "seconds is a whole number from 1 to {SECONDS_MAX}, at least as long as the tokens are good"
+            );
             return Err(Problem::new(Code::InvalidRequest, detail));
         }
         Ok(revocation)
@@ -66,7 +68,12 @@ impl Revocation {
             }
         };
         done.map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
-        tracing::info!(event = "revoked", what, seconds = self.seconds, "a user or token is worth nothing for now");
+        tracing::info!(
+            event = "revoked",
+            what,
+            seconds = self.seconds,
+            "a user or token is worth nothing for now"
+        );
         Ok(Revoked { until })
     }
 }

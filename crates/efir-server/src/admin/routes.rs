@@ -169,7 +169,11 @@ impl Desk {
         }
         *told = Some(Instant::now());
         let times = self.refused.take();
-        tracing::warn!(event = "admin_refused", times, "the admin listener was asked by somebody who may not");
+        tracing::warn!(
+            event = "admin_refused",
+            times,
+            "the admin listener was asked by somebody who may not"
+        );
     }
 }
 
@@ -209,7 +213,8 @@ fn refusal(problem: &Problem) -> Response<Bytes> {
 fn unauthorized() -> Response<Bytes> {
     let detail = "this needs the admin key, as `Authorization: Bearer KEY`; it is the one in admin.key_file or EFIR_ADMIN__KEY";
     let mut response = refusal(&Problem::new(Code::Unauthorized, detail));
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"efir admin\""));
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"efir admin\""));
     response
 }
-

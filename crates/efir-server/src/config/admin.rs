@@ -27,7 +27,11 @@ pub(super) fn keys() -> [Key; 3] {
             Kind::File,
             "A file with the key that the admin listener asks for. Needed unless it listens on loopback. In a file, relative to that file.",
         ),
-        key("key", Kind::Secret, "The key itself, at least 16 bytes; for the environment rather than for a file."),
+        key(
+            "key",
+            Kind::Secret,
+            "The key itself, at least 16 bytes; for the environment rather than for a file.",
+        ),
     ]
 }
 
@@ -55,18 +59,24 @@ pub(super) fn resolve(settings: &Settings) -> Result<Option<AdminOptions>, Confi
         ("admin.key", plain.to_owned())
     } else {
         let read = std::fs::read_to_string(file);
-        let unreadable = |error| wrong("admin.key_file", format!("'{file}' ({error})"), "a file that can be read");
+        let unreadable =
+            |error| wrong("admin.key_file", format!("'{file}' ({error})"), "a file that can be read");
         ("admin.key_file", read.map_err(unreadable)?)
     };
     if file.is_empty() && key.is_empty() {
         if listen.ip().is_loopback() {
             return Ok(Some(AdminOptions { listen, key: None }));
         }
-        let expected = "a loopback address, or a key in admin.key_file (or EFIR_ADMIN__KEY): others can reach this one";
+        let expected =
+            "a loopback address, or a key in admin.key_file (or EFIR_ADMIN__KEY): others can reach this one";
         return Err(wrong("admin.listen", listen.to_string(), expected));
     }
     match AdminKey::new(&key) {
         Some(key) => Ok(Some(AdminOptions { listen, key: Some(key) })),
-        None => Err(wrong(name, "too short".into(), "a key of at least 16 bytes, as `openssl rand -hex 32` makes one")),
+        None => Err(wrong(
+            name,
+            "too short".into(),
+            "a key of at least 16 bytes, as `openssl rand -hex 32` makes one",
+        )),
     }
 }

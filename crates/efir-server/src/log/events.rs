@@ -42,6 +42,7 @@ events! {
     "certificates_changed" info "The certificate files have changed, and new connections get the new certificates.";
     "certificates_bad" warn "The certificate files have changed and are no good; the old certificates stay. Put the files right.";
     "handshake_failed" debug "A client's TLS handshake failed or took too long.";
+    "http2_flood" debug "An HTTP/2 connection sent too many frames of a `kind` that cost us and not its client, and was ended.";
     "admin_started" info "The admin listener answers.";
     "admin_refused" warn "Somebody asked the admin listener without the right key, or from a web page. Told at most once a second; `times` says for how many.";
     "admin_failed" warn "A connection to the admin listener could not be accepted.";
@@ -64,7 +65,13 @@ mod tests {
         let codes: BTreeSet<_> = EVENTS.iter().map(|row| row.code).collect();
         assert_eq!(codes.len(), EVENTS.len(), "a code twice");
         for row in EVENTS {
-            assert!(row.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", row.code);
+            assert!(
+                row.code
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{}",
+                row.code
+            );
             assert!(["error", "warn", "info", "debug"].contains(&row.level), "{}", row.code);
             assert!(row.meaning.ends_with('.'), "{}", row.code);
         }
@@ -108,7 +115,9 @@ mod tests {
             let call = rest.split(';').next().unwrap_or_default();
             let place = path.display();
             let code = call.trim_start().strip_prefix("event = \"").and_then(|rest| rest.split('"').next());
-            let Some(code) = code else { panic!("{place}: tracing::{level}!({call}: no event = \"code\" first") };
+            let Some(code) = code else {
+                panic!("{place}: tracing::{level}!({call}: no event = \"code\" first")
+            };
             let row = EVENTS.iter().find(|row| row.code == code);
             let Some(row) = row else { panic!("{place}: {code} is not in the table") };
             assert_eq!(row.level, level, "{place}: the level of {code}");

@@ -215,7 +215,8 @@ mod tests {
 
     /// What strangers put into names, headers and errors.
     fn corpus() -> Vec<String> {
-        let mut corpus: Vec<String> = (0..0x20u8).chain(0x7f..=0x9f).map(|byte| format!("a{}b", char::from(byte))).collect();
+        let mut corpus: Vec<String> =
+            (0..0x20u8).chain(0x7f..=0x9f).map(|byte| format!("a{}b", char::from(byte))).collect();
         corpus.extend(
             [
                 "two\nlines",
@@ -272,7 +273,9 @@ mod tests {
 
     #[test]
     fn people_read_names_and_values() {
-        let line = written(Format::Human, || tracing::info!(event = "started", addresses = "127.0.0.1:1 [::1]:2", workers = 2, "on air"));
+        let line = written(Format::Human, || {
+            tracing::info!(event = "started", addresses = "127.0.0.1:1 [::1]:2", workers = 2, "on air")
+        });
         let (_, line) = line.split_once(' ').unwrap();
         assert_eq!(line, " INFO started: on air addresses=\"127.0.0.1:1 [::1]:2\" workers=2\n");
     }

@@ -60,7 +60,11 @@ impl Log {
             .event_format(Lines { format, has_colours: io::stderr().is_terminal() })
             .with_writer(io::stderr)
             .with_filter(filter_fn(may_speak));
-        tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|error| error.to_string())?;
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines)
+            .try_init()
+            .map_err(|error| error.to_string())?;
         panic::set_hook(Box::new(tell_panic));
         Ok(Self(handle))
     }
@@ -82,6 +86,7 @@ fn may_speak(metadata: &Metadata<'_>) -> bool {
 
 /// Where it happened and nothing else: what a panic says may repeat what a client sent.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
+    let place =
+        panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
     tracing::error!(event = "panicked", place, "a bug in efir; please report it");
 }

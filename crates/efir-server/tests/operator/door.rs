@@ -75,11 +75,27 @@ fn headers() -> Vec<Door> {
 
 fn queries() -> Vec<Door> {
     let mut doors = Vec::new();
-    for path in ["/channels/chat", "/subscribe", "/socket", "/info", "/tickets", "/reload", "/metrics", "/traffic"] {
-        for name in ["ticket", "token", "access_token", "key", "api_key", "after", "client", "cursor", "wait", "limit"] {
+    for path in
+        ["/channels/chat", "/subscribe", "/socket", "/info", "/tickets", "/reload", "/metrics", "/traffic"]
+    {
+        for name in [
+            "ticket",
+            "token",
+            "access_token",
+            "key",
+            "api_key",
+            "after",
+            "client",
+            "cursor",
+            "wait",
+            "limit",
+        ] {
             doors.push(door("query", request(&format!("GET {path}?channel=chat&{name}=SECRET"), "", "")));
         }
-        doors.push(door("query of a stream", request(&format!("GET {path}?channel=chat&transport=sse&ticket=SECRET"), "", "")));
+        doors.push(door(
+            "query of a stream",
+            request(&format!("GET {path}?channel=chat&transport=sse&ticket=SECRET"), "", ""),
+        ));
         doors.push(door("query of a post", request(&format!("POST {path}?token=SECRET"), "", "x")));
         doors.push(door("bare query", request(&format!("GET {path}?SECRET"), "", "")));
         doors.push(door("broken escape", request(&format!("GET {path}?ticket=%zzSECRET"), "", "")));
@@ -114,14 +130,20 @@ fn bodies() -> Vec<Door> {
             doors.push(door(name, request(line, &header, body)));
         }
     }
-    doors.push(door("member", request("PUT /channels/chat/presence", "", "{\"id\":\"a\",\"data\":{\"a\":\"SECRET\"}}")));
+    doors.push(door(
+        "member",
+        request("PUT /channels/chat/presence", "", "{\"id\":\"a\",\"data\":{\"a\":\"SECRET\"}}"),
+    ));
     let large = format!("SECRET{}", "x".repeat(70_000));
     doors.push(door("too large", request("POST /channels/chat", "", &large)));
     let chunked = format!("POST /channels/chat HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n");
     doors.push(door("chunks", format!("{chunked}26\r\n{:<38}\r\n0\r\n\r\n", "SECRET")));
     doors.push(door("bad chunks", format!("{chunked}zz\r\nSECRET\r\n")));
     doors.push(door("trailer", format!("{chunked}1\r\nx\r\n0\r\nAuthorization: SECRET\r\n\r\n")));
-    doors.push(door("half a body", format!("POST /channels/chat HTTP/1.1\r\n{HOST}Content-Length: 500\r\n\r\nSECRET")));
+    doors.push(door(
+        "half a body",
+        format!("POST /channels/chat HTTP/1.1\r\n{HOST}Content-Length: 500\r\n\r\nSECRET"),
+    ));
     doors.push(door("compressed", request("POST /channels/chat", "Content-Encoding: gzip\r\n", "SECRET")));
     doors
 }
@@ -134,8 +156,16 @@ fn sockets() -> Vec<Door> {
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         )
     };
-    for path in ["/socket", "/channels/chat", "/subscribe?channel=chat", "/socket?ticket=SECRET", "/channels/chat?token=SECRET"] {
-        for protocol in ["efir, efir.token.SECRET", "efir.token.SECRET", "SECRET", "efir, efir.token.\u{1}SECRET"] {
+    for path in [
+        "/socket",
+        "/channels/chat",
+        "/subscribe?channel=chat",
+        "/socket?ticket=SECRET",
+        "/channels/chat?token=SECRET",
+    ] {
+        for protocol in
+            ["efir, efir.token.SECRET", "efir.token.SECRET", "SECRET", "efir, efir.token.\u{1}SECRET"]
+        {
             doors.push(door("protocol", upgrade(path, &format!("Sec-WebSocket-Protocol: {protocol}\r\n"))));
         }
         doors.push(door("bad key", upgrade(path, "Sec-WebSocket-Key: SECRET\r\n")));
@@ -148,7 +178,8 @@ fn sockets() -> Vec<Door> {
             "{\"SECRET\":{}}",
             "SECRET",
         ] {
-            for (opcode, is_masked) in [(0x81, true), (0x82, true), (0x81, false), (0xf1, true), (0x88, true)] {
+            for (opcode, is_masked) in [(0x81, true), (0x82, true), (0x81, false), (0xf1, true), (0x88, true)]
+            {
                 let mut bytes = upgrade(path, "").into_bytes();
                 // Long enough for the secret that will stand there.
                 bytes.extend(frame(opcode, is_masked, text));
@@ -227,10 +258,22 @@ fn replaced(bytes: &[u8], secret: &str) -> Vec<u8> {
     // Lengths of bodies grow with the secret.
     let text = String::from_utf8_lossy(&out);
     match text.split_once("\r\n\r\n") {
-        Some((head, body)) if !body.is_empty() && head.contains("Content-Length: ") && !head.contains("Content-Length: 500") => {
-            let declared = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split("\r\n").next()).unwrap_or_default();
+        Some((head, body))
+            if !body.is_empty()
+                && head.contains("Content-Length: ")
+                && !head.contains("Content-Length: 500") =>
+        {
+            let declared = head
+                .split("Content-Length: ")
+                .nth(1)
+                .and_then(|rest| rest.split("\r\n").next())
+                .unwrap_or_default();
             if declared.parse::<usize>().is_ok() && !head.contains("Content-Length: 3") {
-                let fixed = head.replacen(&format!("Content-Length: {declared}"), &format!("Content-Length: {}", body.len()), 1);
+                let fixed = head.replacen(
+                    &format!("Content-Length: {declared}"),
+                    &format!("Content-Length: {}", body.len()),
+                    1,
+                );
                 return [fixed.as_bytes(), b"\r\n\r\n", body.as_bytes()].concat();
             }
             out

@@ -35,7 +35,10 @@ fn what_is_valid_is_taken_over_and_the_rest_is_named() {
     assert_eq!(running.ask("POST /channels/chat", "", b"0123456789a").0, 413);
     let metrics = running.metrics("");
     assert_eq!(metrics.value("efir_limit{limit=\"message_bytes_max\",unit=\"bytes\"}"), Some(10.0));
-    assert_eq!(metrics.value("efir_limit{limit=\"retention_messages_max\",unit=\"messages\"}"), Some(10_000.0));
+    assert_eq!(
+        metrics.value("efir_limit{limit=\"retention_messages_max\",unit=\"messages\"}"),
+        Some(10_000.0)
+    );
     assert_eq!(metrics.value("efir_reloads_total{outcome=\"taken_over\"}"), Some(1.0));
 }
 
@@ -62,7 +65,9 @@ fn what_is_not_valid_changes_nothing() {
         let told: Value = serde_json::from_str(&body).unwrap();
         assert!(status == 422 && !told["errors"].as_array().unwrap().is_empty(), "{status} {body}");
         assert_eq!(heartbeat(&running), 15_000);
-        assert!(is_allowed(&running, "https://app.example") && !is_allowed(&running, "https://other.example"));
+        assert!(
+            is_allowed(&running, "https://app.example") && !is_allowed(&running, "https://other.example")
+        );
     }
     std::fs::write(&file, "allow_origins = \"https://other.example\"\n").unwrap();
     let (status, body) = running.ask_admin("POST /reload", "");

@@ -91,7 +91,9 @@ impl Running {
                 line.contains(&format!(" {code}:")) || line.contains(&format!("\"event\":\"{code}\""))
             });
             let rest = lines.next().and_then(|line| {
-                line.split_once(&format!(" {field}=")).or(line.split_once(&format!("\"{field}\":\""))).map(|(_, rest)| rest)
+                line.split_once(&format!(" {field}="))
+                    .or(line.split_once(&format!("\"{field}\":\"")))
+                    .map(|(_, rest)| rest)
             });
             if let Some(rest) = rest {
                 return rest.split(['"', ' ']).next().unwrap_or_default().to_owned();

@@ -69,7 +69,9 @@ fn a_thousand_planted_secrets_are_nowhere() {
                 scope.spawn(|| {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(door) = doors.get(number % doors.len()).filter(|_| number < planted) else { return };
+                        let Some(door) = doors.get(number % doors.len()).filter(|_| number < planted) else {
+                            return;
+                        };
                         let address = if number % 5 == 4 { &running.admin } else { &running.address };
                         door.enter(address, &secret(number));
                     }
