@@ -15,7 +15,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use efir_core::{ChannelName, Form};
 use efir_engine::{
-    Exchange, Framing, Outbox, Reader, Response, Socket, Turn,
+    Exchange, Framing, Guest, Outbox, Reader, Response, Socket, Turn,
     worker::{Adoption, Departure, Intake, Surroundings, Worker},
 };
 use efir_transports::Site;
@@ -71,8 +71,13 @@ impl Audience {
         }
         let _entered = self.runtime.enter();
         let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
-        let response = Requests(self.site.clone()).between(0);
-        self.intake.adopt(Adoption { socket: Socket::Tcp(stream), input: BytesMut::new(), response });
+        let response = Requests(self.site.clone()).between(0, None);
+        self.intake.adopt(Adoption {
+            guest: None,
+            socket: Socket::Tcp(stream),
+            input: BytesMut::new(),
+            response,
+        });
         self.clients.push(client);
         self.clients.last_mut().expect("it was pushed just now")
     }
@@ -151,7 +156,7 @@ impl Audience {
 struct Requests(Site);
 
 impl Surroundings for Requests {
-    fn between(&self, _ahead: usize) -> Response {
+    fn between(&self, _ahead: usize, _guest: Option<&Arc<Guest>>) -> Response {
         let requests = Asking { site: self.0.clone(), successor: None };
         Response {
             head: Bytes::new(),
