@@ -11,12 +11,12 @@ use axum::{
     routing::get,
 };
 use efir_core::{Code, Problem};
-use efir_transports::Site;
 use rust_embed::{Embed, EmbeddedFile};
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 
 use crate::{
     guard::guard,
+    reload::Reloader,
     traffic::{Report, Traffic},
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn build() -> String {
 }
 
 /// The routes; files of `static_dir` come before those of the page.
-pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>, site: &Site) -> Router {
+pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>, reloader: &Arc<Reloader>) -> Router {
     let report = get(report).fallback(wrong_method);
     let router = Router::new().route("/traffic", report).with_state(traffic);
     let nosniff = SetResponseHeaderLayer::if_not_present(
@@ -53,17 +53,17 @@ pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>, site: &Si
         }
         None => router.fallback(get(page)),
     };
-    router.layer(nosniff).layer(middleware::from_fn_with_state(site.clone(), share_client))
+    router.layer(nosniff).layer(middleware::from_fn_with_state(Arc::clone(reloader), share_client))
 }
 
 /// Pages of other origins that may use this server may also take its client from it.
-async fn share_client(State(site): State<Site>, request: Request, next: Next) -> Response {
+async fn share_client(State(reloader): State<Arc<Reloader>>, request: Request, next: Next) -> Response {
     if request.uri().path() != "/efir.js" {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
     let mut response = next.run(Request::from_parts(parts.clone(), body)).await;
-    site.policy().share(&parts, response.headers_mut());
+    reloader.site().policy().share(&parts, response.headers_mut());
     response
 }
 

@@ -111,7 +111,7 @@ impl Server {
         let lab = Arc::new(Lab::new(site.clone(), lab_access, *address));
         let shared = Arc::new(Shared {
             reloader: Arc::clone(&reloader),
-            pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref(), &site)
+            pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref(), &reloader)
                 .merge(lab::router(Arc::clone(&lab))),
             traffic,
             lab,
