@@ -59,7 +59,7 @@ impl Addresses {
 
     /// A request that a trusted proxy hands on, by its headers. Without a client in them it is the proxy's own.
     pub(crate) fn arrive_behind(&self, proxy: &Guest, headers: &http::HeaderMap) -> Option<Arc<Guest>> {
-        let client = forwarded::client(headers, |address| self.is_proxy(address));
+        let client = forwarded::client(headers, self.trust.written, |address| self.is_proxy(address));
         self.admit(client.unwrap_or_else(|| proxy.address()))
     }
 
@@ -133,7 +133,7 @@ mod tests {
 
     fn addresses(unlimited: &[&str], proxies: &[&str], connections_max: usize) -> Addresses {
         let cidrs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        Addresses::new(Trust { unlimited: cidrs(unlimited), proxies: cidrs(proxies) }, connections_max)
+        Addresses::new(Trust { unlimited: cidrs(unlimited), proxies: cidrs(proxies), ..Trust::default() }, connections_max)
     }
 
     fn known(addresses: &Addresses) -> usize {

@@ -1,23 +1,31 @@
-//! For whom a trusted proxy asks: `Forwarded` (RFC 7239) or `X-Forwarded-For`, read from the right, where the nearest proxy wrote.
+//! For whom a trusted proxy asks: `X-Forwarded-For` or `Forwarded` (RFC 7239), read from the right, where the nearest proxy wrote.
 //!
-//! Each proxy appends whom it was asked by. What stands left of the first address that is no proxy of ours may be anybody's
-//! invention, so that address is the client.
+//! Only the one of the two that the configuration names: a proxy that writes one hands the other on as a stranger invented it. Each
+//! proxy appends whom it was asked by. What stands left of the first address that is no proxy of ours may be anybody's invention, so
+//! that address is the client.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header};
+
+use crate::config::networks::Written;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Hops that are looked at; who has more proxies in front has a loop.
 const HOPS_MAX: usize = 32;
 
-/// The client's address. `None` where the headers name none that can be believed; then the proxy itself is the client.
-///
-/// `Forwarded` wins where both are there.
-pub(crate) fn client(headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-    let name = if headers.contains_key(header::FORWARDED) { header::FORWARDED } else { X_FORWARDED_FOR };
-    let is_standard = name == header::FORWARDED;
+/// The client's address. `None` where the header names none that can be believed; then the proxy itself is the client.
+pub(crate) fn client(
+    headers: &HeaderMap,
+    written: Written,
+    is_proxy: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let name = match written {
+        Written::XForwardedFor => X_FORWARDED_FOR,
+        Written::Forwarded => header::FORWARDED,
+    };
+    let is_standard = written == Written::Forwarded;
     let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(',')).take(HOPS_MAX);
     let mut client = None;
@@ -63,7 +71,10 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        client(&headers, |address| address.to_string().starts_with("10.")).map(|address| address.to_string())
+        let is_standard = lines.first().is_some_and(|(name, _)| *name == "forwarded");
+        let written = if is_standard { Written::Forwarded } else { Written::XForwardedFor };
+        let is_proxy = |address: IpAddr| address.to_string().starts_with("10.");
+        client(&headers, written, is_proxy).map(|address| address.to_string())
     }
 
     #[test]
@@ -86,7 +97,9 @@ mod tests {
             (&[("forwarded", "for=203.0.113.9, for=192.0.2.1, for=10.0.0.2")], Some("192.0.2.1")),
             (&[("forwarded", "for=203.0.113.9, for=_hidden")], None),
             (&[("forwarded", "for=\"203.0.113.9, for=1\"")], None),
+            // The one that the proxy does not write is the stranger's.
             (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "203.0.113.9")], Some("192.0.2.1")),
+            (&[("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=203.0.113.9")], Some("192.0.2.1")),
             (&[("x-real-ip", "203.0.113.9")], None),
         ] {
             assert_eq!(found(lines).as_deref(), expected, "{lines:?}");

@@ -9,6 +9,29 @@ pub struct Trust {
     pub unlimited: Vec<Cidr>,
     /// Networks of proxies that say for whom they ask.
     pub proxies: Vec<Cidr>,
+    /// Where they write it.
+    pub written: Written,
+}
+
+/// The header in which proxies write whom they were asked by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Written {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl Written {
+    /// Their names in the configuration.
+    pub const NAMES: &[&str] = &["x-forwarded-for", "forwarded"];
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        if name == "forwarded" { Self::Forwarded } else { Self::XForwardedFor }
+    }
 }
 
 /// The addresses that begin with the same bits.

@@ -164,7 +164,7 @@ pub(super) fn list<'a>(settings: &'a Settings, path: &str) -> &'a [String] {
     }
 }
 
-fn text<'a>(settings: &'a Settings, path: &str) -> &'a str {
+pub(super) fn text<'a>(settings: &'a Settings, path: &str) -> &'a str {
     match settings.setting(path) {
         Some(Setting { value: Value::Text(text), .. }) => text,
         _ => "",
