@@ -164,6 +164,18 @@ impl Counters {
         self.add(|shard| shard.deliveries.get(transport as usize), messages);
     }
 
+    /// What a worker summed up by itself, by [`Transport`]: responses that began, that ended, and messages that went out.
+    pub(crate) fn book(&self, [opened, closed, delivered]: [&[u64; 5]; 3]) {
+        let Some(shard) = self.0.get(own_shard()) else { return };
+        for (counters, counts) in
+            [(&shard.opened, opened), (&shard.closed, closed), (&shard.deliveries, delivered)]
+        {
+            for (counter, count) in counters.iter().zip(counts).filter(|(_, count)| **count > 0) {
+                counter.fetch_add(*count, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// A reader was told that it missed something.
     pub fn tell_gap(&self, reason: GapReason) {
         let index = GapReason::ALL.iter().position(|known| *known == reason);

@@ -235,7 +235,12 @@ impl Polled {
 impl Drop for Polled {
     fn drop(&mut self) {
         self.reader.hub().delist(self.drain_id);
-        self.transport.into_iter().for_each(|transport| self.reader.hub().counters().close(transport, 1));
+        if let Some(transport) = self.transport {
+            let counters = self.reader.hub().counters();
+            // An answer that went another way than out of here.
+            counters.deliver(transport, self.outbox.take_delivered());
+            counters.close(transport, 1);
+        }
         let tokens: Vec<usize> = self.watches.iter().map(|(token, _)| token).collect();
         for token in tokens {
             self.unwatch(token);

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::{channel::Channel, counters::Transport, guest::Account, hub::Hub, outbox::Outbox, seam::Seam};
+use crate::{channel::Channel, guest::Account, hub::Hub, outbox::Outbox, seam::Seam};
 
 /// Pieces that one pull hands out at most; one vectored write takes no more than 1,024 slices (`IOV_MAX`).
 const PIECES_MAX: usize = 512;
@@ -340,14 +340,10 @@ impl Reader {
             subscription.sent = read.cursor.into();
             taken.push(Taken { channel, gap, messages: read.messages });
         }
-        self.book(&taken);
+        for gap in taken.iter().filter_map(|one| one.gap.as_ref()) {
+            self.hub.counters().tell_gap(gap.reason);
+        }
         (taken, more)
-    }
-
-    fn book(&self, taken: &[Taken]) {
-        let counters = self.hub.counters();
-        taken.iter().filter_map(|one| one.gap.as_ref()).for_each(|gap| counters.tell_gap(gap.reason));
-        counters.deliver(Transport::LongPoll, taken.iter().map(|one| one.messages.len() as u64).sum());
     }
 
     /// Whether a channel has more than the last pull handed out.

@@ -178,6 +178,7 @@ impl Exchange for LongPoll {
             found.gaps.extend(one.gap);
             found.messages.extend(one.messages);
         }
+        out.mark_delivered(found.messages.len());
         self.say(found, reader, out)
     }
 

@@ -35,15 +35,9 @@ impl Booked {
 
     /// Gives everything to the node.
     pub(super) fn hand_over(&mut self, counters: &Counters) {
-        if !std::mem::take(&mut self.has_news) {
-            return;
-        }
-        for transport in Transport::ALL {
-            let take =
-                |sums: &mut [u64; TRANSPORTS]| sums.get_mut(transport as usize).map_or(0, std::mem::take);
-            counters.open(transport, take(&mut self.opened));
-            counters.close(transport, take(&mut self.closed));
-            counters.deliver(transport, take(&mut self.delivered));
+        if self.has_news {
+            counters.book([&self.opened, &self.closed, &self.delivered]);
+            *self = Self::default();
         }
     }
 }
