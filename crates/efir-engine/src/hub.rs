@@ -170,9 +170,11 @@ impl Hub {
         if self.is_overloaded() {
             return Err(PublishError::Overloaded { problem: Box::new(self.overload().problem()) });
         }
-        let receipt = self.0.broker.publish(publish, clock::now_ms())?;
-        self.0.counters.publish(bytes, receipt.duplicate);
-        Ok(receipt)
+        let published = self.0.broker.publish(publish, clock::now_ms());
+        if let Ok(receipt) = &published {
+            self.0.counters.publish(bytes, receipt.duplicate);
+        }
+        published
     }
 
     /// Publishes text, for embedders.

@@ -129,6 +129,11 @@ impl Outbox {
         self.has_empty_answer = true;
     }
 
+    /// So many messages stand in an answer that was pushed whole, or given to somebody else.
+    pub fn mark_delivered(&mut self, messages: usize) {
+        self.delivered += messages as u32;
+    }
+
     pub(crate) fn take_empty_answer(&mut self) -> bool {
         std::mem::take(&mut self.has_empty_answer)
     }
