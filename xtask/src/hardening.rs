@@ -1,5 +1,5 @@
-//! The systemd unit of `packaging/`: how much it leaves open, by systemd's own score, and whether efir gets along with the system calls
-//! that it lets through.
+//! What `packaging/` ships. The systemd unit: how much it leaves open, by systemd's own score, and whether efir gets along with the
+//! system calls that it lets through. The container: that nobody runs it as root.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,6 +17,7 @@ use crate::tally::Tally;
 const UNIT: &str = "packaging/efir.service";
 /// What lets the unit listen below 1024.
 const LOW_PORTS: &str = "packaging/efir-low-ports.conf";
+const CONTAINER: &str = "packaging/Containerfile";
 /// The most that either may score; 0 is nothing to attack, 10 no protection at all.
 const EXPOSURE_MAX: f64 = 1.5;
 
@@ -26,6 +27,10 @@ const EXPOSURE_MAX: f64 = 1.5;
 /// When the unit cannot be read or a program says something unheard of.
 pub(crate) fn report() -> Result<(Tally, Vec<String>)> {
     let (mut tally, mut notes) = (Tally::default(), Vec::new());
+    let container = std::fs::read_to_string(root().join(CONTAINER)).context(CONTAINER)?;
+    let faults = faults_of(&container);
+    notes.extend(faults.iter().map(|fault| format!("{CONTAINER}: {fault}")));
+    tally += Tally::one(faults.is_empty());
     if !is_present("systemd-analyze") {
         notes.push("not run: systemd-analyze is not installed".to_owned());
         tally.skipped += 1;
@@ -51,6 +56,38 @@ pub(crate) fn report() -> Result<(Tally, Vec<String>)> {
         tally.skipped += 1;
     }
     Ok((tally, notes))
+}
+
+/// What a reader of container files would object to. Building it needs images of other people, and is not done here.
+fn faults_of(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    let lines = joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (mut faults, mut user, mut stages) = (Vec::new(), None, Vec::new());
+    for line in lines {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "FROM" => {
+                let image = rest.split(' ').next().unwrap_or_default();
+                let name = image.rsplit('/').next().unwrap_or_default();
+                let is_stage = stages.iter().any(|stage| stage == image);
+                if !is_stage && (!image.contains('/') || !name.contains(':') || name.ends_with(":latest")) {
+                    faults.push(format!("{image} is no image of a named place and version"));
+                }
+                stages.extend(rest.split_once(" AS ").map(|(_, stage)| stage.to_owned()));
+                user = None;
+            }
+            "USER" => user = Some(rest.to_owned()),
+            "ADD" => faults.push("ADD fetches and unpacks; COPY does neither".into()),
+            "ENTRYPOINT" | "CMD" if !rest.starts_with('[') => faults.push(format!("{word} runs a shell")),
+            _ => {}
+        }
+    }
+    let is_nobody =
+        user.as_deref().and_then(|user| user.split(':').next()?.parse().ok()).is_some_and(|id: u32| id > 0);
+    if !is_nobody {
+        faults.push("USER has to be a number other than 0, which an orchestrator can check".into());
+    }
+    faults
 }
 
 fn exposure(text: &str) -> Result<f64> {
@@ -143,6 +180,24 @@ mod tests {
     fn the_level_is_read() {
         assert_eq!(level("✗ NAME\n\n→ Overall exposure level for efir.service: 1.6 OK 🙂\n"), Some(1.6));
         assert_eq!(level("nothing"), None);
+    }
+
+    #[test]
+    fn a_careless_container_is_found() {
+        let good = "FROM a.io/b:1 AS build\nUSER root\nFROM build AS c\nUSER 65532:65532\nCMD [\"x\"]\n";
+        assert!(faults_of(good).is_empty(), "{:?}", faults_of(good));
+        for (bad, count) in [
+            ("FROM debian:12\nUSER 1\n", 1),
+            ("FROM a.io/b:latest\nUSER 1\n", 1),
+            ("FROM a.io/b\nUSER 1\n", 1),
+            ("FROM a.io/b:1\n", 1),
+            ("FROM a.io/b:1\nUSER 0\n", 1),
+            ("FROM a.io/b:1\nUSER root\n", 1),
+            ("FROM a.io/b:1\nUSER 1\nFROM a.io/c:1\n", 1),
+            ("FROM a.io/b:1\nADD x /\nUSER 1\nENTRYPOINT x\n", 2),
+        ] {
+            assert_eq!(faults_of(bad).len(), count, "{bad}: {:?}", faults_of(bad));
+        }
     }
 
     #[test]
