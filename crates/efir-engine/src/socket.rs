@@ -87,6 +87,26 @@ impl Socket {
         }
     }
 
+    /// Seals `text` behind `arena`, for a send that somebody else makes; false where that cannot be done now.
+    ///
+    /// # Errors
+    /// The connection is no good any longer.
+    pub(crate) fn seal_behind(&mut self, text: &[u8], arena: &mut Vec<u8>) -> io::Result<bool> {
+        match self {
+            Self::Tls(tls) if text.len() <= tls::SEALED_APART_MAX && !tls.has_unsent() => {
+                tls.seal_behind(text, arena).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What the kernel did not take of what [`Socket::seal_behind`] sealed.
+    pub(crate) fn keep_unsent(&mut self, rest: &[u8]) {
+        if let Self::Tls(tls) = self {
+            tls.keep_unsent(rest);
+        }
+    }
+
     /// Bytes of buffers that it keeps for now; at rest none.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {

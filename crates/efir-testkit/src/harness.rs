@@ -9,7 +9,11 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     process::ExitCode,
-    sync::{Mutex, mpsc},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -71,8 +75,28 @@ pub fn main(trials: Vec<Trial>) -> ExitCode {
     }
     let filtered = all - chosen.len();
     let begun = Instant::now();
+    watch_servers();
     let outcomes = run_all(chosen, &wish);
-    report(&outcomes, filtered, begun.elapsed())
+    let code = report(&outcomes, filtered, begun.elapsed());
+    let panics = SERVER_PANICS.load(Ordering::Relaxed);
+    if panics == 0 {
+        return code;
+    }
+    println!("FAILED: a thread of a server panicked {panics} times (above), whatever the tests saw of it\n");
+    ExitCode::from(101)
+}
+
+/// Panics in threads of servers, which a client may take for a connection that ends.
+static SERVER_PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn watch_servers() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name().is_some_and(|name| name.starts_with("efir-")) {
+            SERVER_PANICS.fetch_add(1, Ordering::Relaxed);
+        }
+        usual(panic);
+    }));
 }
 
 impl Wish {

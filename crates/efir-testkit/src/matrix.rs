@@ -91,6 +91,13 @@ pub const HOLES: &[Hole] = &[
         carriers: Carrier::ALL,
         reason: "Last-Event-ID is a header of EventSource",
     },
+    Hole { scenario: "floods::", rows: ANY, carriers: Carrier::HTTP1, reason: "frames are HTTP/2" },
+    Hole {
+        scenario: "tls::",
+        rows: ANY,
+        carriers: &[Carrier::H1, Carrier::H2c, Carrier::TlsH2, Carrier::Axum],
+        reason: "handshakes are the same whatever follows them",
+    },
     Hole {
         scenario: "restart::killed",
         rows: ANY,
@@ -301,9 +308,9 @@ pub fn trials() -> Result<Vec<Trial>> {
 /// The trials of a scenario behind a proxy.
 fn behind(program: Program, scenario: &'static Scenario) -> impl Iterator<Item = Trial> {
     let cells = cells(scenario).filter(move |cell| {
-        cell.carrier == Carrier::H1 && holes::hole(program, scenario.name, cell.row).is_none()
+        program.carriers().contains(&cell.carrier) && holes::hole(program, scenario.name, cell).is_none()
     });
-    cells.map(move |cell| trial(scenario, cell, name(scenario, &cell, program.name())))
+    cells.map(move |cell| trial(scenario, cell, name(scenario, &cell, &program.column(cell.carrier))))
 }
 
 fn cells(scenario: &'static Scenario) -> impl Iterator<Item = Cell> {

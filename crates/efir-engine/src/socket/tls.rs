@@ -16,8 +16,8 @@ use std::{
 use bytes::{Buf, BytesMut};
 use rustls::{
     ServerConfig,
-    server::UnbufferedServerConnection,
-    unbuffered::{ConnectionState, EncodeError, UnbufferedStatus},
+    server::{ServerConnectionData, UnbufferedServerConnection},
+    unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
@@ -26,6 +26,8 @@ use tokio::{
 
 /// Plaintext that one write seals: one record (RFC 8446 §5.1).
 const RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Plaintext of one record that somebody else sends, with those of other connections.
+pub(super) const SEALED_APART_MAX: usize = 4 * 1024;
 /// What a record may be larger than its plaintext (RFC 5246 §6.2.3 has most), and a key update before it.
 const OVERHEAD_BYTES_MAX: usize = 2048 + 256;
 /// Read at once.
@@ -64,6 +66,8 @@ pub struct TlsSocket {
     has_ended: bool,
     /// We have said so.
     is_closed: bool,
+    /// The session failed; it must not be asked anything further.
+    is_broken: bool,
 }
 
 impl std::fmt::Debug for TlsSocket {
@@ -114,6 +118,7 @@ impl TlsSocket {
             unsent: BytesMut::new(),
             has_ended: false,
             is_closed: false,
+            is_broken: false,
         };
         let mut incoming = BytesMut::with_capacity(4 * 1024);
         let mut left = bytes_max;
@@ -188,6 +193,9 @@ impl TlsSocket {
 
     /// Reads until something is opened, or the peer has ended.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_broken {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         for _ in 0..EMPTY_READS_MAX {
             if !self.opened.is_empty() || self.has_ended {
                 return Poll::Ready(Ok(()));
@@ -240,7 +248,6 @@ impl TlsSocket {
     /// Opens whole records into `opened`; what they ask for goes to `unsent`. After an error `unsent` has the alert that tells it.
     fn take_in(&mut self, records: &mut [u8]) -> Result<Taken, rustls::Error> {
         let mut taken = Taken::default();
-        let mut failure = None;
         loop {
             let rest = records.get_mut(taken.used..).unwrap_or_default();
             let UnbufferedStatus { discard, state } = self.session.process_tls_records(rest);
@@ -253,12 +260,7 @@ impl TlsSocket {
                         self.opened.extend_from_slice(record.payload);
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(&mut self.unsent, |room| match data.encode(room) {
-                        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                        other => other.map_err(|_| None),
-                    });
-                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.unsent),
                 // It is sent from `unsent`, before anything that comes later.
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.has_ended = true,
@@ -271,12 +273,25 @@ impl TlsSocket {
                     break;
                 }
                 Ok(_) => break,
-                // The alert stands behind the error.
-                Err(error) if failure.is_none() => failure = Some(error),
-                Err(_) => break,
+                Err(error) => {
+                    self.fail();
+                    return Err(error);
+                }
             }
         }
-        failure.map_or(Ok(taken), Err)
+        Ok(taken)
+    }
+
+    /// Takes the alert that tells the peer why out of the failed session, which is never asked again: it would panic where the same
+    /// records fail a second time.
+    fn fail(&mut self) {
+        (self.is_broken, self.is_closed) = (true, true);
+        while self.session.wants_write() {
+            match self.session.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.unsent),
+                _ => return,
+            }
+        }
     }
 
     /// Seals and sends as much as one record takes, when everything before it is sent.
@@ -308,23 +323,43 @@ impl TlsSocket {
         })
     }
 
+    /// Seals `text`, of one record at most, behind `arena`, for whoever sends it at once; what is not sent comes back by
+    /// [`TlsSocket::keep_unsent`]. Nothing may be unsent before.
+    pub(super) fn seal_behind(&mut self, text: &[u8], arena: &mut Vec<u8>) -> io::Result<()> {
+        let before = arena.len();
+        arena.resize(before + text.len() + OVERHEAD_BYTES_MAX, 0);
+        let sealing = self.seal(text, arena.get_mut(before..).unwrap_or_default());
+        arena.truncate(before + *sealing.as_ref().unwrap_or(&0));
+        sealing.map(drop)
+    }
+
+    /// What the kernel did not take of a sealed record.
+    pub(super) fn keep_unsent(&mut self, rest: &[u8]) {
+        self.unsent.extend_from_slice(rest);
+    }
+
     /// Seals `text` into `sealed`; the length.
     fn seal(&mut self, text: &[u8], sealed: &mut [u8]) -> io::Result<usize> {
+        if self.is_broken || self.is_closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         loop {
             // A message of the peer's that has not come whole stands in `held`, where the session looks for it.
             let UnbufferedStatus { discard, state } = self.session.process_tls_records(&mut self.held);
-            match state.map_err(io::Error::other)? {
+            let state = match state {
+                Ok(state) => state,
+                Err(error) => {
+                    self.fail();
+                    return Err(io::Error::other(error));
+                }
+            };
+            match state {
                 ConnectionState::WriteTraffic(mut traffic) => {
                     let sealing = traffic.encrypt(text, sealed).map_err(io::Error::other);
                     self.held.drain(..discard.min(self.held.len()));
                     return sealing;
                 }
-                ConnectionState::EncodeTlsData(mut data) => {
-                    append(&mut self.unsent, |room| match data.encode(room) {
-                        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                        other => other.map_err(|_| None),
-                    });
-                }
+                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.unsent),
                 ConnectionState::TransmitTlsData(data) => data.done(),
                 ConnectionState::PeerClosed => self.has_ended = true,
                 _ => return Err(io::ErrorKind::BrokenPipe.into()),
@@ -409,17 +444,17 @@ fn gather(plain: &mut Vec<u8>, slices: &[IoSlice<'_>]) {
     }
 }
 
-/// Lets `write` put something behind `buffer`; it says how much room it needs where it has too little.
-fn append(buffer: &mut BytesMut, mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) {
+/// Puts a record of the session's own behind `buffer`.
+fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, buffer: &mut BytesMut) {
     let before = buffer.len();
     let mut room = 0;
     // Once to learn the size, once to write.
     for _ in 0..2 {
         buffer.resize(before + room, 0);
-        match write(buffer.get_mut(before..).unwrap_or_default()) {
+        match data.encode(buffer.get_mut(before..).unwrap_or_default()) {
             Ok(length) => return buffer.truncate(before + length),
-            Err(Some(needed)) => room = needed,
-            Err(None) => break,
+            Err(EncodeError::InsufficientSize(size)) => room = size.required_size,
+            Err(EncodeError::AlreadyEncoded) => break,
         }
     }
     buffer.truncate(before);

@@ -86,6 +86,8 @@ pub struct Worker {
     walks: VecDeque<Walk>,
     /// For many sends at once, where the kernel grants it.
     ring: Option<Ring>,
+    /// What a step has sealed for TLS connections, one behind the other.
+    sealed: Vec<u8>,
     dirty: VecDeque<u32>,
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     sleep: Pin<Box<Sleep>>,
@@ -118,6 +120,7 @@ impl Worker {
             watched: WatchedChannels::default(),
             walks: VecDeque::new(),
             ring: Ring::open(),
+            sealed: Vec::new(),
             dirty: VecDeque::new(),
             timers: BinaryHeap::new(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),

@@ -7,6 +7,8 @@
 use std::{
     cell::Cell,
     io::{self, IoSlice},
+    ops::Range,
+    os::fd::RawFd,
     sync::Arc,
     time::Instant,
 };
@@ -14,7 +16,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use efir_core::{Message, Position, ReadMost, wire::Form};
 
-use super::{Subscriber, Worker, connection::Phase};
+use super::{Subscriber, Worker, connection::Phase, ring::Ring};
 use crate::outbox::{Framing, Outbox};
 
 /// Subscribers visited before other channels get their turn.
@@ -26,6 +28,9 @@ const BYTES_MAX: usize = 256 * 1024;
 
 /// Sends from which on one system call for all of them is cheaper.
 const RING_MIN: usize = 4;
+
+/// What a worker keeps of the buffer in which a step's messages are sealed.
+const SEALED_BYTES_KEPT: usize = 128 * 1024;
 
 /// A fan-out under way.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +111,7 @@ impl Worker {
         let head = channel.head();
         let mut gathered: Vec<Gathered> = Vec::new();
         let mut sends: Vec<Send> = Vec::new();
+        let mut sealed: Vec<Send> = Vec::new();
         let has_ring = self.ring.is_some() && end - begin >= RING_MIN;
         for place in (begin..end).rev() {
             let Some(subscriber) =
@@ -124,12 +130,16 @@ impl Worker {
                 gathered.len() - 1
             });
             match gathered.get(index) {
-                Some(one) if has_ring && !is_tls && !one.needs_reader => sends.push(Send { subscriber, index }),
+                Some(one) if has_ring && !one.needs_reader => {
+                    let sends = if is_tls { &mut sealed } else { &mut sends };
+                    sends.push(Send { subscriber, index });
+                }
                 Some(one) => self.send_shared(subscriber, one, now),
                 None => {}
             }
         }
         self.send_by_ring(&gathered, &sends, now);
+        self.send_sealed_by_ring(&gathered, &sealed, now);
         for one in &gathered {
             self.booked.deliver(one.form, one.served.get() * one.messages.len() as u64);
         }
@@ -197,6 +207,51 @@ impl Worker {
             }
             self.sent(send.subscriber, one, result, now);
         }
+    }
+
+    /// As [`Worker::send_by_ring`], of what is sealed for each of them.
+    fn send_sealed_by_ring(&mut self, gathered: &[Gathered], sends: &[Send], now: Instant) {
+        if sends.is_empty() {
+            return;
+        }
+        let mut arena = std::mem::take(&mut self.sealed);
+        let mut prepared: Vec<(Send, RawFd, Range<usize>)> = Vec::with_capacity(sends.len());
+        for send in sends {
+            let Some(one) = gathered.get(send.index) else { continue };
+            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else { continue };
+            let begin = arena.len();
+            match connection.socket.seal_behind(&one.bytes, &mut arena) {
+                Ok(true) => prepared.push((*send, connection.socket.fd(), begin..arena.len())),
+                Ok(false) => self.send_shared(send.subscriber, one, now),
+                Err(_) => self.remove(send.subscriber.connection),
+            }
+        }
+        let bytes = |range: &Range<usize>| arena.get(range.clone()).unwrap_or_default();
+        let results: Vec<io::Result<usize>> = match &mut self.ring {
+            Some(ring) => ring.send(prepared.iter().map(|(_, fd, range)| (*fd, bytes(range)))).collect(),
+            None => prepared.iter().map(|_| Err(io::ErrorKind::WouldBlock.into())).collect(),
+        };
+        if self.ring.as_ref().is_some_and(Ring::is_broken) {
+            self.ring = None;
+        }
+        for ((send, _, range), result) in prepared.iter().zip(results) {
+            let Some(one) = gathered.get(send.index) else { continue };
+            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else { continue };
+            let result = match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+                result => result,
+            };
+            // Sealed is as good as sent: nobody can seal it again.
+            let result = result.map(|sent| {
+                connection.socket.keep_unsent(bytes(range).get(sent..).unwrap_or_default());
+                connection.count_down(one.bytes.len());
+                one.bytes.len()
+            });
+            self.sent(send.subscriber, one, result, now);
+        }
+        arena.clear();
+        arena.shrink_to(SEALED_BYTES_KEPT);
+        self.sealed = arena;
     }
 
     /// A send has ended.

@@ -47,6 +47,11 @@ impl Raw {
         Self::new(TcpStream::connect(address).await?, address).await
     }
 
+    /// Connects for HTTP/2, of which nothing is said yet.
+    pub async fn connect_http2(address: SocketAddr) -> Result<Self> {
+        Self::over(TcpStream::connect(address).await?, address, b"h2").await
+    }
+
     /// Connects with a receive buffer that is as small as the system allows, to be a slow reader.
     pub async fn connect_narrow(address: SocketAddr) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
@@ -54,9 +59,20 @@ impl Raw {
         Self::new(socket.connect(address).await?, address).await
     }
 
+    /// Connects from another loopback address.
+    pub async fn connect_from(source: std::net::IpAddr, address: SocketAddr) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        Self::new(socket.connect(address).await?, address).await
+    }
+
     async fn new(stream: TcpStream, address: SocketAddr) -> Result<Self> {
+        Self::over(stream, address, b"http/1.1").await
+    }
+
+    async fn over(stream: TcpStream, address: SocketAddr, protocol: &[u8]) -> Result<Self> {
         let _ = stream.set_nodelay(true);
-        let stream = tls::wrap(stream, address, b"http/1.1").await?;
+        let stream = tls::wrap(stream, address, protocol).await?;
         Ok(Self { stream, buffer: BytesMut::new(), body: Body::Done })
     }
 
@@ -71,6 +87,25 @@ impl Raw {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).await?;
         Ok(self.stream.flush().await?)
+    }
+
+    /// Writes bytes and drops whatever comes meanwhile; false when the peer has ended the connection.
+    pub async fn pour(&mut self, bytes: &[u8]) -> Result<bool> {
+        let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
+        let poured = async {
+            let mut writing = std::pin::pin!(async {
+                writing.write_all(bytes).await?;
+                writing.flush().await
+            });
+            let mut place = vec![0; 16 * 1024];
+            loop {
+                tokio::select! {
+                    written = &mut writing => return written.is_ok(),
+                    read = reading.read(&mut place) => if !matches!(read, Ok(1..)) { return false },
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, poured).await.context("the peer takes no more, and does not end it")
     }
 
     /// Ends the sending half only.

@@ -11,6 +11,7 @@ mod catch_up;
 mod counts;
 mod deflate;
 mod errors;
+mod floods;
 mod front;
 mod gap;
 mod http;
@@ -27,6 +28,7 @@ mod seam;
 mod slow;
 mod socket;
 mod switch;
+mod tls;
 mod websocket;
 
 /// What a scenario is, run for one cell.
@@ -94,6 +96,8 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         socket::SCENARIOS,
         websocket::SCENARIOS,
         deflate::SCENARIOS,
+        tls::SCENARIOS,
+        floods::SCENARIOS,
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,160 @@
+//! HTTP/2 clients that send frames without end: each such connection ends, and nobody else notices. The frames are made by hand
+//! (RFC 9113 §4); the names are those under which the attacks became known.
+
+use anyhow::{Context, Result, ensure};
+
+use super::scenarios;
+use crate::{
+    ask::Ask,
+    raw::Raw,
+    room::{Cell, Room, same},
+};
+
+scenarios! { "floods";
+    Carriers rapid_reset_cve_2023_44487: "wire";
+    Carriers made_you_reset_cve_2025_8671: "wire";
+    Carriers continuation_rustsec_2024_0332: "wire";
+    Carriers empty_data_rustsec_2026_0258: "wire";
+    Carriers settings: "wire";
+    Carriers pings: "wire";
+    Carriers priorities: "wire";
+    Carriers window_updates: "wire";
+    Carriers head_without_end: "wire";
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Frames in one write.
+const AT_ONCE: usize = 500;
+/// What a server that lets a flood go on would take.
+const FRAMES_MAX: usize = 120_000;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A header block without compression (RFC 7541 §6.2.2), its pseudo-headers from the static table.
+fn block(room: &Room, method: &str, path: &str) -> Vec<u8> {
+    let literal = |index: u8, value: &str| {
+        [&[index, u8::try_from(value.len()).unwrap_or(0)], value.as_bytes()].concat()
+    };
+    let scheme = if room.cell.carrier.is_tls() { 0x87 } else { 0x86 };
+    let authority = room.node.address().to_string();
+    [literal(0x02, method), vec![scheme], literal(0x04, path), literal(0x01, &authority)].concat()
+}
+
+/// Begins a connection, sends `begin`, and then `next(n)` for n = 0, 1, 2 … until the server ends it. Meanwhile others are served.
+async fn flood(room: &Room, begin: &[u8], mut next: impl FnMut(u32) -> Vec<u8>) -> Result<()> {
+    let mut raw = Raw::connect_http2(room.node.address()).await?;
+    raw.write(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), begin].concat()).await?;
+    let mut sent = 0;
+    while sent < FRAMES_MAX {
+        let batch: Vec<u8> = (0..AT_ONCE).flat_map(|n| next((sent + n) as u32)).collect();
+        if !raw.pour(&batch).await? {
+            // Others do not even notice the last of it.
+            return served(room, sent).await;
+        }
+        if sent.is_multiple_of(AT_ONCE * 20) {
+            served(room, sent).await?;
+        }
+        sent += AT_ONCE;
+    }
+    anyhow::bail!("{sent} frames, and the server takes more")
+}
+
+async fn served(room: &Room, sent: usize) -> Result<()> {
+    let text = format!("after {sent} frames");
+    let published = room.ask(Ask::text("/channels/others", &text)).await?;
+    same("a publish of somebody else", published.status, 200)?;
+    let read = room.ask(Ask::get("/channels/others?last=1")).await?;
+    ensure!(read.text().contains(&text), "somebody else reads {}", read.text());
+    Ok(())
+}
+
+fn stream(n: u32) -> u32 {
+    2 * n + 1
+}
+
+/// Opens streams and resets each at once.
+async fn rapid_reset_cve_2023_44487(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let request = block(&room, "GET", "/channels/a?wait=60");
+    flood(&room, &[], |n| {
+        let opened = frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request);
+        [opened, frame(RST_STREAM, 0, stream(n), &[0, 0, 0, 8])].concat()
+    })
+    .await?;
+    room.close().await
+}
+
+/// Opens streams and makes the server reset them, by a window update of nothing (RFC 9113 §6.9).
+async fn made_you_reset_cve_2025_8671(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let request = block(&room, "GET", "/channels/a?wait=60");
+    flood(&room, &[], |n| {
+        let opened = frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request);
+        [opened, frame(WINDOW_UPDATE, 0, stream(n), &[0; 4])].concat()
+    })
+    .await?;
+    room.close().await
+}
+
+/// A head in pieces that never ends.
+async fn continuation_rustsec_2024_0332(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let begin = frame(HEADERS, END_STREAM, 1, &block(&room, "GET", "/info"));
+    flood(&room, &begin, |_| frame(CONTINUATION, 0, 1, b"\x00\x01x\x01y")).await?;
+    room.close().await
+}
+
+/// A body in pieces of nothing that never ends.
+async fn empty_data_rustsec_2026_0258(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let begin = frame(HEADERS, END_HEADERS, 1, &block(&room, "POST", "/channels/a"));
+    flood(&room, &begin, |_| frame(DATA, 0, 1, &[])).await?;
+    room.close().await
+}
+
+async fn settings(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    flood(&room, &[], |n| frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0x10, n as u8])).await?;
+    room.close().await
+}
+
+async fn pings(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    flood(&room, &[], |_| frame(PING, 0, 0, &[7; 8])).await?;
+    room.close().await
+}
+
+async fn priorities(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    flood(&room, &[], |n| frame(PRIORITY, 0, stream(n), &[0, 0, 0, 0, 1])).await?;
+    room.close().await
+}
+
+async fn window_updates(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    flood(&room, &[], |_| frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])).await?;
+    room.close().await
+}
+
+/// More header than a request may have is refused on its own stream, or ends the connection; both before it is all there.
+async fn head_without_end(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let begin = frame(HEADERS, END_STREAM, 1, &block(&room, "GET", "/info"));
+    let line = [b"\x00\x01x\x7f\x81\x7f".as_slice(), &[b'y'; 16_000]].concat();
+    flood(&room, &begin, |_| frame(CONTINUATION, 0, 1, &line)).await.context("a head of 16 kB pieces")?;
+    room.close().await
+}
