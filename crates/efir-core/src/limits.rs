@@ -89,6 +89,7 @@ table! {
     key_bytes_per_s_max usize "bytes" 268_435_456 "How many bytes of payloads a second one server key may publish.";
     body_bytes_per_s_min u64 "bytes" 1_024 "How fast the body of a request has to arrive, after its first seconds (`body_grace_ms`).";
     handshake_bytes_max usize "bytes" 32_768 "How many bytes a client may send for its TLS handshake.";
+    unauthorized_bytes_max usize "bytes" 16_384 "The largest message of a socket that has to show a token and has not.";
     head_bytes_max usize "bytes" 65_536 "The largest head of a request: first line and headers.";
     headers_max usize "headers" 100 "How many headers a request may have.";
     memory_bytes_max usize "bytes" 0 "How many bytes of memory the server takes in all before it cuts the largest debtors, trims logs and refuses what is new. 0: three quarters of what the machine or its control group has.";

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 use efir_core::Times;
 
 /// A misconfigured period of 0 must not become a loop.
-const PERIOD_MIN: Duration = Duration::from_millis(10);
+const PERIOD_MS_MIN: u64 = 10;
 
-/// Something that happens each period.
+/// Something that happens each period. Every response that lasts pays for each byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Beat {
-    period: Duration,
+    period_ms: u32,
     next: Instant,
 }
 
 impl Beat {
     /// The first time is one period after `now`.
     pub(crate) fn new(now: Instant, period_ms: u64) -> Self {
-        let period = Duration::from_millis(period_ms).max(PERIOD_MIN);
-        Self { period, next: now + period }
+        let period_ms = u32::try_from(period_ms.max(PERIOD_MS_MIN)).unwrap_or(u32::MAX);
+        Self { period_ms, next: now + Duration::from_millis(period_ms.into()) }
     }
 
     pub(crate) fn next(&self) -> Instant {
@@ -30,7 +30,7 @@ impl Beat {
         if self.next > now {
             return false;
         }
-        self.next = now + self.period;
+        self.next = now + Duration::from_millis(self.period_ms.into());
         true
     }
 }

@@ -23,6 +23,9 @@ pub(crate) const FRAGMENTS_MAX: usize = 4_096;
 /// Its name in problems.
 pub(crate) const FRAGMENTS_LIMIT: &str = "fragments_max";
 
+/// The name of the limit of a message before the client has shown who it is.
+const UNAUTHORIZED_LIMIT: &str = "unauthorized_bytes_max";
+
 /// A message from the client.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -39,6 +42,8 @@ pub(crate) struct Peer {
     form: Form,
     /// The name and value of the limit of a message, for problems.
     limit: (&'static str, usize),
+    /// The limit in force, which is smaller until the client has shown who it is.
+    bytes_max: usize,
     /// Messages heard so far.
     ordinal: u64,
     /// Set when the socket begins.
@@ -50,9 +55,30 @@ struct Clocks {
     heartbeat: Beat,
     ping: Beat,
     heard: Instant,
-    silent_max: Duration,
-    /// When a message that has begun has to be there.
-    late: Option<Instant>,
+    silent_ms_max: u32,
+    /// What the client has to do in time.
+    late: Option<Late>,
+}
+
+/// By when the client has to do something.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    by: Instant,
+    what: Owed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    /// To end the message that has begun.
+    Message,
+    /// To show who it is.
+    Authorization,
+}
+
+impl Clocks {
+    fn silent_at(&self) -> Instant {
+        self.heard + Duration::from_millis(self.silent_ms_max.into())
+    }
 }
 
 impl Peer {
@@ -71,7 +97,7 @@ impl Peer {
             }
             None => (decoder, Form::WebSocket),
         };
-        Self { decoder, form, limit, ordinal: 0, clocks: None }
+        Self { decoder, form, limit, bytes_max, ordinal: 0, clocks: None }
     }
 
     /// How messages go out. Control objects are never compressed: they are short.
@@ -84,7 +110,7 @@ impl Peer {
             heartbeat: Beat::new(now, times.heartbeat_ms),
             ping: Beat::new(now, times.ping_ms),
             heard: now,
-            silent_max: Duration::from_millis(times.silent_ms_max),
+            silent_ms_max: u32::try_from(times.silent_ms_max).unwrap_or(u32::MAX),
             late: None,
         });
     }
@@ -96,8 +122,8 @@ impl Peer {
 
     pub(crate) fn due(&self) -> Option<Instant> {
         let clocks = self.clocks.as_ref()?;
-        let next = clocks.heartbeat.next().min(clocks.ping.next()).min(clocks.heard + clocks.silent_max);
-        Some(clocks.late.map_or(next, |late| late.min(next)))
+        let next = clocks.heartbeat.next().min(clocks.ping.next()).min(clocks.silent_at());
+        Some(clocks.late.map_or(next, |late| late.by.min(next)))
     }
 
     /// Pings, and gives up a client that said nothing for too long.
@@ -105,17 +131,12 @@ impl Peer {
     /// `Ok(true)`: a heartbeat is due.
     pub(crate) fn tick(&mut self, now: Instant, hub: &Hub, out: &mut Outbox) -> Result<bool, Turn> {
         let Some(clocks) = &mut self.clocks else { return Ok(false) };
-        if clocks.heard + clocks.silent_max <= now {
+        if clocks.silent_at() <= now {
             // Nobody is there to read a farewell.
             return Err(Turn::Close);
         }
-        if clocks.late.is_some_and(|late| late <= now) {
-            let ms = hub.times().body_ms_max;
-            let problem = Problem::new(
-                Code::RequestTimeout,
-                format!("a message that has begun did not end within {ms} ms"),
-            );
-            let problem = problem.with_limit("body_ms_max", ms).with_ordinal(self.ordinal + 1);
+        if let Some(late) = clocks.late.filter(|late| late.by <= now) {
+            let problem = late.what.problem(hub.times()).with_ordinal(self.ordinal + 1);
             hub.counters().refuse(&problem);
             return Err(part(&problem, problem.row().close, out));
         }
@@ -178,10 +199,33 @@ impl Peer {
 
     /// A message has to be there so many ms after it has begun, however busily its bytes come.
     fn set_late(&mut self, ms_max: Option<u64>) {
-        if let Some(clocks) = &mut self.clocks {
-            let late = ms_max.map(|ms| clocks.heard + Duration::from_millis(ms));
+        if let Some(clocks) = &mut self.clocks
+            && !clocks.late.is_some_and(|late| late.what == Owed::Authorization)
+        {
+            let by = ms_max.map(|ms| clocks.heard + Duration::from_millis(ms));
+            let late = by.map(|by| Late { by, what: Owed::Message });
             clocks.late = clocks.late.filter(|_| late.is_some()).or(late);
         }
+    }
+
+    /// The client may do nothing before it has shown who it is: it has `unauthorized_ms_max` for that, and messages are small until
+    /// then. To be called after [`Peer::begin`].
+    pub(crate) fn await_authorization(&mut self, hub: &Hub) {
+        let by = Duration::from_millis(hub.times().unauthorized_ms_max);
+        if let Some(clocks) = &mut self.clocks {
+            clocks.late = Some(Late { by: clocks.heard + by, what: Owed::Authorization });
+        }
+        self.bytes_max = hub.limits().unauthorized_bytes_max.min(self.limit.1);
+        self.decoder.set_message_bytes_max(self.bytes_max);
+    }
+
+    /// The client has shown who it is.
+    pub(crate) fn end_authorization(&mut self) {
+        if let Some(clocks) = &mut self.clocks {
+            clocks.late = clocks.late.filter(|late| late.what == Owed::Message);
+        }
+        self.bytes_max = self.limit.1;
+        self.decoder.set_message_bytes_max(self.bytes_max);
     }
 
     /// Bytes of a message that has begun.
@@ -195,7 +239,8 @@ impl Peer {
             FrameError::FrameTooLarge { .. }
             | FrameError::MessageTooLarge { .. }
             | FrameError::InflatedTooLarge { .. } => {
-                Problem::new(Code::PayloadTooLarge, detail).with_limit(self.limit.0, self.limit.1 as u64)
+                let name = if self.bytes_max < self.limit.1 { UNAUTHORIZED_LIMIT } else { self.limit.0 };
+                Problem::new(Code::PayloadTooLarge, detail).with_limit(name, self.bytes_max as u64)
             }
             FrameError::TooManyFragments { limit } => {
                 Problem::new(Code::InvalidFrame, detail).with_limit(FRAGMENTS_LIMIT, limit as u64)
@@ -206,6 +251,18 @@ impl Peer {
             _ => Problem::new(Code::InvalidFrame, detail),
         };
         problem.with_ordinal(self.ordinal + 1)
+    }
+}
+
+impl Owed {
+    fn problem(self, times: &Times) -> Problem {
+        let (name, ms, what) = match self {
+            Self::Message => ("body_ms_max", times.body_ms_max, "a message that has begun did not end"),
+            Self::Authorization => {
+                ("unauthorized_ms_max", times.unauthorized_ms_max, "no token that allows anything was shown")
+            }
+        };
+        Problem::new(Code::RequestTimeout, format!("{what} within {ms} ms")).with_limit(name, ms)
     }
 }
 
@@ -293,5 +350,32 @@ mod tests {
         let late = peer.due().unwrap();
         assert_eq!(peer.tick(late, &hub, &mut out), Err(Turn::Close));
         assert!(!out.is_empty(), "it is told");
+    }
+
+    #[test]
+    fn who_has_not_shown_who_it_is_has_little_time_and_room() {
+        let limits = Limits { unauthorized_bytes_max: 100, ..Limits::default() };
+        let hub = Hub::new(limits, Times { unauthorized_ms_max: 500, ..Times::default() });
+        let stranger = || {
+            let mut peer = Peer::new(("command_bytes_max", 65_536), None);
+            peer.begin(Instant::now(), hub.times());
+            peer.await_authorization(&hub);
+            peer
+        };
+        let mut out = Outbox::new(Framing::Plain);
+        let frame = |bytes: usize| BytesMut::from(&encode_masked(Opcode::Text, &vec![b'x'; bytes], [1, 2, 3, 4])[..]);
+        // Messages, whole or begun, buy no time.
+        let mut peer = stranger();
+        let by = peer.due().unwrap();
+        assert!(matches!(peer.hear(&mut frame(100), &hub, &mut out), Ok(Some(Heard::Text(_)))));
+        assert!(matches!(peer.hear(&mut frame(100).split_to(50), &hub, &mut out), Ok(None)));
+        assert_eq!(peer.due(), Some(by));
+        assert_eq!(peer.tick(by, &hub, &mut out), Err(Turn::Close));
+        let mut peer = stranger();
+        assert!(peer.hear(&mut frame(101), &hub, &mut out).is_err(), "too large for a stranger");
+        let mut peer = stranger();
+        peer.end_authorization();
+        assert!(peer.due().unwrap() > by + Duration::from_secs(5));
+        assert!(matches!(peer.hear(&mut frame(60_000), &hub, &mut out), Ok(Some(Heard::Text(_)))));
     }
 }

@@ -116,6 +116,12 @@ impl Decoder {
         self.unfinished.is_none()
     }
 
+    /// From now on messages and frames may have so many bytes.
+    pub fn set_message_bytes_max(&mut self, bytes_max: usize) {
+        self.limits.message_bytes_max = bytes_max;
+        self.limits.frame_bytes_max = bytes_max;
+    }
+
     /// Bytes that are held of a message that has begun and not ended.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
