@@ -133,6 +133,23 @@ fn only_the_key_opens_what_is_locked() {
 }
 
 #[test]
+fn whoever_is_shown_the_configuration_is_not_shown_the_key() {
+    let folder = folder();
+    std::fs::write(folder.join("efir.toml"), format!("[admin]\nkey = {KEY:?}\n")).unwrap();
+    for (env, origin) in [(None, "efir.toml:2"), (Some(("EFIR_ADMIN__KEY", KEY)), "EFIR_ADMIN__KEY")] {
+        let mut command = efir(&folder, &["config", "show"]);
+        let output = command.envs(env).stdout(std::process::Stdio::piped()).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.contains("[admin]") && shown.contains(origin), "{shown}");
+        assert!(!shown.contains(KEY), "{shown}");
+    }
+    std::fs::write(folder.join("efir.toml"), format!("[admin]\nkey = [{KEY:?}]\n")).unwrap();
+    let output = efir(&folder, &["config", "show"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("admin.key") && !told.contains(KEY), "{told}");
+}
+
+#[test]
 fn users_and_tokens_are_revoked_for_a_while() {
     let running = Running::start_in(&folder(), &[], &[("EFIR_ADMIN__KEY", KEY)]);
     let right = format!("Authorization: Bearer {KEY}\r\n");
