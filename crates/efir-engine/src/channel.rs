@@ -17,6 +17,8 @@ pub trait Noted: Send + Sync {
     fn drain(&self);
     /// The node takes too much memory: whoever carries connections cuts those that hold the most. Nothing where nothing is held.
     fn shed(&self) {}
+    /// Who may do what has changed: whoever carries connections asks them again.
+    fn recheck(&self) {}
 }
 
 /// One watcher's interest in one channel.

@@ -93,6 +93,11 @@ pub trait Exchange: Send {
         Turn::Close
     }
 
+    /// Who may do what has changed: leave what may no longer be read, or end. Nothing where nothing is read.
+    fn recheck(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+        Turn::Wait
+    }
+
     /// Bytes that it keeps for its client: of a message that has begun to arrive.
     fn held_bytes(&self) -> usize {
         0

@@ -271,6 +271,11 @@ impl Hub {
         self.0.carriers.lock().iter().map(|(_, carrier)| Arc::clone(carrier)).collect()
     }
 
+    /// Tells every long-lived response that who may do what has changed, so that it asks again.
+    pub fn recheck(&self) {
+        self.carriers().iter().for_each(|carrier| carrier.recheck());
+    }
+
     /// Tells every long-lived response that the node is about to stop. Later ones are told as they come.
     pub fn drain(&self) {
         self.0.is_draining.store(true, Ordering::SeqCst);

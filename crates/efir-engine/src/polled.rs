@@ -39,6 +39,7 @@ const INPUT_BYTES_MAX: usize = 64 * 1024;
 struct Bell {
     notes: Mutex<Vec<u32>>,
     is_draining: AtomicBool,
+    is_rechecking: AtomicBool,
     sleeper: Mutex<Option<Waker>>,
 }
 
@@ -59,6 +60,11 @@ impl Noted for Bell {
 
     fn drain(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn recheck(&self) {
+        self.is_rechecking.store(true, Ordering::SeqCst);
         self.wake();
     }
 }
@@ -171,6 +177,11 @@ impl Polled {
         }
         if self.bell.is_draining.swap(false, Ordering::SeqCst) {
             let turn = self.exchange.drain(&mut self.reader, &mut self.outbox);
+            self.follow(turn);
+            return true;
+        }
+        if self.bell.is_rechecking.swap(false, Ordering::SeqCst) {
+            let turn = self.exchange.recheck(&mut self.reader, &mut self.outbox);
             self.follow(turn);
             return true;
         }

@@ -4,9 +4,11 @@
 //! [`handle`] takes a request and gives a [`Reply`]; [`Held::take_over`] and [`Held::into_response`] hand a long-lived one to its
 //! carrier. Nothing here knows how channels are stored or how sockets are written. Start with [`request`] for what a request means.
 
+mod access;
 mod account;
 mod body;
 mod date;
+mod guarded;
 mod head;
 mod http_stream;
 mod info;
@@ -29,6 +31,7 @@ mod site;
 mod socket;
 mod sse;
 mod stream;
+mod tickets;
 mod upgrade;
 mod websocket;
 
@@ -41,6 +44,7 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 
+pub use access::Access;
 pub use body::Body;
 pub use policy::Policy;
 pub use poll::EmptyAnswer;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use efir_core::{ReadMost, Start, Token, wire::Form};
+use efir_core::{Problem, ReadMost, Start, Token, wire::Form};
 use efir_engine::{Exchange, Outbox, Reader, Turn};
 use http::{HeaderValue, Response, header};
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use crate::{
     head,
     poll::{Answer, Found},
     present::{self, Ends},
-    problem::Refused,
+    problem::{self, Refused},
     reply::{Asker, Held, Reply, TakeOver},
     request::ReadRequest,
     shared_answer, short_poll,
@@ -203,6 +203,20 @@ impl Exchange for LongPoll {
         let found = Found { cursor: cursor(reader, self.answer.is_single()), ..Found::default() };
         let mut response = self.answer.response(&found, "no-store");
         response.headers_mut().insert(header::RETRY_AFTER, 1.into());
+        if let Way::Wire(how) = &mut self.way {
+            how.keep_alive = false;
+        }
+        self.send(response, true, out)
+    }
+
+    fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        // It comes back at once, and is judged then.
+        self.say(Found::default(), reader, out)
+    }
+
+    fn shed(&mut self, problem: &Problem, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let mut response = problem::whole(problem, None);
+        self.answer.share(response.headers_mut());
         if let Way::Wire(how) = &mut self.way {
             how.keep_alive = false;
         }

@@ -5,16 +5,16 @@ use efir_core::{ChannelName, ChannelNameError, Code, Problem};
 use http::{Method, request::Parts};
 
 use crate::{
-    info,
+    access, info,
     policy::{self, Cors},
     presence,
-    problem::Refused,
+    problem::{self, Refused},
     publish::{self, BodyMost, collect},
     query::{Query, decode_path},
     reply::{CarrierHint, Reply},
     request::{self, Channels, ReadRequest, Wanted},
     site::Site,
-    socket,
+    socket, tickets,
     upgrade::{self, Upgrade},
     websocket,
 };
@@ -44,6 +44,7 @@ enum Place<'a> {
     Presence(&'a str),
     Subscribe,
     Socket,
+    Tickets,
     Info,
     /// Below one of our paths, but nothing.
     Nowhere,
@@ -66,8 +67,9 @@ fn place(path: &str) -> Option<Place<'_>> {
         },
         ("subscribe", None) => Place::Subscribe,
         ("socket", None) => Place::Socket,
+        ("tickets", None) => Place::Tickets,
         ("info", None) => Place::Info,
-        ("channels" | "subscribe" | "socket" | "info", _) => Place::Nowhere,
+        ("channels" | "subscribe" | "socket" | "tickets" | "info", _) => Place::Nowhere,
         _ => return None,
     };
     Some(place)
@@ -80,6 +82,7 @@ impl Place<'_> {
             Self::Presence(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
             Self::Subscribe => "GET, HEAD, POST, QUERY, OPTIONS",
             Self::Socket => "GET, OPTIONS",
+            Self::Tickets => "POST, OPTIONS",
             Self::Info | Self::Nowhere => "GET, HEAD, OPTIONS",
         }
     }
@@ -137,6 +140,8 @@ where
             }
         }
         Place::Subscribe if matches!(parts.method.as_str(), "POST" | "QUERY") => {
+            // Whoever shows something worthless is told so before a body is read.
+            access::visitor(call.site, parts, &Query::parse(uri.query()))?;
             let most = BodyMost::new(call.site.hub(), SUBSCRIBE_BYTES_MAX, SUBSCRIBE_LIMIT);
             let bytes = collect(parts, body, most).await?;
             let wanted = Wanted::parse(&bytes)?;
@@ -144,6 +149,7 @@ where
         }
         Place::Subscribe => read(call, parts, Channels::FromQuery, body).await,
         Place::Socket => socket::begin(call, parts),
+        Place::Tickets => tickets::issue(call, parts, body).await,
         Place::Info | Place::Nowhere => {
             request::check_client(&Query::parse(parts.uri.query()))?;
             Ok(Reply::Whole(info::response(call.site)))
@@ -163,6 +169,7 @@ where
     let uri = parts.uri.clone();
     let query = Query::parse(uri.query());
     let transport = request::negotiate(parts, &query)?;
+    let visitor = access::visitor(call.site, parts, &query);
     let upgrade = if transport.choice == crate::Choice::Upgrade {
         call.site.policy().check_origin(parts)?;
         Some(Upgrade::accept(parts, call)?)
@@ -179,22 +186,51 @@ where
         crate::Choice::Otherwise => Ok(()),
         _ => call.site.hub().check_room(),
     };
-    let asked = ReadRequest::parse(call, parts, &query, channels).and_then(|asked| {
+    let visitor = match visitor {
+        Err(problem) if upgrade.is_none() => return refuse_reader(call, parts, problem),
+        visitor => visitor,
+    };
+    let asked = ReadRequest::parse(call, parts, &query, channels).and_then(|mut asked| {
+        asked.visitor = visitor?;
         // Entering is more than reading, which is left to CORS: others see it.
         if asked.entering.is_some() {
             call.site.policy().check_initiator(parts)?;
+        }
+        if let Some(visitor) = asked.visitor.clone() {
+            visitor.admit(call.site.hub(), &mut asked)?;
         }
         Ok(asked)
     });
     match (asked.and_then(|asked| has_room.map(|()| asked)), upgrade) {
         (Ok(asked), upgrade) => {
             asked.scope.bad().iter().for_each(|problem| call.site.hub().counters().refuse(problem));
-            (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked })
+            let visitor = asked.visitor.clone();
+            let mut reply = (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked })?;
+            if let (Reply::Held(held), Some(visitor)) = (&mut reply, visitor) {
+                held.guard(visitor);
+            }
+            Ok(reply)
         }
         // A page sees nothing of a refused handshake, so it is told in the socket.
         (Err(problem), Some(upgrade)) => Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
         (Err(problem), None) => Err(problem.into()),
     }
+}
+
+/// Whoever reads by what is worth nothing. An EventSource tells its page nothing of a refusal, and gives up for good: where its ticket is
+/// over it is told in an event, and, when it comes back with the mark of that, to stop (204).
+fn refuse_reader(call: &Call<'_>, parts: &Parts, problem: Problem) -> Result<Reply, Refused> {
+    let is_over = problem.code == Code::TokenExpired && problem::wants_event_stream(parts);
+    if !is_over {
+        return Err(problem.into());
+    }
+    let is_told = parts.headers.get("last-event-id").is_some_and(|id| id.as_bytes() == problem::OVER.as_bytes());
+    let mut response = match is_told {
+        true => problem::no_content(),
+        false => problem::over(call.site, &problem),
+    };
+    call.cors.apply(response.headers_mut());
+    Ok(Reply::Whole(response))
 }
 
 /// The name of a channel that may be published to, with the refused text in the problem.
@@ -244,6 +280,7 @@ mod tests {
             ("/subscribe", Some(Place::Subscribe)),
             ("/subscribe/", Some(Place::Nowhere)),
             ("/socket", Some(Place::Socket)),
+            ("/tickets", Some(Place::Tickets)),
             ("/info", Some(Place::Info)),
             ("/", None),
             ("", None),

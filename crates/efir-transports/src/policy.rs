@@ -99,6 +99,12 @@ impl Policy {
         response
     }
 
+    /// The page's origin, where it is another than that of the server: browsers say their own origin with some requests only.
+    pub(crate) fn foreign_origin<'a>(&self, parts: &'a Parts) -> Option<&'a str> {
+        let origin = parts.headers.get(header::ORIGIN)?.to_str().ok()?;
+        (!is_same(parts, origin)).then_some(origin)
+    }
+
     /// What to tell the browser of this request.
     pub(crate) fn cors(&self, parts: &Parts) -> Cors {
         let judged =
@@ -120,20 +126,8 @@ impl Policy {
             return Some(true);
         }
         let (scheme, authority) = origin.split_once("://")?;
-        let default_port = match scheme {
-            "http" => "80",
-            "https" => "443",
-            _ => return None,
-        };
-        if is_loopback(split_port(authority).0) {
-            return Some(false);
-        }
-        let same = |a: &str, b: &str| {
-            let ((host_a, port_a), (host_b, port_b)) = (split_port(a), split_port(b));
-            host_a.eq_ignore_ascii_case(host_b)
-                && port_a.unwrap_or(default_port) == port_b.unwrap_or(default_port)
-        };
-        host(parts).is_some_and(|host| same(host, authority)).then_some(false)
+        let is_here = matches!(scheme, "http" | "https") && is_loopback(split_port(authority).0);
+        (is_here || is_same(parts, origin)).then_some(false)
     }
 
     fn is_known_host(&self, host: &str) -> bool {
@@ -171,6 +165,21 @@ impl Cors {
         }
         response
     }
+}
+
+/// Whether an origin is that of the host that the client wanted.
+fn is_same(parts: &Parts, origin: &str) -> bool {
+    let default_port = match origin.split_once("://") {
+        Some(("http", _)) => "80",
+        Some(("https", _)) => "443",
+        _ => return false,
+    };
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    host(parts).is_some_and(|host| {
+        let ((name, port), (own_name, own_port)) = (split_port(authority), split_port(host));
+        name.eq_ignore_ascii_case(own_name)
+            && port.unwrap_or(default_port) == own_port.unwrap_or(default_port)
+    })
 }
 
 /// Whether the `Origin` check applies to this method whatever it asks for.

@@ -72,6 +72,11 @@ impl Answer {
         self.problems.extend(problems);
     }
 
+    /// Says to browsers who may read the answer.
+    pub(crate) fn share(&self, headers: &mut http::HeaderMap) {
+        self.cors.apply(headers);
+    }
+
     /// The answer, 200.
     pub(crate) fn response(&self, found: &Found, cache_control: &'static str) -> Response<Bytes> {
         let batch = Batch {

@@ -2,6 +2,7 @@
 //! (docs/protocol.md §9.3). Reading there is in [`crate::place`], as of every channel.
 
 use bytes::Bytes;
+use efir_access::Action;
 use efir_core::{ChannelName, Code, MemberId, Problem, Who};
 use efir_engine::{Hub, Via};
 use http::{Response, request::Parts};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    head,
+    access, head,
     place::channel_name,
     problem::Refused,
     publish::{BodyMost, collect},
@@ -50,6 +51,9 @@ where
     let channel = channel_name(name)?;
     let (client, member) = (request::check_client(&query)?, member(&query)?);
     let transport = transport(&query)?;
+    if let Some(visitor) = access::visitor(site, parts, &query)? {
+        visitor.judge(Action::Presence, &channel)?;
+    }
     let body = collect(parts, body, body_most(hub)).await?;
     let said = Said::parse(&body)?;
     let who = said.who(&member, hub).map_err(|problem| problem.with_channel(channel.clone()))?;
@@ -67,6 +71,9 @@ where
     let (hub, query) = (site.hub(), Query::parse(parts.uri.query()));
     let channel = channel_name(name)?;
     let (client, member) = (request::check_client(&query)?, member(&query)?);
+    if let Some(visitor) = access::visitor(site, parts, &query)? {
+        visitor.judge(Action::Presence, &channel)?;
+    }
     // A body that nobody reads would be taken for the next request.
     collect(parts, body, body_most(hub)).await?;
     let count = hub.leave(&channel, &member, client);

@@ -54,7 +54,11 @@ pub(crate) fn answer(site: &Site, parts: &Parts, refused: &Refused) -> Response<
 }
 
 fn plain(refused: &Refused) -> Response<Bytes> {
-    let problem = &refused.problem;
+    whole(&refused.problem, refused.allow)
+}
+
+/// The answer that says a problem, with the methods that there are.
+pub(crate) fn whole(problem: &Problem, allow: Option<&'static str>) -> Response<Bytes> {
     let mut response = Response::new(problem.to_json());
     *response.status_mut() =
         StatusCode::from_u16(problem.row().status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -62,13 +66,21 @@ fn plain(refused: &Refused) -> Response<Bytes> {
     let mut say = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
     say(header::CONTENT_TYPE, "application/problem+json");
     say(header::CACHE_CONTROL, "no-store");
-    if let Some(methods) = refused.allow {
+    if let Some(methods) = allow {
         say(header::ALLOW, methods);
     }
     if problem.code == Code::UpgradeRequired {
         say(header::CONNECTION, "upgrade");
         say(header::UPGRADE, "websocket");
         say(header::SEC_WEBSOCKET_VERSION, efir_ws::handshake::VERSION);
+    }
+    if problem.row().status == StatusCode::UNAUTHORIZED.as_u16() {
+        // RFC 6750 §3: without an error where nothing was shown.
+        let challenge = match problem.code {
+            Code::TokenExpired => "Bearer realm=\"efir\", error=\"invalid_token\"",
+            _ => "Bearer realm=\"efir\"",
+        };
+        say(header::WWW_AUTHENTICATE, challenge);
     }
     if problem.row().action == Action::RetryLater {
         let seconds = problem.retry_after_ms.unwrap_or(1_000).div_ceil(1_000);
@@ -86,6 +98,27 @@ pub(crate) fn overloaded() -> Response<Bytes> {
     )
 }
 
+/// The id of the event that tells an EventSource that its ticket is over. No message has it.
+pub(crate) const OVER: &str = "ticket-0";
+
+/// Tells an EventSource that its ticket is over. It comes back with [`OVER`] and is then told to stop.
+pub(crate) fn over(site: &Site, problem: &Problem) -> Response<Bytes> {
+    site.hub().counters().refuse(problem);
+    let mut response = event_stream(site, problem);
+    let mut body = format!("id: {OVER}\n").into_bytes();
+    body.extend_from_slice(response.body());
+    *response.body_mut() = body.into();
+    response
+}
+
+/// Tells an EventSource to stop.
+pub(crate) fn no_content() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// EventSource gives up for good on any status but 200, so what is temporary is an event, and the browser comes back.
 fn event_stream(site: &Site, problem: &Problem) -> Response<Bytes> {
     let times = site.hub().times();
@@ -97,7 +130,7 @@ fn event_stream(site: &Site, problem: &Problem) -> Response<Bytes> {
     response
 }
 
-fn wants_event_stream(parts: &Parts) -> bool {
+pub(crate) fn wants_event_stream(parts: &Parts) -> bool {
     let chosen = request::negotiate(parts, &Query::parse(parts.uri.query()));
     chosen.is_ok_and(|row| row.choice == crate::Choice::Accept("text/event-stream"))
         && !matches!(parts.method, http::Method::PUT | http::Method::DELETE)

@@ -7,13 +7,14 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use efir_access::{Action, RuleOptions};
 use efir_core::{Code, Payload, PayloadError, Problem, wire};
 use efir_engine::{Hub, Publish};
 use http_body::Frame;
 use tokio::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
-use crate::{account, head, place::channel_name, problem::Refused, query::Query, reply::Reply, request, site::Site};
+use crate::{access, account, head, place::channel_name, problem::Refused, query::Query, reply::Reply, request, site::Site};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes that hold any position of ours.
@@ -90,14 +91,26 @@ where
     B: http_body::Body<Data = Bytes>,
 {
     let channel = channel_name(name)?;
-    request::check_client(&Query::parse(parts.uri.query()))?;
+    let query = Query::parse(parts.uri.query());
+    request::check_client(&query)?;
+    let visitor = access::visitor(site, parts, &query)?;
+    // Nobody's body is read who may not publish.
+    let options = visitor.as_ref().map(|visitor| visitor.judge(Action::Publish, &channel)).transpose()?;
     let key = key(&parts.headers)?;
     let kind = Kind::of(&parts.headers)?;
-    let most = BodyMost::new(site.hub(), site.hub().limits().message_bytes_max, "message_bytes_max");
+    let own_max = options.as_ref().and_then(|options| options.message_bytes_max).unwrap_or(usize::MAX);
+    let bytes_max = site.hub().limits().message_bytes_max.min(own_max);
+    let most = BodyMost::new(site.hub(), bytes_max, "message_bytes_max");
     let payload = kind.payload(collect(parts, body, most).await?).map_err(|error| payload_problem(&error))?;
     let in_channel = |problem: Problem| problem.with_channel(channel.clone());
-    account::of(&parts.extensions).pay(site.hub().rates(), payload.len()).map_err(in_channel)?;
-    let publish = Publish { channel: &channel, payload: &payload, key, from: None };
+    let mut account = account::of(&parts.extensions);
+    let mut from = None;
+    if let (Some(visitor), Some(options)) = (&visitor, &options) {
+        account.set_holder(visitor.holder(site.hub()));
+        from = visitor.from(options);
+    }
+    account.pay(site.hub().rates(), payload.len()).map_err(in_channel)?;
+    let publish = Publish { channel: &channel, payload: &payload, key, from };
     let receipt =
         site.hub().publish(&publish).map_err(|error| in_channel(error.problem()))?;
     let mut response = head::json(wire::receipt::to_json(&receipt), "no-store");
@@ -107,6 +120,19 @@ where
         response.headers_mut().insert(head::EFIR_CURSOR, cursor);
     }
     Ok(Reply::Whole(response))
+}
+
+/// Refuses a payload that is larger than the rule of its channel allows; the node's own limit is looked at elsewhere.
+///
+/// # Errors
+/// `payload_too_large`.
+pub(crate) fn check_size(options: Option<&RuleOptions>, bytes: usize) -> Result<(), Problem> {
+    let Some(bytes_max) = options.and_then(|options| options.message_bytes_max) else { return Ok(()) };
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let detail = format!("the payload has {bytes} bytes; at most {bytes_max} are allowed in this channel");
+    Err(Problem::new(Code::PayloadTooLarge, detail).with_limit("message_bytes_max", bytes_max as u64))
 }
 
 /// What is wrong with a payload, as a problem.

@@ -14,6 +14,7 @@ use entering::Entering;
 
 use crate::{
     Choice, TRANSPORTS, TransportRow,
+    access::Visitor,
     place::Call,
     policy::Cors,
     query::{self, Query},
@@ -44,6 +45,8 @@ pub(crate) struct ReadRequest {
     pub(crate) next: Next,
     pub(crate) cors: Cors,
     pub(crate) upgrade: Option<Upgrade>,
+    /// Who asks, where not everybody may read.
+    pub(crate) visitor: Option<Visitor>,
 }
 
 /// How long a long poll hangs.
@@ -114,6 +117,7 @@ impl ReadRequest {
             next,
             cors: call.cors.clone(),
             upgrade: None,
+            visitor: None,
         })
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use efir_engine::Hub;
 
-use crate::policy::Policy;
+use efir_access::Gate;
+
+use crate::{access::Access, policy::Policy};
 
 /// How a site presents itself.
 #[derive(Debug, Clone)]
@@ -44,18 +46,41 @@ pub struct Site(Arc<Inner>);
 struct Inner {
     hub: Hub,
     options: SiteOptions,
+    access: Arc<Access>,
 }
 
 impl Site {
-    /// A site over a hub.
+    /// A site over a hub, where everybody may do everything.
     pub fn new(hub: Hub, options: SiteOptions) -> Self {
-        Self(Arc::new(Inner { hub, options }))
+        Self::with_access(hub, options, Access::open())
+    }
+
+    /// A site over a hub, and who may do what there.
+    pub fn with_access(hub: Hub, options: SiteOptions, access: Access) -> Self {
+        Self(Arc::new(Inner { hub, options, access: Arc::new(access) }))
     }
 
     /// The site after its configuration was read again, for requests that come from now on.
     #[must_use]
     pub fn renewed(&self, hub: Hub, options: SiteOptions) -> Self {
-        Self(Arc::new(Inner { hub, options }))
+        Self(Arc::new(Inner { hub, options, access: Arc::clone(&self.0.access) }))
+    }
+
+    /// Who may do what; the same for all that [`Site::renewed`] makes of a site.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.0.access
+    }
+
+    /// From now on this gate judges, also those who are connected already.
+    pub fn replace_gate(&self, gate: Gate) {
+        self.0.access.replace_gate(gate);
+        self.0.hub.recheck();
+    }
+
+    /// Those who are connected are judged again: somebody was revoked.
+    pub fn recheck(&self) {
+        self.0.access.touch();
+        self.0.hub.recheck();
     }
 
     /// The hub that is read from and published to.

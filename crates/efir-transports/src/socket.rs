@@ -3,6 +3,7 @@
 
 mod command;
 mod enter;
+mod guard;
 mod history;
 mod publish;
 mod subscribe;
@@ -17,8 +18,9 @@ use efir_core::{
 use efir_engine::{Exchange, Outbox, Reader, Turn, clock};
 use http::{Method, request::Parts};
 
-use self::enter::Entered;
+use self::{enter::Entered, guard::Guard};
 use crate::{
+    access,
     peer::{self, Heard, Peer},
     place::Call,
     problem::Refused,
@@ -45,6 +47,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("history", history::history),
     ("enter", enter::enter),
     ("leave", enter::leave),
+    ("authorize", guard::authorize),
     ("ping", ping),
 ];
 
@@ -55,6 +58,7 @@ struct Desk<'a> {
     reader: &'a mut Reader,
     out: &'a mut Outbox,
     entered: &'a mut Option<Box<Entered>>,
+    guard: &'a mut Option<Box<Guard>>,
     /// The command's id, as JSON.
     id: &'a str,
 }
@@ -63,6 +67,8 @@ struct Socket {
     peer: Peer,
     /// Unallocated until somebody enters, unless the client said who it is.
     entered: Option<Box<Entered>>,
+    /// Who is on the other end, where not everybody may do everything.
+    guard: Option<Box<Guard>>,
 }
 
 pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused> {
@@ -76,6 +82,10 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
         Ok(client) => client.map(Box::from),
         Err(problem) => return Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
     };
+    let visitor = match access::visitor(call.site, parts, &query) {
+        Ok(visitor) => visitor,
+        Err(problem) => return Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
+    };
     let hub = call.site.hub();
     if let Err(problem) = hub.check_room() {
         return Ok(websocket::refuse(call.site, &call.cors, upgrade, problem));
@@ -84,7 +94,8 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
     let entered = client.clone().map(|client| Box::new(Entered::new(Some(client))));
     let reader = Reader::new(hub.clone());
     let asker = Asker { transport: "websocket", client, reader, present: None };
-    let exchange = Socket { peer: Peer::new(limit, upgrade.agreement), entered };
+    let guard = visitor.map(|visitor| Box::new(Guard::new(visitor)));
+    let exchange = Socket { peer: Peer::new(limit, upgrade.agreement), entered, guard };
     Ok(Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(exchange))))
 }
 
@@ -103,21 +114,30 @@ impl Desk<'_> {
     }
 }
 
-fn carry_out(text: &Bytes, reader: &mut Reader, out: &mut Outbox, entered: &mut Option<Box<Entered>>) {
-    let parsed = command::parse(text);
-    let refused = match parsed.command {
-        Ok((name, fields)) => {
-            let mut desk = Desk { reader, out, entered, id: parsed.id };
-            match COMMANDS.iter().find(|(known, _)| *known == name) {
-                Some((_, run)) => run(&mut desk, fields).err(),
-                None => Some(unknown(&name)),
+impl Socket {
+    fn carry_out(&mut self, text: &Bytes, reader: &mut Reader, out: &mut Outbox) {
+        let parsed = command::parse(text);
+        let refused = match parsed.command {
+            Ok((name, fields)) => {
+                let (entered, guard) = (&mut self.entered, &mut self.guard);
+                let mut desk = Desk { reader, out, entered, guard, id: parsed.id };
+                match COMMANDS.iter().find(|(known, _)| *known == name) {
+                    Some((_, run)) => run(&mut desk, fields).err().or_else(|| {
+                        // Whoever may do something is no stranger. A ping is everybody's.
+                        if name != "ping" {
+                            self.peer.end_authorization();
+                        }
+                        None
+                    }),
+                    None => Some(unknown(&name)),
+                }
             }
+            Err(problem) => Some(problem),
+        };
+        if let Some(problem) = refused {
+            reader.hub().counters().refuse(&problem);
+            out.push_control(&Control::Refusal { id: parsed.id, problem: &problem }.encode(Form::WebSocket));
         }
-        Err(problem) => Some(problem),
-    };
-    if let Some(problem) = refused {
-        reader.hub().counters().refuse(&problem);
-        out.push_control(&Control::Refusal { id: parsed.id, problem: &problem }.encode(Form::WebSocket));
     }
 }
 
@@ -145,7 +165,16 @@ impl Exchange for Socket {
             channels_max: limits.socket_channels_max,
         };
         out.push_control(&hello.encode(Form::WebSocket));
-        Turn::Wait
+        match &mut self.guard {
+            Some(guard) => {
+                guard.follow(now, reader);
+                if guard.is_nobody() {
+                    self.peer.await_authorization(reader.hub());
+                }
+                self.recheck(reader, out)
+            }
+            None => Turn::Wait,
+        }
     }
 
     fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
@@ -157,7 +186,7 @@ impl Exchange for Socket {
         loop {
             match self.peer.hear(input, reader.hub(), out) {
                 Ok(None) => return Turn::Wait,
-                Ok(Some(Heard::Text(text))) => carry_out(&text, reader, out, &mut self.entered),
+                Ok(Some(Heard::Text(text))) => self.carry_out(&text, reader, out),
                 Ok(Some(Heard::Binary(_))) => {
                     let problem =
                         Problem::new(Code::InvalidCommand, "commands are text frames, not binary ones");
@@ -175,10 +204,17 @@ impl Exchange for Socket {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.peer.due()
+        let due = self.guard.as_ref().and_then(|guard| guard.due());
+        self.peer.due().into_iter().chain(due).min()
     }
 
     fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        if let Some(guard) = &mut self.guard
+            && let Err(problem) = guard.tick(now)
+        {
+            reader.hub().counters().refuse(&problem);
+            return self.shed(&problem, reader, out);
+        }
         match self.peer.tick(now, reader.hub(), out) {
             Ok(true) => {
                 let heartbeat = Control::Heartbeat { time_ms: clock::now_ms(), cursor: None };
@@ -206,6 +242,17 @@ impl Exchange for Socket {
         peer::part(problem, problem.row().close, out)
     }
 
+    fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let judged = match &mut self.guard {
+            Some(guard) => guard.recheck(reader, out, &mut self.entered),
+            None => Err(stream::closing(reader.hub().times())),
+        };
+        match judged {
+            Ok(()) => Turn::Wait,
+            Err(problem) => self.shed(&problem, reader, out),
+        }
+    }
+
     fn held_bytes(&self) -> usize {
         self.peer.held_bytes()
     }
@@ -226,10 +273,11 @@ mod tests {
         let hub = Hub::new(Limits::default(), Times::default());
         let (mut reader, mut out, now) =
             (Reader::new(hub.clone()), Outbox::new(Framing::Plain), Instant::now());
-        let mut socket = Socket { peer: Peer::new((COMMAND_LIMIT, 1_000), None), entered: None };
+        let peer = Peer::new((COMMAND_LIMIT, 1_000), None);
+        let mut socket = Socket { peer, entered: None, guard: None };
         assert_eq!(socket.open(now, &mut reader, &mut out), Turn::Wait);
         let enter = Bytes::from_static(br#"{"id":1,"enter":{"channel":"chat","member":"a"}}"#);
-        carry_out(&enter, &mut reader, &mut out, &mut socket.entered);
+        socket.carry_out(&enter, &mut reader, &mut out);
         let chat = ChannelName::parse("chat").unwrap();
         assert_eq!(hub.member_count(&chat), 1);
         let silent = Duration::from_millis(hub.times().silent_ms_max + hub.times().ping_ms);

@@ -79,6 +79,12 @@ pub(crate) fn draining(times: &Times) -> Problem {
     Problem::new(Code::Draining, detail).with_retry_after_ms(retry_ms(times))
 }
 
+/// What was open to everybody is so no longer: whoever reads without having been judged asks again.
+pub(crate) fn closing(times: &Times) -> Problem {
+    let detail = "who may do what has changed; connect again with the cursor";
+    Problem::new(Code::Draining, detail).with_retry_after_ms(retry_ms(times))
+}
+
 impl<T: Tongue> Stream<T> {
     fn end(&self, out: &mut Outbox) -> Turn {
         out.push_end();
@@ -163,6 +169,10 @@ impl<T: Tongue> Exchange for Stream<T> {
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let problem = draining(reader.hub().times());
         self.shed(&problem, reader, out)
+    }
+
+    fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        self.shed(&closing(reader.hub().times()), reader, out)
     }
 
     fn shed(&mut self, problem: &Problem, _reader: &mut Reader, out: &mut Outbox) -> Turn {

@@ -17,11 +17,16 @@ use hyper::{ext::Protocol, upgrade::OnUpgrade};
 
 use crate::{place::Call, reply::CarrierHint};
 
+/// The subprotocol that is answered to whoever offers it.
+const PROTOCOL: &str = "efir";
+
 /// A handshake that was accepted.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     /// `Sec-WebSocket-Accept`; HTTP/2 needs none.
     accept: Option<HeaderValue>,
+    /// The subprotocol `efir` was offered, beside one with a token perhaps: a browser wants one of those it offers.
+    has_protocol: bool,
     /// Compression, where the client offers it and the site has it.
     pub(crate) agreement: Option<Agreement>,
     /// Where a polled carrier gets the bare connection from.
@@ -73,7 +78,9 @@ impl Upgrade {
                 Some(taken.ok_or_else(cannot)?)
             }
         };
-        Ok(Self { accept, agreement, on_upgrade })
+        let offered = joined(&parts.headers, header::SEC_WEBSOCKET_PROTOCOL);
+        let has_protocol = offered.split(',').any(|protocol| protocol.trim() == PROTOCOL);
+        Ok(Self { accept, has_protocol, agreement, on_upgrade })
     }
 
     /// Status and headers that accept it.
@@ -81,6 +88,9 @@ impl Upgrade {
         let mut headers = HeaderMap::with_capacity(4);
         if let Some(answer) = self.agreement.and_then(|agreed| HeaderValue::try_from(agreed.answer()).ok()) {
             headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, answer);
+        }
+        if self.has_protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
         }
         let Some(accept) = &self.accept else { return (StatusCode::OK, headers) };
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
+use efir_access::Action;
 use efir_core::{
     ChannelName, Code, Payload, Problem, Receipt,
     wire::{Control, Form},
@@ -11,12 +12,14 @@ use efir_core::{
 use efir_engine::{Exchange, Outbox, Publish, Reader, Turn};
 
 use crate::{
+    access::Visitor,
     peer::{self, Farewell, Heard, Peer},
     place,
     policy::Cors,
     present::{self, Ends},
     problem::Refused,
     publish::payload_problem,
+    publish::check_size,
     reply::{Asker, Held, Reply},
     request::{ReadRequest, Sent},
     site::Site,
@@ -32,6 +35,8 @@ struct ChannelSocket {
     sent: Sent,
     /// What is wrong with single channels; told once.
     bad: Vec<Problem>,
+    /// Who sends, where not everybody may publish.
+    visitor: Option<Visitor>,
 }
 
 pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refused> {
@@ -49,6 +54,7 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
         channel: asked.scope.only().cloned(),
         sent: asked.sent,
         bad,
+        visitor: asked.visitor,
     };
     let mut reader = Reader::new(site.hub().clone());
     for (channel, start) in asked.scope.into_channels() {
@@ -81,8 +87,14 @@ impl ChannelSocket {
             Heard::Binary(bytes) => Ok(Payload::bytes(bytes)),
         };
         let payload = payload.map_err(|error| payload_problem(&error))?;
+        let options = match &self.visitor {
+            Some(visitor) => Some(visitor.judge(Action::Publish, channel)?),
+            None => None,
+        };
+        check_size(options.as_ref(), payload.len())?;
         reader.pay(payload.len())?;
-        let publish = Publish { channel, payload: &payload, key: None, from: None };
+        let from = self.visitor.as_ref().zip(options.as_ref()).and_then(|(visitor, options)| visitor.from(options));
+        let publish = Publish { channel, payload: &payload, key: None, from };
         reader.hub().publish(&publish).map_err(|error| error.problem())
     }
 
@@ -152,6 +164,11 @@ impl Exchange for ChannelSocket {
 
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let problem = stream::draining(reader.hub().times());
+        self.shed(&problem, reader, out)
+    }
+
+    fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let problem = stream::closing(reader.hub().times());
         self.shed(&problem, reader, out)
     }
 

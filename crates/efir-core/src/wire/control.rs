@@ -98,6 +98,13 @@ pub enum Reply<'a> {
         /// How many members are in it now.
         count: u64,
     },
+    /// To `authorize`.
+    Authorized {
+        /// The user of the token; none of a server's key, and where everybody may do everything.
+        user: Option<&'a str>,
+        /// From when on the token is worth nothing, in ms since 1970 UTC.
+        expires_ms: Option<u64>,
+    },
     /// To `publish`.
     Published(&'a Receipt),
     /// To `history`.
@@ -225,6 +232,14 @@ impl Reply<'_> {
             Self::Present { channel, count } => {
                 fields.string("channel", channel.as_str());
                 fields.number("count", *count);
+            }
+            Self::Authorized { user, expires_ms } => {
+                if let Some(user) = user {
+                    fields.string("user", user);
+                }
+                if let Some(expires_ms) = expires_ms {
+                    fields.number("expires", *expires_ms);
+                }
             }
             Self::Unsubscribed { channel } => fields.string("channel", channel.as_str()),
             Self::Pong { time_ms } => fields.number("time", *time_ms),

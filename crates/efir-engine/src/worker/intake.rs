@@ -40,11 +40,12 @@ pub(super) struct Batch {
     pub(super) adoptions: Vec<Adoption>,
     pub(super) is_draining: bool,
     pub(super) is_shedding: bool,
+    pub(super) is_rechecking: bool,
 }
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        let is_told = self.is_draining || self.is_shedding;
+        let is_told = self.is_draining || self.is_shedding || self.is_rechecking;
         self.notes.is_empty() && self.ready.is_empty() && self.adoptions.is_empty() && !is_told
     }
 }
@@ -134,6 +135,10 @@ impl Noted for Intake {
 
     fn shed(&self) {
         self.put(|batch| batch.is_shedding = true);
+    }
+
+    fn recheck(&self) {
+        self.put(|batch| batch.is_rechecking = true);
     }
 }
 

@@ -152,6 +152,9 @@ impl Worker {
         if std::mem::take(&mut batch.is_shedding) {
             self.shed(now);
         }
+        if std::mem::take(&mut batch.is_rechecking) {
+            self.recheck_all(now);
+        }
         self.batch = batch;
         let has_timed = self.run_timers(now);
         self.step_walks(now);
@@ -367,6 +370,13 @@ impl Worker {
         let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
         for key in keys {
             self.drain_one(key, now);
+        }
+    }
+
+    fn recheck_all(&mut self, now: Instant) {
+        let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
+        for key in keys {
+            self.call(key, now, |connection, out| connection.exchange.recheck(&mut connection.reader, out));
         }
     }
 

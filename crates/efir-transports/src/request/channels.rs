@@ -185,6 +185,28 @@ impl Scope {
         }
     }
 
+    /// Keeps the channels that pass. One of several that does not is among those that something is wrong with.
+    ///
+    /// # Errors
+    /// None passes.
+    pub(crate) fn admit(
+        &mut self,
+        judge: impl Fn(&ChannelName, &mut Start) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        match self {
+            Self::One { channel, start } => judge(channel, start),
+            Self::Several { channels, bad } => {
+                channels.retain_mut(|(channel, start)| {
+                    judge(channel, start).map_err(|problem| bad.push(problem)).is_ok()
+                });
+                match bad.last() {
+                    Some(problem) if channels.is_empty() => Err(problem.clone()),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
     /// What is wrong with single channels, for the books.
     pub(crate) fn bad(&self) -> &[Problem] {
         match self {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use efir_access::Action;
 use efir_core::{ChannelName, Problem, Reply, Who};
 use efir_engine::{EnterError, Hub, Lease, Via};
 use serde::Deserialize;
@@ -26,6 +27,11 @@ impl Entered {
     /// The server ends the socket; whoever is sent away comes back after a while.
     pub(super) fn set_linger_ms(&mut self, ms: u64) {
         self.leases.iter_mut().for_each(|lease| lease.set_linger_ms(ms));
+    }
+
+    /// Leaves where this says no.
+    pub(super) fn retain(&mut self, mut may_stay: impl FnMut(&ChannelName) -> bool) {
+        self.leases.retain(|lease| may_stay(lease.channel()));
     }
 
     /// Enters, or says anew who is in; also somebody else may have ended the lease since. Gives how many members there are then.
@@ -70,6 +76,9 @@ struct Entrance<'a> {
 pub(super) fn enter(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
     let entrance: Entrance<'_> = command::fields(fields)?;
     let channel = channel_name(entrance.channel.as_bytes())?;
+    if let Some(visitor) = desk.visitor() {
+        visitor.judge(Action::Presence, &channel)?;
+    }
     let hub = desk.reader.hub().clone();
     let data = entrance.data.as_ref().map(|data| data.get());
     let who = entering::say(&entrance.member, entrance.name.as_deref(), data, hub.limits());

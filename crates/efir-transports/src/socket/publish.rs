@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use efir_access::Action;
 use efir_core::{Payload, Problem, Reply};
 use efir_engine::Publish;
 use serde::{Deserialize, Deserializer};
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     place::{channel_name, read_only, readable_name},
-    publish::{invalid_key, is_key, payload_problem},
+    publish::{check_size, invalid_key, is_key, payload_problem},
 };
 
 #[derive(Deserialize)]
@@ -46,13 +47,17 @@ pub(super) fn publish(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> 
             Err(_) => problem,
         }
     })?;
+    let visitor = desk.visitor();
+    let options = visitor.map(|visitor| visitor.judge(Action::Publish, &channel)).transpose()?;
     if message.key.as_deref().is_some_and(|key| !is_key(key)) {
         return Err(invalid_key("key").with_channel(channel));
     }
     let payload = message.payload().map_err(|problem| problem.with_channel(channel.clone()))?;
     let in_channel = |problem: Problem| problem.with_channel(channel.clone());
+    check_size(options.as_ref(), payload.len()).map_err(in_channel)?;
     desk.reader.pay(payload.len()).map_err(in_channel)?;
-    let publish = Publish { channel: &channel, payload: &payload, key: message.key.as_deref(), from: None };
+    let from = visitor.zip(options.as_ref()).and_then(|(visitor, options)| visitor.from(options));
+    let publish = Publish { channel: &channel, payload: &payload, key: message.key.as_deref(), from };
     let receipt = desk.reader.hub().publish(&publish).map_err(|error| in_channel(error.problem()))?;
     // Without an id there is nobody to tell apart from others: a publisher that only wants to hear of refusals saves half of the frames.
     if desk.has_id() {

@@ -14,7 +14,7 @@ use crate::place::readable_name;
 pub(super) fn subscribe(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem> {
     let place: Place<'_> = command::fields(fields)?;
     let channel = place.channel()?;
-    let start = place.start(&channel)?.unwrap_or(Start::Now);
+    let mut start = place.start(&channel)?.unwrap_or(Start::Now);
     if place.limit()?.is_some() {
         let detail = "`subscribe` has no `limit`: everything after its cursor comes; `last` says how much of what there is";
         return Err(command::invalid(detail).with_channel(channel));
@@ -22,6 +22,9 @@ pub(super) fn subscribe(desk: &mut Desk<'_>, fields: &str) -> Result<(), Problem
     if desk.reader.cursor(&channel).is_some() {
         let detail = format!("this socket is subscribed to {channel:?}; unsubscribe first");
         return Err(Problem::new(Code::AlreadySubscribed, detail).with_channel(channel));
+    }
+    if let Some(visitor) = desk.visitor() {
+        visitor.judge_read(desk.reader.hub(), (&channel, &mut start), false)?;
     }
     let channels_max = desk.reader.hub().limits().socket_channels_max;
     if desk.reader.len() >= channels_max {
