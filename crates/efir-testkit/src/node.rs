@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{
     carrier::Carrier,
-    front::{self, Front},
+    front::{self, Front, Program},
     tls,
 };
 
@@ -68,6 +68,15 @@ impl Settings {
             front_shorter: 1,
         }
     }
+
+    /// What `efir.toml` says behind a proxy, unless the scenario says otherwise.
+    fn behind(&mut self, program: Program) -> Result<()> {
+        if self.trust.proxies.is_empty() {
+            self.trust.proxies.push("127.0.0.1".parse().map_err(|()| anyhow::anyhow!("no address"))?);
+        }
+        self.has_proxy_protocol |= program == Program::HaproxyV2;
+        Ok(())
+    }
 }
 
 /// A running server.
@@ -96,16 +105,21 @@ struct Embedded {
 
 impl Node {
     /// Starts a server.
-    pub async fn start(carrier: Carrier, settings: Settings) -> Result<Self> {
+    pub async fn start(carrier: Carrier, mut settings: Settings) -> Result<Self> {
+        let program = front::chosen()?;
+        if let Some(program) = program {
+            settings.behind(program)?;
+        }
         let (address, hub, kind) = match carrier {
             Carrier::H1 | Carrier::H2c => start_own(&settings, false)?,
-            Carrier::TlsH1 | Carrier::TlsH2 => start_own(&settings, true)?,
+            // A proxy in front takes the encryption off.
+            Carrier::TlsH1 | Carrier::TlsH2 => start_own(&settings, program.is_none())?,
             Carrier::Axum => start_axum(&settings).await?,
         };
-        tls::remember(address, carrier.is_tls());
+        tls::remember(address, carrier.is_tls() && program.is_none());
         let joins = Joins::default();
         joins.watch(&hub);
-        let front = match front::chosen()? {
+        let front = match program {
             Some(program) => Some(Front::start(program, address, settings.front_shorter).await?),
             None => None,
         };

@@ -1,12 +1,12 @@
 //! A reverse proxy in front of a server: nginx, HAProxy or Caddy as Debian packages them, set up word by word as the papers of
 //! docs/operating print it. Only the addresses are others, and where a scenario asks for it the times are shorter.
 //!
-//! `MATRIX_FRONT=nginx` (or `haproxy`, `caddy`) in the environment puts one in front of every server of the matrix: see [`holes`] for
+//! `MATRIX_FRONT=nginx` (or `haproxy`, `haproxy-v2`, `nginx-tls`, `haproxy-tls`, `caddy`) in the environment puts one in front of every server of the matrix: see [`holes`] for
 //! what is left out then. Knows processes and papers; nothing of channels.
 
 use std::{
     fs::File,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::binary::own_address;
+use crate::{binary::own_address, carrier::Carrier, tls};
 
 pub mod holes;
 pub mod paper;
@@ -30,21 +30,38 @@ const START_MAX: Duration = Duration::from_secs(10);
 pub enum Program {
     /// nginx 1.22.
     Nginx,
+    /// The same with the lines for TLS.
+    NginxTls,
     /// HAProxy 2.6.
     Haproxy,
-    /// Caddy 2.6.
+    /// The same, telling efir whom it speaks for by the PROXY protocol.
+    HaproxyV2,
+    /// HAProxy with the lines for TLS.
+    HaproxyTls,
+    /// Caddy 2.6, without TLS: it would fetch its certificate from the internet.
     Caddy,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Nginx, Self::Haproxy, Self::Caddy];
+    pub const ALL: &[Self] =
+        &[Self::Nginx, Self::NginxTls, Self::Haproxy, Self::HaproxyV2, Self::HaproxyTls, Self::Caddy];
 
-    /// The name of the program, of its paper, and in the names of tests.
+    /// The name in the names of tests.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
+            Self::NginxTls => "nginx-tls",
+            Self::HaproxyV2 => "haproxy-v2",
+            Self::HaproxyTls => "haproxy-tls",
+            _ => self.paper(),
+        }
+    }
+
+    /// The name of the program and of its paper.
+    pub fn paper(self) -> &'static str {
+        match self {
+            Self::Nginx | Self::NginxTls => "nginx",
+            Self::Haproxy | Self::HaproxyV2 | Self::HaproxyTls => "haproxy",
             Self::Caddy => "caddy",
         }
     }
@@ -54,14 +71,29 @@ impl Program {
         self != Self::Caddy
     }
 
+    /// Whether clients speak TLS with it.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::NginxTls | Self::HaproxyTls)
+    }
+
+    /// What clients may speak with it.
+    pub fn carriers(self) -> &'static [Carrier] {
+        if self.is_tls() { Carrier::TLS } else { &[Carrier::H1] }
+    }
+
+    /// The name of a cell: which proxy, and what is spoken with it where that is not plain HTTP/1.1.
+    pub fn column(self, carrier: Carrier) -> String {
+        if carrier.is_tls() { format!("{}-{carrier}", self.paper()) } else { self.name().into() }
+    }
+
     fn command(self, folder: &std::path::Path, file: &std::path::Path) -> Command {
-        let mut command = Command::new(self.name());
+        let mut command = Command::new(self.paper());
         match self {
             // One process, which dies when it is killed.
-            Self::Nginx => {
+            Self::Nginx | Self::NginxTls => {
                 command.arg("-p").arg(folder).arg("-g").arg("daemon off; master_process off;").arg("-c")
             }
-            Self::Haproxy => command.arg("-db").arg("-f"),
+            Self::Haproxy | Self::HaproxyV2 | Self::HaproxyTls => command.arg("-db").arg("-f"),
             Self::Caddy => command.args(["run", "--adapter", "caddyfile", "--config"]),
         };
         command.arg(file).env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
@@ -81,10 +113,7 @@ pub fn chosen() -> Result<Option<Program>> {
         return Ok(None);
     };
     let program = Program::ALL.iter().find(|program| name == program.name());
-    program
-        .copied()
-        .map(Some)
-        .with_context(|| format!("MATRIX_FRONT: {name:?} is none of nginx, haproxy, caddy"))
+    program.copied().map(Some).with_context(|| format!("MATRIX_FRONT: {name:?} is no proxy with a paper"))
 }
 
 /// A running proxy; ended when dropped.
@@ -103,9 +132,12 @@ impl Front {
         let printed = paper::printed(program)?;
         let mut last = None;
         for _ in 0..STARTS_MAX {
-            let address = TcpListener::bind((own_address(), 0))?.local_addr()?;
+            // The certificate is for 127.0.0.1 only.
+            let host = if program.is_tls() { Ipv4Addr::LOCALHOST } else { own_address() };
+            let address = TcpListener::bind((host, 0))?.local_addr()?;
             let text = paper::placed(program, &printed, address, server)?;
             let mut front = Self::spawn(program, &paper::shortened(&text, shorter), address)?;
+            tls::remember(address, program.is_tls());
             match front.until_it_listens().await {
                 Ok(()) => return Ok(front),
                 Err(error) => last = Some(error),

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 
 use super::Program;
+use crate::tls;
 
 /// Where efir listens in the papers.
 const SERVER: &str = "127.0.0.1:8080";
@@ -24,15 +25,26 @@ const NGINX_HTTP: &str = "sendfile on; tcp_nopush on; types_hash_max_size 2048; 
 /// # Errors
 /// When the paper is missing, has no such block, or its Russian twin prints another one.
 pub fn printed(program: Program) -> Result<String> {
-    let name = program.name();
+    let name = program.paper();
     let blocks = blocks(&read(&format!("{name}.md"))?, name);
     ensure!(!blocks.is_empty(), "docs/operating/{name}.md prints no configuration");
     ensure!(
         blocks == self::blocks(&read(&format!("{name}.ru.md"))?, name),
         "docs/operating/{name}.md and {name}.ru.md print different configurations"
     );
-    if program != Program::Nginx {
-        return Ok(blocks.concat());
+    match program {
+        Program::Nginx | Program::NginxTls => {}
+        Program::HaproxyV2 => {
+            // The paper prints this line by itself.
+            let line = format!("server efir {SERVER}");
+            let text = read(&format!("{name}.md"))?;
+            ensure!(
+                text.contains(&format!("    {line} send-proxy-v2\n")),
+                "haproxy.md does not print send-proxy-v2"
+            );
+            return replaced(&blocks.concat(), &line, &format!("{line} send-proxy-v2"));
+        }
+        Program::Haproxy | Program::HaproxyTls | Program::Caddy => return Ok(blocks.concat()),
     }
     let [main, site] = blocks.as_slice() else {
         anyhow::bail!("nginx.md prints {} files instead of 2", blocks.len())
@@ -45,7 +57,7 @@ pub fn printed(program: Program) -> Result<String> {
 /// # Errors
 /// When the paper is missing or prints none.
 pub fn settings(program: Program) -> Result<String> {
-    let name = program.name();
+    let name = program.paper();
     let block = blocks(&read(&format!("{name}.md"))?, "toml").into_iter().next();
     block.with_context(|| format!("docs/operating/{name}.md prints no efir.toml"))
 }
@@ -76,7 +88,23 @@ pub fn placed(program: Program, text: &str, address: SocketAddr, server: SocketA
     let text = replaced(text, SERVER, &server.to_string())?;
     match program {
         Program::Nginx => replaced(&text, "listen 80;", &format!("listen {address};")),
-        Program::Haproxy => replaced(&text, "bind :80\n", &format!("bind {address}\n")),
+        Program::NginxTls => {
+            let files = tls::certificate()?;
+            let lines = replaced(&encrypted(program)?, "listen 443 ", &format!("listen {address} "))?;
+            let lines = replaced(&lines, &live("fullchain.pem"), &files.certificate.to_string_lossy())?;
+            let lines = replaced(&lines, &live("privkey.pem"), &files.key.to_string_lossy())?;
+            replaced(&text, "    listen 80;\n", &lines)
+        }
+        Program::HaproxyTls => {
+            let files = tls::certificate()?;
+            let both = files.certificate.with_file_name(format!("both-{}.pem", address.port()));
+            let pem = [std::fs::read(&files.certificate)?, std::fs::read(&files.key)?].concat();
+            std::fs::write(&both, pem)?;
+            let lines = replaced(&encrypted(program)?, "bind :443 ", &format!("bind {address} "))?;
+            let lines = replaced(&lines, &format!("/etc/haproxy/{SITE}.pem"), &both.to_string_lossy())?;
+            replaced(&text, "    bind :80\n", &lines)
+        }
+        Program::Haproxy | Program::HaproxyV2 => replaced(&text, "bind :80\n", &format!("bind {address}\n")),
         Program::Caddy => {
             // Without the name, and so without certificates; that of the host is looked at by nobody then.
             let site = replaced(&text, &format!("{SITE} {{"), &format!("http://:{} {{", address.port()))?;
@@ -84,6 +112,21 @@ pub fn placed(program: Program, text: &str, address: SocketAddr, server: SocketA
             Ok(format!("{{\n {options}\n}}\n{site}"))
         }
     }
+}
+
+/// Where the paper of nginx has its certificate.
+fn live(file: &str) -> String {
+    format!("/etc/letsencrypt/live/{SITE}/{file}")
+}
+
+/// The lines that a paper prints for TLS.
+fn encrypted(program: Program) -> Result<String> {
+    let name = program.paper();
+    let text = read(&format!("{name}.md"))?;
+    let lines =
+        text.split_once("\n## TLS\n").and_then(|(_, rest)| rest.split_once(&format!("\n```{name}\n")));
+    let lines = lines.and_then(|(_, rest)| Some(rest.split_once("```")?.0.to_owned()));
+    lines.with_context(|| format!("docs/operating/{name}.md prints no lines for TLS"))
 }
 
 fn replaced(text: &str, from: &str, to: &str) -> Result<String> {

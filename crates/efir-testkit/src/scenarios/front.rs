@@ -1,6 +1,9 @@
 //! What only a proxy in front can spoil: patience, names, sizes, who is asking. See [`crate::front`].
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use efir_client::Event;
@@ -27,6 +30,7 @@ scenarios! { "front";
     Carriers names_come_through: "wire";
     Carriers host_and_origin: "wire";
     Carriers nobody_forges_an_address: "wire";
+    Carriers each_client_has_an_address_of_its_own: "wire";
 }
 
 /// The times of the proxy and of efir are divided by this: two minutes become two seconds.
@@ -175,11 +179,10 @@ async fn host_and_origin(cell: Cell) -> Result<()> {
 }
 
 /// Whoever says that he comes from elsewhere is not believed: efir is told the address that the proxy saw, and nothing else.
-async fn nobody_forges_an_address(_: Cell) -> Result<()> {
+async fn nobody_forges_an_address(cell: Cell) -> Result<()> {
     let (server, seen) = mirror().await?;
     let front = Front::start(program()?, server, 1).await?;
-    let forged =
-        ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2", "X-Forwarded-Proto: https"].join("\r\n");
+    let forged = FORGED.join("\r\n");
     let request = format!("GET /info HTTP/1.1\r\nHost: {}\r\n{forged}\r\n\r\n", paper::SITE);
     let answer = Raw::send(front.address(), request.as_bytes()).await?.answer_to("GET").await?;
     same("status", answer.status, 200)?;
@@ -192,8 +195,42 @@ async fn nobody_forges_an_address(_: Cell) -> Result<()> {
             .collect()
     };
     same("X-Forwarded-For", values("x-forwarded-for"), vec!["127.0.0.1".to_owned()])?;
-    same("X-Forwarded-Proto", values("x-forwarded-proto"), vec!["http".to_owned()])?;
+    same(
+        "X-Forwarded-Proto",
+        values("x-forwarded-proto"),
+        vec![if cell.carrier.is_tls() { "https" } else { "http" }.to_owned()],
+    )?;
     same("Host", values("host"), vec![paper::SITE.to_owned()])
+}
+
+const FORGED: [&str; 4] = [
+    "Forwarded: for=192.0.2.1",
+    "X-Forwarded-For: 192.0.2.1",
+    "X-Forwarded-For: 192.0.2.2",
+    "X-Forwarded-Proto: https",
+];
+
+/// Connections are counted by the address of the client, whatever the client says, and not by that of the proxy. `Forwarded`, which
+/// no proxy of the papers writes, is handed on by all of them and read by nobody.
+async fn each_client_has_an_address_of_its_own(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| {
+        settings.limits.address_connections_max = 2;
+        settings.trust.unlimited.clear();
+    })
+    .await?;
+    let (here, there) = (Ipv4Addr::new(127, 77, 0, 1), Ipv4Addr::new(127, 77, 0, 2));
+    let mut open = Vec::new();
+    for (source, wanted) in [(here, 200), (here, 200), (here, 503), (there, 200), (there, 200), (there, 503)]
+    {
+        let forged = FORGED.iter().filter_map(|line| line.split_once(": "));
+        let plain = Ask::get(room.path("")).with("accept", "application/x-ndjson");
+        let stream = forged.fold(plain, |ask, (name, value)| ask.with(name, value));
+        let mut raw = Raw::connect_from(source.into(), room.node.address()).await?;
+        raw.write(&stream.bytes(room.node.address())).await?;
+        same("status", (source, raw.head("GET").await?.status), (source, wanted))?;
+        open.push(raw);
+    }
+    room.close().await
 }
 
 /// Stands for efir: answers one request, and says what its head was.
