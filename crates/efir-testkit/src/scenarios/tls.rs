@@ -30,6 +30,7 @@ use crate::{
 
 scenarios! { "tls";
     Carriers certificate_is_exchanged: "wire";
+    Carriers reloads_fail_no_handshake: "wire";
     Carriers certificate_by_name: "wire";
     Carriers protocols: "wire";
     Carriers versions: "wire";
@@ -111,6 +112,28 @@ async fn certificate_is_exchanged(_: Cell) -> Result<()> {
     running.reload_certificates()?;
     ask(&mut connect(address, "localhost", trusts(&own.root)).await?).await.context("told to look")?;
     running.stop().await;
+    Ok(())
+}
+
+/// A thousand reloads while connections come.
+async fn reloads_fail_no_handshake(_: Cell) -> Result<()> {
+    let own = Own::make(&["localhost"])?;
+    let (running, address) = serve(&[&own], |_| {})?;
+    let running = Arc::new(running);
+    let reloading = tokio::task::spawn_blocking({
+        let running = Arc::clone(&running);
+        move || (0..1_000).try_for_each(|_| running.reload_certificates())
+    });
+    let mut connected = 0;
+    while !reloading.is_finished() || connected < 20 {
+        let mut stream = connect(address, "localhost", trusts(&own.root)).await?;
+        ask(&mut stream).await.with_context(|| format!("after {connected} connections"))?;
+        connected += 1;
+    }
+    reloading.await??;
+    if let Some(running) = Arc::into_inner(running) {
+        running.stop().await;
+    }
     Ok(())
 }
 
