@@ -71,9 +71,9 @@ impl Allowance {
     fn put_back(&self, rate: &Rate, units: u64) {
         let span_ns = rate.span_ns(units);
         // Never fails: the closure always gives a value.
-        let _ = self.until_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| {
-            Some(until.saturating_sub(span_ns))
-        });
+        let _ = self
+            .until_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| Some(until.saturating_sub(span_ns)));
     }
 
     /// Whether everything that was taken is made up for: a fresh one would be the same.
@@ -261,7 +261,10 @@ mod tests {
         let purse = Purse::default();
         assert_eq!(purse.pay(&rate, 60, 0), Ok(()));
         let problem = purse.pay(&rate, 60, 0).unwrap_err();
-        assert_eq!((problem.code, problem.limit), (Code::RateLimited, Some(("connection_bytes_per_s_max", 100))));
+        assert_eq!(
+            (problem.code, problem.limit),
+            (Code::RateLimited, Some(("connection_bytes_per_s_max", 100)))
+        );
         assert_eq!(problem.retry_after_ms, Some(200));
         // The message that was too many bytes does not count as a message.
         assert_eq!(purse.pay(&rate, 40, 0), Ok(()));

@@ -78,7 +78,8 @@ impl Overload {
 
     /// What whoever is refused or cut is told.
     pub(crate) fn problem(&self) -> Problem {
-        let detail = format!("the server takes {} bytes of memory, its limit; come back later", self.bytes_max);
+        let detail =
+            format!("the server takes {} bytes of memory, its limit; come back later", self.bytes_max);
         Problem::new(Code::Overloaded, detail)
             .with_limit("memory_bytes_max", self.bytes_max as u64)
             .with_retry_after_ms(fastrand::u64(RETRY_MS))

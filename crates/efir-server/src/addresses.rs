@@ -133,7 +133,10 @@ mod tests {
 
     fn addresses(unlimited: &[&str], proxies: &[&str], connections_max: usize) -> Addresses {
         let cidrs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        Addresses::new(Trust { unlimited: cidrs(unlimited), proxies: cidrs(proxies), ..Trust::default() }, connections_max)
+        Addresses::new(
+            Trust { unlimited: cidrs(unlimited), proxies: cidrs(proxies), ..Trust::default() },
+            connections_max,
+        )
     }
 
     fn known(addresses: &Addresses) -> usize {

@@ -61,7 +61,11 @@ impl Heads {
 impl Shared {
     /// Tells whoever answers a request who asks: the guest of its connection, or the one for whom a trusted proxy asks. Tells if that
     /// guest is one too many.
-    pub(crate) fn introduce<B>(&self, request: &mut Request<B>, guest: Option<&Arc<Guest>>) -> Option<Surplus> {
+    pub(crate) fn introduce<B>(
+        &self,
+        request: &mut Request<B>,
+        guest: Option<&Arc<Guest>>,
+    ) -> Option<Surplus> {
         let guest = guest?;
         let guest = match guest.is_proxy() {
             true => self.addresses.arrive_behind(guest, request.headers())?,

@@ -43,9 +43,10 @@ pub(crate) fn client(
 
 /// The value of `for` in one element of `Forwarded`. A quoted value with a comma in it is no address, and is not understood.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let pair = element.split(';').map(str::trim).find(|pair| {
-        pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("for="))
-    })?;
+    let pair = element
+        .split(';')
+        .map(str::trim)
+        .find(|pair| pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("for=")))?;
     let value = pair.get(4..)?.trim();
     node(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
@@ -105,6 +106,9 @@ mod tests {
             assert_eq!(found(lines).as_deref(), expected, "{lines:?}");
         }
         let long = "10.0.0.1,".repeat(1_000);
-        assert_eq!(found(&[("x-forwarded-for", &format!("203.0.113.9,{long}10.0.0.1"))]).as_deref(), Some("10.0.0.1"));
+        assert_eq!(
+            found(&[("x-forwarded-for", &format!("203.0.113.9,{long}10.0.0.1"))]).as_deref(),
+            Some("10.0.0.1")
+        );
     }
 }

@@ -75,7 +75,9 @@ fn source(begin: Begin, rest: &[u8]) -> Result<Option<IpAddr>, ProxyError> {
     }
     let source = match begin.family >> 4 {
         1 => rest.get(..12).and_then(|all| all.first_chunk::<4>()).map(|bytes| Ipv4Addr::from(*bytes).into()),
-        2 => rest.get(..36).and_then(|all| all.first_chunk::<16>()).map(|bytes| Ipv6Addr::from(*bytes).into()),
+        2 => {
+            rest.get(..36).and_then(|all| all.first_chunk::<16>()).map(|bytes| Ipv6Addr::from(*bytes).into())
+        }
         _ => return Ok(None),
     };
     source.map(|address: IpAddr| Some(address.to_canonical())).ok_or(ProxyError::TooShort)

@@ -43,7 +43,9 @@ fn groups(own: &str) -> Vec<String> {
             _ => continue,
         };
         let around = std::path::Path::new(group).ancestors();
-        paths.extend(around.map(|group| format!("{root}{}/{file}", group.display().to_string().trim_end_matches('/'))));
+        paths.extend(
+            around.map(|group| format!("{root}{}/{file}", group.display().to_string().trim_end_matches('/'))),
+        );
     }
     paths
 }

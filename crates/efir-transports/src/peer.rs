@@ -363,7 +363,8 @@ mod tests {
             peer
         };
         let mut out = Outbox::new(Framing::Plain);
-        let frame = |bytes: usize| BytesMut::from(&encode_masked(Opcode::Text, &vec![b'x'; bytes], [1, 2, 3, 4])[..]);
+        let frame =
+            |bytes: usize| BytesMut::from(&encode_masked(Opcode::Text, &vec![b'x'; bytes], [1, 2, 3, 4])[..]);
         // Messages, whole or begun, buy no time.
         let mut peer = stranger();
         let by = peer.due().unwrap();

@@ -49,10 +49,7 @@ pub(super) fn keys() -> [Key; 4] {
 
 /// Who is treated differently without configuration.
 pub(super) fn trust() -> Trust {
-    Trust {
-        unlimited: UNLIMITED.iter().filter_map(|text| text.parse().ok()).collect(),
-        ..Trust::default()
-    }
+    Trust { unlimited: UNLIMITED.iter().filter_map(|text| text.parse().ok()).collect(), ..Trust::default() }
 }
 
 /// The networks, and whether the PROXY protocol is spoken.
