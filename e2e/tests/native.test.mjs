@@ -29,7 +29,7 @@ const browsers = {};
 before(async () => {
   site = await Site.open();
   foreign = `http://site.test:${site.port}`;
-  const allowed = ["--allow-origin", foreign, "--host", "efir.test"];
+  const allowed = ["--allow-origin", foreign, "--host", "efir.test", "--open"];
   [closed, open, turning] = await Promise.all([
     Server.start({ args: ["--static", pages] }),
     Server.start({ args: allowed }),

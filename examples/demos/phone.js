@@ -26,8 +26,8 @@ function hint() {
   const text = make('p', 'hint')
   tell(
     text,
-    `${location.hostname} leads a phone to itself. Start efir --listen 0.0.0.0:8080 and type this computer's address in your network; the code follows.`,
-    `${location.hostname} ведёт телефон к нему самому. Запустите efir --listen 0.0.0.0:8080 и впишите адрес этого компьютера в вашей сети: код изменится.`,
+    `${location.hostname} leads a phone to itself. Start efir --open --listen 0.0.0.0:8080 and type this computer's address in your network; the code follows.`,
+    `${location.hostname} ведёт телефон к нему самому. Запустите efir --open --listen 0.0.0.0:8080 и впишите адрес этого компьютера в вашей сети: код изменится.`,
   )
   return text
 }

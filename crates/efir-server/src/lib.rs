@@ -4,6 +4,7 @@
 //! are answered in `plain`, all others go through `heads`; long-lived responses are carried by the engine's workers, transports are in `efir-transports`, the page in `page`,
 //! the transport lab in `lab`.
 
+mod access;
 mod addresses;
 mod admin;
 mod admission;

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::{
+    access::Keeper,
     config::{ConfigError, Resolved, keys},
     log::Log,
     tls::Tls,
@@ -83,6 +84,7 @@ pub(crate) struct NotReloaded {
 pub(crate) struct Reloader {
     site: ArcSwap<Site>,
     tls: Option<Arc<Tls>>,
+    keeper: Arc<Keeper>,
     /// Held while the configuration is read and taken over, so that one reload follows the other.
     in_force: Mutex<Resolved>,
     source: OnceLock<Source>,
@@ -99,10 +101,11 @@ impl std::fmt::Debug for Reloader {
 
 impl Reloader {
     /// Of a server that started with this configuration.
-    pub(crate) fn new(site: Site, config: Resolved, tls: Option<Arc<Tls>>) -> Arc<Self> {
+    pub(crate) fn new(site: Site, config: Resolved, tls: Option<Arc<Tls>>, keeper: Arc<Keeper>) -> Arc<Self> {
         Arc::new(Self {
             site: ArcSwap::from_pointee(site),
             tls,
+            keeper,
             in_force: Mutex::new(config),
             source: OnceLock::new(),
             log: OnceLock::new(),
@@ -168,6 +171,7 @@ impl Reloader {
         let failed = |error: String| NotReloaded { errors: vec![error] };
         let Change { next, reloaded } = Change::between(in_force, fresh);
         // What can fail goes first.
+        let gate = self.keeper.prepare(&next).map_err(|error| failed(format!("token_keys: {error}")))?;
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| failed(format!("{error:#}")))?;
         }
@@ -193,7 +197,9 @@ impl Reloader {
             has_websocket_deflate: next.has_websocket_deflate,
             ..site.options().clone()
         };
-        self.site.store(Arc::new(site.renewed(hub, options)));
+        let renewed = site.renewed(hub, options);
+        self.site.store(Arc::new(renewed.clone()));
+        self.keeper.replace(gate, renewed).map_err(|error| failed(format!("{error:#}")))?;
         *in_force = next;
         Ok(reloaded)
     }
@@ -208,45 +214,75 @@ struct Change {
 
 impl Change {
     fn between(old: &Resolved, fresh: Resolved) -> Self {
+        // By name, so that a key that is added has to be thought of here.
+        let Resolved {
+            listen,
+            listen_tls,
+            certificates,
+            workers,
+            allow_origins,
+            hosts,
+            static_dir,
+            log,
+            log_format,
+            admin,
+            has_websocket_deflate,
+            lab,
+            trust,
+            has_proxy_protocol,
+            is_open,
+            access,
+            token_leeway_ms,
+            limits: fresh_limits,
+            times: fresh_times,
+        } = fresh;
         let mut reloaded = Reloaded::default();
-        for (key, has_changed) in [
-            ("log", old.log != fresh.log),
-            ("allow_origins", old.allow_origins != fresh.allow_origins),
-            ("hosts", old.hosts != fresh.hosts),
-            ("websocket_deflate", old.has_websocket_deflate != fresh.has_websocket_deflate),
-        ] {
+        let mut tell = |key: &str, has_changed: bool, list: fn(&mut Reloaded) -> &mut Vec<String>| {
             if has_changed {
-                reloaded.taken_over.push(key.to_owned());
+                list(&mut reloaded).push(key.to_owned());
             }
+        };
+        let taken: fn(&mut Reloaded) -> &mut Vec<String> = |reloaded| &mut reloaded.taken_over;
+        tell("log", old.log != log, taken);
+        tell("allow_origins", old.allow_origins != allow_origins, taken);
+        tell("hosts", old.hosts != hosts, taken);
+        tell("websocket_deflate", old.has_websocket_deflate != has_websocket_deflate, taken);
+        tell("open", old.is_open != is_open, taken);
+        tell("token_leeway", old.token_leeway_ms != token_leeway_ms, taken);
+        let restart: fn(&mut Reloaded) -> &mut Vec<String> = |reloaded| &mut reloaded.needs_restart;
+        // Tickets that are out must stay good, so what signs them is settled at the start.
+        for table in access.changes(&old.access) {
+            tell(table, true, if table == "tickets" { restart } else { taken });
         }
-        for (key, has_changed) in [
-            ("listen", old.listen != fresh.listen || old.listen_tls != fresh.listen_tls),
-            ("workers", old.workers != fresh.workers),
-            ("static_dir", old.static_dir != fresh.static_dir),
-            ("lab", old.lab != fresh.lab),
-            ("log_format", old.log_format != fresh.log_format),
-            ("tls", old.certificates != fresh.certificates),
-            ("admin", old.admin != fresh.admin),
-        ] {
-            if has_changed {
-                reloaded.needs_restart.push(key.to_owned());
-            }
-        }
+        tell("listen", (&old.listen, &old.listen_tls) != (&listen, &listen_tls), restart);
+        tell("workers", old.workers != workers, restart);
+        tell("static_dir", old.static_dir != static_dir, restart);
+        tell("lab", old.lab != lab, restart);
+        tell("log_format", old.log_format != log_format, restart);
+        tell("tls", old.certificates != certificates, restart);
+        tell("admin", old.admin != admin, restart);
+        tell("trusted_proxies", old.trust.proxies != trust.proxies, restart);
+        tell("forwarded_header", old.trust.written != trust.written, restart);
+        tell("unlimited", old.trust.unlimited != trust.unlimited, restart);
+        tell("proxy_protocol", old.has_proxy_protocol != has_proxy_protocol, restart);
         let (mut limits, mut times) = (old.limits.clone(), old.times.clone());
         // A message must fit into a log, and how much a log keeps cannot change.
-        let fits = fresh.limits.message_bytes_max <= old.limits.retention_bytes_max;
+        let fits = fresh_limits.message_bytes_max <= old.limits.retention_bytes_max;
         let is_taken = |name: &str| TAKEN_OVER.contains(&name) && (fits || name != "message_bytes_max");
-        for (row, value) in changed(old.limits.values(), fresh.limits.values()) {
+        for (row, value) in changed(old.limits.values(), fresh_limits.values()) {
             reloaded.book(row, is_taken(row.name) && limits.set(row.name, value));
         }
-        for (row, value) in changed(old.times.values(), fresh.times.values()) {
+        for (row, value) in changed(old.times.values(), fresh_times.values()) {
             reloaded.book(row, is_taken(row.name) && times.set(row.name, value));
         }
         let next = Resolved {
-            log: fresh.log,
-            allow_origins: fresh.allow_origins,
-            hosts: fresh.hosts,
-            has_websocket_deflate: fresh.has_websocket_deflate,
+            log,
+            allow_origins,
+            hosts,
+            has_websocket_deflate,
+            is_open,
+            access: access.with_tickets_of(&old.access),
+            token_leeway_ms,
             limits,
             times,
             ..old.clone()

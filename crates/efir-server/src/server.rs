@@ -19,6 +19,7 @@ use efir_transports::{Policy, Site, SiteOptions};
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
 use crate::{
+    access::Keeper,
     addresses::Addresses,
     admin::{Admin, Node, Pulses},
     config::Resolved,
@@ -93,10 +94,12 @@ impl Server {
             has_websocket_deflate: config.has_websocket_deflate,
             ..SiteOptions::default()
         };
-        let site = Site::new(hub, options);
-        let reloader = Reloader::new(site.clone(), config.clone(), tls.clone());
-        let pulses = Arc::new(Pulses::new(workers));
         let revocations = Arc::<Revocations>::default();
+        let keeper = Keeper::start(&config, Arc::clone(&revocations))?;
+        let site = Site::with_access(hub, options, keeper.access(&config)?);
+        keeper.attach(&site);
+        let reloader = Reloader::new(site.clone(), config.clone(), tls.clone(), keeper);
+        let pulses = Arc::new(Pulses::new(workers));
         let count = Arc::new(AtomicUsize::new(0));
         let admin = config.admin.as_ref().map(|options| {
             let (reloader, connections) = (Arc::clone(&reloader), Arc::clone(&count));
@@ -173,6 +176,11 @@ impl Doors {
 }
 
 impl Running {
+    /// The site that is served.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// The channels, for publishing from the same process.
     pub fn hub(&self) -> &Hub {
         self.site.hub()

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::{Failure, ServeFlags};
 use crate::admin::metrics::METRICS;
+use crate::config::access::EXAMPLE;
 use crate::config::keys::{self, Key, Kind};
 use crate::config::{Resolved, Settings, Sources};
 use crate::log::EVENTS;
@@ -68,6 +69,7 @@ fn documentation() -> String {
         }
         text.push_str(&paragraph(&key));
     }
+    text.push_str(EXAMPLE);
     text
 }
 
@@ -112,6 +114,7 @@ impl Settings {
             // Comments stand in one column, except after a list that is longer than that.
             text.push_str(&format!("{line:<36}  # {origin}\n"));
         }
+        text.push_str(self.access_shown());
         text
     }
 }

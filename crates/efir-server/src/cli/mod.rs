@@ -73,6 +73,9 @@ struct ServeFlags {
     /// A folder whose files are served at /.
     #[arg(long = "static", value_name = "DIR")]
     static_dir: Option<String>,
+    /// Everybody who reaches this server may read and publish everything; without rules, needed beyond loopback.
+    #[arg(long)]
+    open: bool,
     /// The transport lab for everybody who reaches this server: its generator of messages, and faults of a visitor's own network.
     #[arg(long)]
     lab: bool,
@@ -102,6 +105,7 @@ impl ServeFlags {
             ("--allow-origin", "allow_origins", self.allow_origin),
             ("--host", "hosts", self.host),
             ("--static", "static_dir", Vec::from_iter(self.static_dir)),
+            ("--open", "open", Vec::from_iter(self.open.then(|| "true".to_owned()))),
             ("--lab", "lab", Vec::from_iter(self.lab.then(|| "true".to_owned()))),
             ("--log", "log", Vec::from_iter(self.log)),
         ] {

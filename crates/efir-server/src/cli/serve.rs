@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, INTERRUPTED, ServeFlags, runtime, say};
+use super::{Failure, INTERRUPTED, ServeFlags, runtime};
 use crate::Server;
+use crate::config::access::exposed;
 use crate::config::{ConfigError, Flags, Resolved, Settings, Sources};
 use crate::log::Log;
 use crate::reload::Reloader;
@@ -24,6 +25,7 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
         tracing::warn!(event = "config_doubt", doubt, "the configuration may have a mistake");
     }
     let (static_dir, has_lab) = (config.static_dir.clone(), config.has_lab());
+    let open = exposed(&config).filter(|_| config.is_open);
     let runtime = runtime()?;
     runtime.block_on(async {
         // Before the server, so that no signal finds the default action.
@@ -35,7 +37,7 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
         running.reloader().read_from(Box::new(move || read_again(&flags)), log);
         let urls = urls(&running.addresses, &running.tls_addresses);
         write_banner(&urls, static_dir.as_deref())?;
-        warn_of_strangers(&running.addresses, has_lab);
+        tell_of_strangers(open, &running.addresses, has_lab);
         let name = signals.until_end(running.reloader()).await;
         tracing::info!(event = "draining", signal = name, "going away; clients are told (once more: end at once)");
         tokio::select! {
@@ -91,25 +93,17 @@ fn url(scheme: &str, address: SocketAddr) -> String {
     format!("{scheme}://{address}")
 }
 
-fn warn_of_strangers(addresses: &[SocketAddr], has_lab: bool) {
-    let open: Vec<_> =
-        addresses.iter().filter(|address| !address.ip().is_loopback()).map(SocketAddr::to_string).collect();
-    if open.is_empty() {
-        return;
-    }
-    say(&format!(
-        "WARNING: {} can be reached from other machines, and nothing protects it:",
-        open.join(" and ")
-    ));
-    say(
-        "  whoever reaches it may read and publish every channel, without a password and without encryption.",
-    );
-    if has_lab {
-        say(
-            "  The transport lab is on, too: they may let this server publish and hold connections (docs/operating/lab.md).",
+/// That everybody may do everything is what somebody has said; that it is so is said at each start.
+fn tell_of_strangers(open: Option<(&'static str, String)>, addresses: &[SocketAddr], has_lab: bool) {
+    if let Some((_, why)) = open {
+        tracing::warn!(
+            event = "open_to_strangers",
+            why,
+            addresses = addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" "),
+            has_lab,
+            "everybody who reaches this server may read and publish everything"
         );
     }
-    say("  Keep it behind a firewall or a proxy that checks who asks, or listen on 127.0.0.1.");
 }
 
 struct Signals {

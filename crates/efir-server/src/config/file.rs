@@ -5,24 +5,37 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::access::{self, Access};
 use super::keys::{self, Key, Kind};
 use super::unit::Value;
 use super::{ConfigError, Origin, Setting};
 
-/// The settings that were found, by path, and what is wrong.
-type Found = (Vec<(String, Setting)>, Vec<ConfigError>);
+/// What was found, and what is wrong with it.
+pub struct Found {
+    /// The settings, by path.
+    pub settings: Vec<(String, Setting)>,
+    /// Who may do what.
+    pub access: Access,
+    /// That part of the file again, without secrets.
+    pub access_shown: String,
+    /// What is wrong with single keys.
+    pub errors: Vec<ConfigError>,
+}
 
 /// Reads a file's text.
 ///
 /// # Errors
 /// Where it is not TOML at all; what is wrong with single keys is in the result.
-pub fn read(path: &Path, text: &str, keys: &[Key]) -> Result<Found, ConfigError> {
-    let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
-        path: path.to_owned(),
-        reason: error.to_string().trim_end().to_owned(),
+pub fn read(path: &Path, text: &str, keys: &[Key], env: &[(String, String)]) -> Result<Found, ConfigError> {
+    let table = DeTable::parse(text).map_err(|error| {
+        // The line itself is not shown: it may hold a secret.
+        let line = line_of(text, error.span().map_or(0, |span| span.start));
+        let message = error.message().trim_end().replace('\n', ", ");
+        ConfigError::Syntax { path: path.to_owned(), reason: format!("line {line}: {message}") }
     })?;
     let mut file = File { path, text, keys, settings: Vec::new(), errors: Vec::new() };
-    for (name, value) in table.get_ref() {
+    let tables = access::TABLES;
+    for (name, value) in table.get_ref().iter().filter(|(name, _)| !tables.contains(&name.get_ref().as_ref())) {
         let is_section = keys.iter().any(|key| key.section == name.get_ref().as_ref());
         match value.get_ref() {
             DeValue::Table(inner) if is_section => {
@@ -34,7 +47,17 @@ pub fn read(path: &Path, text: &str, keys: &[Key]) -> Result<Found, ConfigError>
             _ => file.take(name.get_ref(), name.span().start, value),
         }
     }
-    Ok((file.settings, file.errors))
+    let access = access::read(path, text, env, table.get_ref()).unwrap_or_else(|errors| {
+        file.errors.extend(errors);
+        Access::default()
+    });
+    let File { settings, errors, .. } = file;
+    Ok(Found { settings, access, access_shown: access::show(table.get_ref()), errors })
+}
+
+/// The line of a byte, counted from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
 struct File<'a> {
@@ -47,7 +70,7 @@ struct File<'a> {
 
 impl File<'_> {
     fn take(&mut self, written: &str, at: usize, value: &Spanned<DeValue<'_>>) {
-        let line = self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+        let line = line_of(self.text, at);
         let origin = Origin::File(self.path.to_owned(), line);
         let Some(key) = self.keys.iter().find(|key| key.path() == written) else {
             let hint = if value.get_ref().is_table() { self.section_hint(written) } else { None };

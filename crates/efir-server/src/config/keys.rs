@@ -86,6 +86,7 @@ pub(crate) const MESSAGE_BYTES_MOST: u64 = 16 << 20;
 #[must_use]
 pub fn all() -> Vec<Key> {
     let mut keys = top_level();
+    keys.extend(super::access::keys());
     keys.extend(super::peers::keys());
     keys.extend(tls());
     keys.extend(super::admin::keys());

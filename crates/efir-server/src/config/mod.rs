@@ -1,6 +1,7 @@
 //! The configuration: defaults < `efir.toml` < `EFIR_…` variables < flags. [`keys`] is the one list of what can be set,
 //! [`file`] reads TOML, [`resolved`] is what the server gets. Nothing here starts anything.
 
+pub mod access;
 mod admin;
 pub mod file;
 pub mod keys;
@@ -11,11 +12,12 @@ pub mod unit;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use keys::{Key, Kind};
+pub use access::Access;
 pub use resolved::Resolved;
 use unit::Value;
 
@@ -76,6 +78,16 @@ pub enum ConfigError {
         key: String,
         /// A key that was perhaps meant.
         hint: Option<String>,
+    },
+    /// A value that is no good for a reason of its own.
+    #[error("{origin}: '{key}': {reason}")]
+    Unfit {
+        /// Where it stands.
+        origin: Origin,
+        /// The key.
+        key: String,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// A value that the key cannot have.
     #[error("{origin}: '{key}' is {value}; expected {expected}")]
@@ -163,6 +175,11 @@ pub struct Settings {
     values: BTreeMap<String, Setting>,
     /// Variables that are ignored although they look as if they were meant for us.
     doubts: Vec<String>,
+    /// The file, and what it says about who may do what.
+    file: Option<PathBuf>,
+    access: Access,
+    /// That part of the file again, without secrets.
+    access_shown: String,
 }
 
 impl Settings {
@@ -178,13 +195,17 @@ impl Settings {
                 .map(|key| (key.path(), Setting { value: key.default.clone(), origin: Origin::Default }))
                 .collect(),
             doubts: Vec::new(),
+            file: sources.file.as_ref().map(|(path, _)| path.clone()),
+            access: Access::default(),
+            access_shown: String::new(),
         };
         let mut errors = Vec::new();
         if let Some((path, text)) = &sources.file {
-            match file::read(path, text, &keys) {
-                Ok((found, wrong)) => {
-                    settings.values.extend(found);
-                    errors.extend(wrong);
+            match file::read(path, text, &keys, &sources.env) {
+                Ok(found) => {
+                    settings.values.extend(found.settings);
+                    (settings.access, settings.access_shown) = (found.access, found.access_shown);
+                    errors.extend(found.errors);
                 }
                 Err(error) => errors.push(error),
             }
@@ -198,6 +219,21 @@ impl Settings {
     #[must_use]
     pub fn doubts(&self) -> &[String] {
         &self.doubts
+    }
+
+    /// The file that was read, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Who may do what.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The tables about that, as TOML without secrets.
+    pub(crate) fn access_shown(&self) -> &str {
+        &self.access_shown
     }
 
     /// The setting of a key that exists.

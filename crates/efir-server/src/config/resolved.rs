@@ -9,6 +9,7 @@ use efir_core::{Limits, Times, Token};
 use crate::admin::AdminOptions;
 use crate::log::Format;
 
+use super::access::Access;
 use super::networks::Trust;
 use super::keys::{self, Key, MESSAGE_BYTES_MOST, Table};
 use super::unit::Value;
@@ -54,6 +55,12 @@ pub struct Resolved {
     pub trust: Trust,
     /// Whether trusted proxies begin each connection with a header of the PROXY protocol.
     pub has_proxy_protocol: bool,
+    /// Whether everybody may do everything, whoever reaches the server.
+    pub is_open: bool,
+    /// Who may do what otherwise.
+    pub access: Access,
+    /// How far clocks may differ where a token begins or ends, in ms.
+    pub token_leeway_ms: u64,
     /// How much of everything there may be.
     pub limits: Limits,
     /// How long everything lasts.
@@ -78,6 +85,9 @@ impl Default for Resolved {
             lab: None,
             trust: super::peers::trust(),
             has_proxy_protocol: false,
+            is_open: false,
+            access: Access::default(),
+            token_leeway_ms: efir_access::gate::LEEWAY_MS_DEFAULT,
             limits: Limits::default(),
             times: Times::default(),
         }
@@ -91,13 +101,14 @@ impl Resolved {
         self.listen.iter().chain(&self.listen_tls).all(|address| address.ip().is_loopback())
     }
 
-    /// Whether visitors may run the transport lab: as it is set, and otherwise where nobody else can reach it. A server on loopback
-    /// that answers for further host names or to pages of other sites has something in front of it that can.
+    /// Whether visitors may run the transport lab: as it is set, and otherwise where nobody else can reach it and nothing is closed
+    /// to anybody. A server on loopback that answers for further host names or to pages of other sites has something in front of it
+    /// that can.
     #[must_use]
     pub fn has_lab(&self) -> bool {
-        self.lab.unwrap_or_else(|| {
-            self.is_loopback_only() && self.hosts.is_empty() && self.allow_origins.is_empty()
-        })
+        let is_open = self.is_open || self.access.is_empty();
+        let is_alone = super::access::exposed(self).is_none() && self.allow_origins.is_empty();
+        self.lab.unwrap_or(is_open && is_alone)
     }
 
     /// Takes the settings over and checks what only shows when they are seen together.
@@ -119,6 +130,9 @@ impl Resolved {
                 Some(Setting { value: Value::Switch(is_on), .. }) => Some(*is_on),
                 _ => None,
             },
+            is_open: is_on(settings, "open"),
+            access: settings.access().clone(),
+            token_leeway_ms: number(settings, "token_leeway").unwrap_or_default(),
             ..Self::default()
         };
         if let Some(workers) = number(settings, "workers").filter(|workers| *workers > 0) {
@@ -149,6 +163,7 @@ impl Resolved {
             Ok(admin) => resolved.admin = admin,
             Err(error) => errors.push(error),
         }
+        errors.extend(super::access::check(settings, &resolved));
         if errors.is_empty() { Ok(resolved) } else { Err(errors) }
     }
 }

@@ -51,7 +51,7 @@ fn later_layers_win_and_are_named() {
         ("EFIR_URL", "x"),
         ("PATH", "y"),
     ];
-    let settings = load(file, &env, &[("--listen", "listen", &["9", ":10"])]).unwrap();
+    let settings = load(file, &env, &[("--listen", "listen", &["9", ":10"]), ("--open", "open", &["true"])]).unwrap();
     let setting = |path: &str| settings.setting(path).unwrap().clone();
     assert_eq!(setting("workers").origin.to_string(), "conf/efir.toml:1");
     assert_eq!(setting("times.heartbeat").value, Value::Number(200));
@@ -60,6 +60,7 @@ fn later_layers_win_and_are_named() {
     assert_eq!(setting("times.ping").origin, Origin::Default);
     assert_eq!(setting("listen").origin, Origin::Flag("--listen"));
     let resolved = Resolved::from_settings(&settings).unwrap();
+    assert!(resolved.is_open);
     assert_eq!(resolved.listen, ["127.0.0.1:9".parse().unwrap(), "0.0.0.0:10".parse().unwrap()]);
     assert!(!resolved.is_loopback_only());
     assert_eq!((resolved.times.heartbeat_ms, resolved.times.hold_ms), (200, 2000));
@@ -188,6 +189,10 @@ fn bad_values_say_what_is_expected() {
         ("allow_origins = \"*\"", "an origin such as"),
         ("hosts = \"http://a\"", "a host name"),
         ("log = \"loud,=\"", "a level"),
+        ("trusted_proxies = \"proxy\"", "a network such as 10.0.0.0/8"),
+        ("trusted_proxies = [\"10.0.0.1/8\"]", "a network such as 10.0.0.0/8"),
+        ("forwarded_header = \"x-real-ip\"", "\"x-forwarded-for\" or \"forwarded\""),
+        ("proxy_protocol = true", "the networks of the proxies in trusted_proxies"),
         ("workers = true", "is true; expected a whole number"),
         ("static_dir = \"nowhere\"", "is 'conf/nowhere'; expected a folder that exists"),
         ("[limits]\nmessage_bytes_max = \"17MiB\"", "at most \"16MiB\""),
@@ -211,13 +216,13 @@ fn all_errors_are_told_at_once() {
 #[test]
 fn what_is_not_toml_is_shown_with_its_line() {
     let text = refusal("workers = \n");
-    assert!(text.starts_with("conf/efir.toml is not TOML:\nTOML parse error at line 1"), "{text}");
+    assert!(text.starts_with("conf/efir.toml is not TOML:\nline 1: "), "{text}");
 }
 
 #[test]
 fn origins_and_hosts_become_what_browsers_send() {
     let resolved = resolve(
-        "allow_origins = [\"HTTPS://Example.org/\", \"http://a:81\"]\nhosts = [\"Chat.example:8080\"]",
+        "open = true\nallow_origins = [\"HTTPS://Example.org/\", \"http://a:81\"]\nhosts = [\"Chat.example:8080\"]",
     )
     .unwrap();
     assert_eq!(resolved.allow_origins, ["https://example.org", "http://a:81"]);
@@ -237,8 +242,9 @@ fn folders_are_relative_to_their_file() {
 
 #[test]
 fn the_lab_follows_the_addresses_unless_it_is_set() {
-    let has_lab = |file: &str| resolve(file).unwrap().has_lab();
-    assert!(has_lab("") && has_lab("lab = \"auto\""));
+    let has_lab = |file: &str| resolve(&format!("open = true\n{file}")).unwrap().has_lab();
+    assert!(has_lab("") && !resolve("[[rules]]\nchannels = \"a\"").unwrap().has_lab());
+    assert!(has_lab("lab = \"auto\""));
     assert!(!has_lab("lab = false") && !has_lab("listen = \":0\"") && !has_lab("hosts = \"chat.example\""));
     assert!(!has_lab("allow_origins = \"https://app.example\""));
     assert!(has_lab("allow_origins = \"https://app.example\"\nlab = true"));
@@ -247,4 +253,19 @@ fn the_lab_follows_the_addresses_unless_it_is_set() {
     let settings = load("lab = false", &[], &[("--lab", "lab", &["true"])]).unwrap();
     assert!(Resolved::from_settings(&settings).unwrap().has_lab());
     assert!(refusal("lab = \"on\"").ends_with("expected \"auto\", true or false"));
+}
+
+#[test]
+fn who_is_in_front_and_who_is_not_limited() {
+    let resolved = |file: &str| Resolved::from_settings(&load(file, &[], &[]).unwrap()).unwrap();
+    let default = resolved("");
+    assert_eq!(default.trust, Resolved::default().trust);
+    assert!(!default.has_proxy_protocol && default.trust.proxies.is_empty());
+    let loopback = default.trust.unlimited.iter();
+    assert!(loopback.clone().any(|cidr| cidr.contains("127.0.0.1".parse().unwrap())));
+    assert!(loopback.clone().any(|cidr| cidr.contains("::1".parse().unwrap())));
+    let behind = resolved("open = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\nproxy_protocol = true\nunlimited = []");
+    assert!(behind.has_proxy_protocol && behind.trust.unlimited.is_empty());
+    assert_eq!(behind.trust.proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
+    assert_eq!(resolved("forwarded_header = \"forwarded\"").trust.written, super::networks::Written::Forwarded);
 }

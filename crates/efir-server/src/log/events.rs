@@ -27,6 +27,7 @@ events! {
     "memory_limits" info "How much memory the server takes at most, and how much of it logs may be.";
     "proxy_header_bad" warn "A trusted proxy began a connection without a header of the PROXY protocol, version 2, although `proxy_protocol` is on. The connection was closed.";
     "started" info "The server listens. `addresses`, `workers` and `version` say as what.";
+    "open_to_strangers" warn "Others than the programs of this machine can reach the server, and `open` is on: they may read and publish everything. `why` says how they reach it.";
     "listen_failed" error "A listening socket cannot be used; that worker accepts nothing on it.";
     "accept_paused" warn "No connection can be accepted, because no file or memory is left for one. Told once until it works again; raise the limit of open files.";
     "accept_failed" debug "A client gave up before its connection was accepted.";
@@ -47,6 +48,8 @@ events! {
     "admin_refused" warn "Somebody asked the admin listener without the right key, or from a web page. Told at most once a second; `times` says for how many.";
     "admin_failed" warn "A connection to the admin listener could not be accepted.";
     "revoked" info "A user or token was revoked at the admin listener; `what` says which of the two, and for how long.";
+    "keys_fetched" info "A set of keys for tokens was fetched from its URL and is in force; `skipped` says which of them are of no use, and why.";
+    "keys_not_fetched" warn "A set of keys for tokens could not be fetched, or is none; `why` says it. Those that are known stay in force, and it is asked for again.";
     "reloaded" info "The configuration was read again. `taken_over` is in force now, `needs_restart` is not.";
     "reload_refused" error "The configuration that was read again is not valid, and nothing of it was taken over.";
 }

@@ -1,0 +1,103 @@
+//! `[[rules]]`.
+
+use efir_access::rules::{RULE_PATTERNS_MAX, RULES_MAX};
+use efir_access::{Audience, FromPolicy, Pattern, Rule, RuleOptions, Rules};
+use toml::de::DeTable;
+
+use super::super::unit::parse_size;
+use super::super::ConfigError;
+use super::fields::{Fields, Section, Source};
+
+pub(super) const KEYS: [&str; 10] = [
+    "channels",
+    "subscribe",
+    "publish",
+    "history",
+    "presence",
+    "from",
+    "message_bytes_max",
+    "retention_messages",
+    "retention_bytes",
+    "retention_age",
+];
+
+/// The rules in their order; `None` where there are none.
+pub(super) fn read(source: Source<'_>, root: &DeTable<'_>, errors: &mut Vec<ConfigError>) -> Option<Rules> {
+    if !root.contains_key("rules") {
+        return None;
+    }
+    let section = Section::new(source, "rules", &KEYS);
+    let tables = section.tables(root, errors);
+    if let Some(fields) = tables.get(RULES_MAX) {
+        errors.push(fields.unfit("channels", format!("there are {} rules; at most {RULES_MAX} are allowed", tables.len())));
+        return None;
+    }
+    let mut rules = Vec::with_capacity(tables.len());
+    for fields in &tables {
+        match rule(fields) {
+            Ok(rule) => rules.push(rule),
+            Err(error) => errors.push(error),
+        }
+    }
+    // Each has been checked for what makes them no rules.
+    Rules::new(rules).ok()
+}
+
+fn rule(fields: &Fields<'_>) -> Result<Rule, ConfigError> {
+    let channels = patterns(fields, "channels")?.unwrap_or_default();
+    let count = channels.len();
+    if !(1..=RULE_PATTERNS_MAX).contains(&count) {
+        let expected = format!("1 to {RULE_PATTERNS_MAX} patterns such as \"chat:*\"");
+        return Err(fields.bad("channels", format!("{count} patterns"), expected));
+    }
+    let mut rule = Rule::new(channels, Audience::Nobody);
+    rule.subscribe = audience(fields, "subscribe", Audience::Nobody)?;
+    rule.publish = audience(fields, "publish", Audience::Nobody)?;
+    // Whoever may read what comes may mostly read what was, and see who else does.
+    rule.history = audience(fields, "history", rule.subscribe)?;
+    rule.options.has_presence = fields.text("presence")? != Some("off");
+    rule.presence = match rule.options.has_presence {
+        true => audience(fields, "presence", rule.subscribe)?,
+        false => Audience::Nobody,
+    };
+    rule.options = options(fields, rule.options)?;
+    Ok(rule)
+}
+
+fn audience(fields: &Fields<'_>, key: &'static str, otherwise: Audience) -> Result<Audience, ConfigError> {
+    let Some(text) = fields.text(key)? else { return Ok(otherwise) };
+    let off = if key == "presence" { ", or \"off\"" } else { "" };
+    let expected = format!("\"anyone\", \"authenticated\", \"grant\" or \"nobody\"{off}");
+    Audience::from_name(text).ok_or_else(|| fields.bad(key, format!("{text:?}"), expected))
+}
+
+fn options(fields: &Fields<'_>, options: RuleOptions) -> Result<RuleOptions, ConfigError> {
+    let from = match fields.text("from")? {
+        None => options.from,
+        Some(text) => FromPolicy::from_name(text)
+            .ok_or_else(|| fields.bad("from", format!("{text:?}"), "\"user\" or \"none\""))?,
+    };
+    for key in ["retention_messages", "retention_bytes", "retention_age"] {
+        if fields.has(key) {
+            let reason = "rules cannot set it yet: how much is kept is the same for all channels, in [retention]";
+            return Err(fields.unfit(key, reason));
+        }
+    }
+    let message_bytes_max = match fields.amount("message_bytes_max") {
+        None => None,
+        Some(text) => {
+            let bytes = parse_size(&text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+            let expected = "a size such as 4KiB, at most limits.message_bytes_max";
+            Some(bytes.ok_or_else(|| fields.bad("message_bytes_max", format!("{text:?}"), expected))?)
+        }
+    };
+    Ok(RuleOptions { from, message_bytes_max, ..options })
+}
+
+/// The patterns of channels that a key names; `None`: it is not there.
+pub(super) fn patterns(fields: &Fields<'_>, key: &'static str) -> Result<Option<Vec<Pattern>>, ConfigError> {
+    let Some(texts) = fields.texts(key)? else { return Ok(None) };
+    let parse =
+        |text: &String| Pattern::parse(text).map_err(|error| fields.unfit(key, format!("{text:?}: {error}")));
+    texts.iter().map(parse).collect::<Result<_, _>>().map(Some)
+}
