@@ -32,6 +32,9 @@ pub(crate) struct Meter {
     is_answering: Cell<bool>,
     /// Bytes of the head that is coming.
     head_bytes: Cell<usize>,
+    /// Streams of HTTP/2 that are being answered.
+    streams: Cell<usize>,
+    has_tunnels: Cell<bool>,
     /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
     is_blocked: Cell<bool>,
     /// A request has come that is not for the library; it stands ahead.
@@ -70,6 +73,11 @@ impl Meter {
         self.head_bytes.get()
     }
 
+    /// Whether a connection of HTTP/2 carries nothing: no stream now, and no socket that may still be open.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.streams.get() == 0 && !self.has_tunnels.get()
+    }
+
     /// Whether the socket took less than it was offered.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
@@ -100,6 +108,25 @@ impl Meter {
         if let Some(tally) = &*self.owner.borrow() {
             tally.add_down(count as u64);
         }
+    }
+}
+
+/// Lives as long as a stream of HTTP/2 is being answered, the body of the answer included.
+#[derive(Debug)]
+pub(crate) struct Streaming(Rc<Meter>);
+
+impl Streaming {
+    /// A tunnel (RFC 8441) goes on behind its answer; nobody tells here when it ends.
+    pub(crate) fn begin(meter: &Rc<Meter>, is_tunnel: bool) -> Self {
+        meter.streams.set(meter.streams.get() + 1);
+        meter.has_tunnels.set(meter.has_tunnels.get() || is_tunnel);
+        Self(Rc::clone(meter))
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
     }
 }
 
@@ -260,7 +287,11 @@ impl Read for Metered {
 fn count_frames(frames: &mut Option<FrameBudget>, bytes: &[u8]) -> io::Result<()> {
     let Some(frames) = frames else { return Ok(()) };
     frames.take(bytes, Instant::now).map_err(|overdrawn| {
-        tracing::debug!(event = "http2_flood", kind = overdrawn.kind, "an HTTP/2 connection that sends too many frames is ended");
+        tracing::debug!(
+            event = "http2_flood",
+            kind = overdrawn.kind,
+            "an HTTP/2 connection that sends too many frames is ended"
+        );
         io::Error::new(io::ErrorKind::InvalidData, "too many frames")
     })
 }

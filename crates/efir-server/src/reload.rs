@@ -199,7 +199,10 @@ impl Reloader {
         };
         let renewed = site.renewed(hub, options);
         self.site.store(Arc::new(renewed.clone()));
-        self.keeper.replace(gate, renewed).map_err(|error| failed(format!("{error:#}")))?;
+        // Where everybody may do everything, before and now, nobody who is connected is judged anew, which ends what was never judged.
+        if !(site.access().is_open() && next.access.is_empty()) {
+            self.keeper.replace(gate, renewed).map_err(|error| failed(format!("{error:#}")))?;
+        }
         *in_force = next;
         Ok(reloaded)
     }

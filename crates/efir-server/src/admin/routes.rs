@@ -159,8 +159,11 @@ impl Desk {
     {
         let revocation = Revocation::read(body).await?;
         let revoked = revocation.carry_out(&self.node.revocations, clock::now_ms())?;
-        // Those who are connected are asked again.
-        self.node.reloader.site().recheck();
+        let site = self.node.reloader.site();
+        if !site.access().is_open() {
+            // Those who are connected are judged again.
+            site.recheck();
+        }
         Ok(json(StatusCode::OK, &revoked))
     }
 

@@ -133,6 +133,29 @@ fn only_the_key_opens_what_is_locked() {
 }
 
 #[test]
+fn the_key_of_a_server_that_may_administrate_opens_as_well() {
+    let folder = folder();
+    let (admin, other) =
+        ("a-key-of-a-server-that-may-administrate", "a-key-of-a-server-that-may-only-publish");
+    let table = |name: &str, key: &str, may: &str| {
+        format!("[[server_keys]]\nname = {name:?}\nkey = {key:?}\nmay = [{may:?}]\n")
+    };
+    let tables = [table("ops", admin, "admin"), table("app", other, "publish")].concat();
+    std::fs::write(folder.join("efir.toml"), tables).unwrap();
+    let running = Running::start_in(&folder, &[], &[("EFIR_ADMIN__KEY", KEY)]);
+    for (key, status) in
+        [(KEY, 200), (admin, 200), (other, 401), ("a-key-of-nobody-but-long-enough-to-be-one", 401)]
+    {
+        assert_eq!(
+            running.ask_admin("GET /metrics", &format!("Authorization: Bearer {key}\r\n")).0,
+            status,
+            "{key}"
+        );
+    }
+    assert!(!running.log().contains(admin) && !running.log().contains(other));
+}
+
+#[test]
 fn whoever_is_shown_the_configuration_is_not_shown_the_key() {
     let folder = folder();
     std::fs::write(folder.join("efir.toml"), format!("[admin]\nkey = {KEY:?}\n")).unwrap();

@@ -95,3 +95,33 @@ fn an_open_stream_goes_on_through_a_reload() {
     }
     assert_eq!(running.events_from("reloaded", 3).len(), 3);
 }
+
+#[test]
+fn who_may_no_longer_read_is_told_at_once() {
+    use std::io::{BufRead, BufReader, Write};
+    let folder = folder();
+    let file = folder.join("efir.toml");
+    let rules = |subscribe: &str| {
+        format!("[[rules]]\nchannels = \"**\"\nsubscribe = {subscribe:?}\npublish = \"anyone\"\n")
+    };
+    std::fs::write(&file, rules("anyone")).unwrap();
+    let running = Running::start_in(&folder, &[], &[]);
+    let mut stream = std::net::TcpStream::connect(&running.address).unwrap();
+    stream.set_read_timeout(Some(crate::running::PATIENCE)).unwrap();
+    let request = "GET /channels/chat?transport=http-stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let mut until = |word: &str| while !lines.next().unwrap().unwrap().contains(word) {};
+    until("hello");
+    // Rules that are no good leave everything as it is.
+    std::fs::write(&file, rules("everybody")).unwrap();
+    assert_eq!(running.ask_admin("POST /reload", "").0, 422);
+    running.ask("POST /channels/chat", "", b"still here");
+    until("still here");
+    std::fs::write(&file, rules("nobody")).unwrap();
+    let (status, body) = running.ask_admin("POST /reload", "");
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains("\"taken_over\":[\"rules\"]"), "{body}");
+    until("forbidden");
+    assert_eq!(running.ask("GET /channels/chat", "", b"").0, 403);
+}
