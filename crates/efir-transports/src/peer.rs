@@ -42,8 +42,6 @@ pub(crate) struct Peer {
     form: Form,
     /// The name and value of the limit of a message, for problems.
     limit: (&'static str, usize),
-    /// The limit in force, which is smaller until the client has shown who it is.
-    bytes_max: usize,
     /// Messages heard so far.
     ordinal: u64,
     /// Set when the socket begins.
@@ -97,7 +95,7 @@ impl Peer {
             }
             None => (decoder, Form::WebSocket),
         };
-        Self { decoder, form, limit, bytes_max, ordinal: 0, clocks: None }
+        Self { decoder, form, limit, ordinal: 0, clocks: None }
     }
 
     /// How messages go out. Control objects are never compressed: they are short.
@@ -215,8 +213,7 @@ impl Peer {
         if let Some(clocks) = &mut self.clocks {
             clocks.late = Some(Late { by: clocks.heard + by, what: Owed::Authorization });
         }
-        self.bytes_max = hub.limits().unauthorized_bytes_max.min(self.limit.1);
-        self.decoder.set_message_bytes_max(self.bytes_max);
+        self.decoder.set_message_bytes_max(hub.limits().unauthorized_bytes_max.min(self.limit.1));
     }
 
     /// The client has shown who it is.
@@ -224,8 +221,7 @@ impl Peer {
         if let Some(clocks) = &mut self.clocks {
             clocks.late = clocks.late.filter(|late| late.what == Owed::Message);
         }
-        self.bytes_max = self.limit.1;
-        self.decoder.set_message_bytes_max(self.bytes_max);
+        self.decoder.set_message_bytes_max(self.limit.1);
     }
 
     /// Bytes of a message that has begun.
@@ -239,8 +235,9 @@ impl Peer {
             FrameError::FrameTooLarge { .. }
             | FrameError::MessageTooLarge { .. }
             | FrameError::InflatedTooLarge { .. } => {
-                let name = if self.bytes_max < self.limit.1 { UNAUTHORIZED_LIMIT } else { self.limit.0 };
-                Problem::new(Code::PayloadTooLarge, detail).with_limit(name, self.bytes_max as u64)
+                let bytes_max = self.decoder.message_bytes_max();
+                let name = if bytes_max < self.limit.1 { UNAUTHORIZED_LIMIT } else { self.limit.0 };
+                Problem::new(Code::PayloadTooLarge, detail).with_limit(name, bytes_max as u64)
             }
             FrameError::TooManyFragments { limit } => {
                 Problem::new(Code::InvalidFrame, detail).with_limit(FRAGMENTS_LIMIT, limit as u64)

@@ -116,6 +116,12 @@ impl Decoder {
         self.unfinished.is_none()
     }
 
+    /// How many bytes a message may have.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> usize {
+        self.limits.message_bytes_max
+    }
+
     /// From now on messages and frames may have so many bytes.
     pub fn set_message_bytes_max(&mut self, bytes_max: usize) {
         self.limits.message_bytes_max = bytes_max;
