@@ -118,6 +118,28 @@ fn keys_with_two_halves_make_and_explain() {
 }
 
 #[test]
+fn the_configuration_says_who_may() {
+    let folder = folder();
+    let config = "[[token_keys]]\nname = \"main\"\nalgorithms = \"HS256\"\nsecret_file = \"secret\"\n\
+                  [[rules]]\nchannels = \"chat:*\"\nsubscribe = \"authenticated\"\npublish = \"grant\"\n";
+    std::fs::write(folder.join("efir.toml"), config).unwrap();
+    let token = made(&folder, &["--secret-file", "secret"]);
+    let asked = |args: &[&str]| stdout(&efir(&folder, &[&["explain"], args].concat(), &token));
+    let text = asked(&["--channel", "chat:1"]);
+    assert!(text.contains("signature: made with key 'main' by HS256"), "{text}");
+    assert!(text.contains("rule: rule 1 [\"chat:*\"]: subscribe = \"authenticated\""), "{text}");
+    assert!(text.contains("held     access: subscribe on 'chat:1' is allowed"), "{text}");
+    let text = asked(&["--channel", "chat:1", "--action", "publish", "--config", "efir.toml"]);
+    assert!(text.contains("refused  access: publish is refused (not_granted)"), "{text}");
+    let text = asked(&["--channel", "news"]);
+    assert!(text.contains("refused  rule: no rule has the channel"), "{text}");
+    std::fs::write(folder.join("efir.toml"), "").unwrap();
+    let output = efir(&folder, &["explain"], &token);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("[[token_keys]]"), "{}", stderr(&output));
+}
+
+#[test]
 fn what_is_asked_wrongly_says_what_to_do() {
     let folder = folder();
     std::fs::write(folder.join("short"), "short").unwrap();
@@ -134,6 +156,8 @@ fn what_is_asked_wrongly_says_what_to_do() {
             &["make", "--user", "anna", "--secret-file", "secret", "--private-key-file", "x"],
             "cannot be used with",
         ),
+        (&["explain", "--config", "none.toml"], "cannot read none.toml"),
+        (&["explain", "--algorithm", "HS256"], "required"),
         (&["explain", "--public-key-file", "secret"], "no public key"),
         (&["explain", "--jwks-file", "secret"], "of no use"),
     ] {

@@ -15,8 +15,9 @@ use efir_access::{
 };
 use efir_core::ChannelName;
 
-use super::{Failure, for_terminal};
+use super::{Failure, for_terminal, say};
 use crate::config::unit::parse_time;
+use crate::config::{Flags, Resolved, Settings, Sources};
 
 /// The most that is read of a key or a token, in bytes: a set of keys may be large.
 const TEXT_BYTES_MAX: u64 = 512 << 10;
@@ -77,23 +78,27 @@ struct SigningSource {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The token is read from stdin unless a file or variable is named. The exit code is 1 where it is refused.\n\
-                  Example:\n  efir token explain --secret-file secret --channel chat:1 --action publish < token"
+    after_help = "Without a key, keys and rules are those of the configuration. The token is read from stdin unless a \
+                  file or variable is named. The exit code is 1 where it is refused.\n\
+                  Example:\n  efir token explain --channel chat:1 --action publish < token"
 )]
 pub(super) struct Explain {
     #[command(flatten)]
     key: CheckingSource,
+    /// The configuration file [default: ./efir.toml, if it exists].
+    #[arg(long, value_name = "FILE", conflicts_with = "given")]
+    config: Option<PathBuf>,
     /// An algorithm of the key; several are allowed [default: all that fit it].
-    #[arg(long, value_name = "NAME", value_parser = algorithm)]
+    #[arg(long, value_name = "NAME", value_parser = algorithm, requires = "given")]
     algorithm: Vec<Algorithm>,
     /// The id of the key, `kid` of its tokens.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "given")]
     key_id: Option<String>,
     /// What `iss` must be.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", requires = "given")]
     issuer: Option<String>,
     /// What `aud` must name; several are allowed.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", requires = "given")]
     audience: Vec<String>,
     /// A file with the token.
     #[arg(long, value_name = "FILE", conflicts_with = "token_env")]
@@ -101,7 +106,7 @@ pub(super) struct Explain {
     /// The environment variable that holds the token.
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
-    /// Also say whether it allows an action on this channel, by its grants alone.
+    /// Also say whether it allows an action on this channel; without a configuration, by its grants alone.
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
     /// The action.
@@ -110,7 +115,7 @@ pub(super) struct Explain {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(id = "given", multiple = false)]
 struct CheckingSource {
     /// A file with the secret of HS256, HS384 or HS512; a line break at the end is dropped.
     #[arg(long, value_name = "FILE")]
@@ -169,6 +174,13 @@ impl SigningSource {
     }
 }
 
+impl CheckingSource {
+    fn is_given(&self) -> bool {
+        let files = [&self.secret_file, &self.public_key_file, &self.jwks_file];
+        self.secret_env.is_some() || files.into_iter().any(Option::is_some)
+    }
+}
+
 impl Explain {
     fn run(&self, now: Duration) -> Result<(), Failure> {
         let gate = self.gate()?;
@@ -196,12 +208,33 @@ impl Explain {
     }
 
     fn gate(&self) -> Result<Gate, Failure> {
-        let keys = self.keys()?;
+        if !self.key.is_given() {
+            return self.gate_of_config();
+        }
         let parts = GateParts {
             rules: Arc::new(Rules::grants_only()),
-            token_keys: Arc::new(keys),
+            token_keys: Arc::new(self.keys()?),
             ..GateParts::default()
         };
+        Ok(Gate::new(parts))
+    }
+
+    /// The gate that a server of this configuration has, without the keys that it would fetch.
+    fn gate_of_config(&self) -> Result<Gate, Failure> {
+        let flags = Flags { config: self.config.clone(), ..Flags::default() };
+        let config = Resolved::from_settings(&Settings::load(&Sources::of_process(flags)?)?)?;
+        let parts = crate::access::parts(&config, &Arc::default())?;
+        for keys in &config.access.remote_keys {
+            say(&format!(
+                "the keys of {} are not fetched; save them and name the file by --jwks-file",
+                keys.url
+            ));
+        }
+        if parts.token_keys.is_empty() {
+            return Err(Failure::usage(
+                "no key: name one, as by --secret-file, or a configuration with [[token_keys]] by --config",
+            ));
+        }
         Ok(Gate::new(parts))
     }
 
