@@ -9,13 +9,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::meter::Answering;
+use crate::meter::{Answering, Streaming};
 
 /// What is answered, from one of the server's three sources.
 pub(crate) struct ServerBody {
     source: Source,
     /// Ends with the body.
     _answering: Option<Answering>,
+    /// As well.
+    _streaming: Option<Streaming>,
 }
 
 enum Source {
@@ -38,7 +40,12 @@ impl ServerBody {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, _answering: None }
+        Self { source, _answering: None, _streaming: None }
+    }
+
+    /// Keeps the mark of a stream of HTTP/2 until the body has been handed out.
+    pub(crate) fn streamed_until_its_end(self, streaming: Streaming) -> Self {
+        Self { _streaming: Some(streaming), ..self }
     }
 
     /// Keeps the request's mark until the body has been handed out.

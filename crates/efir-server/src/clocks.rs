@@ -35,6 +35,18 @@ enum Stage {
     Rest,
 }
 
+/// How often an HTTP/2 connection is looked at within the time that it may carry nothing.
+const LOOKS: u32 = 4;
+
+/// Waits until an HTTP/2 connection has carried nothing for so long, a quarter more or less.
+pub(crate) async fn until_idle(meter: &Meter, idle_max: Duration) {
+    let mut looks = 0;
+    while looks < LOOKS {
+        tokio::time::sleep(idle_max / LOOKS).await;
+        looks = if meter.is_unused() { looks + 1 } else { 0 };
+    }
+}
+
 /// The clocks of one connection; one runs at a time.
 pub(crate) struct Clocks {
     head_max: Duration,

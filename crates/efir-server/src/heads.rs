@@ -26,7 +26,7 @@ use efir_engine::{
     worker::{Adoption, Departure, Intake, Surroundings},
 };
 use efir_transports::{CarrierHint, EmptyAnswer, Held, Reply, Site, TakeOver};
-use http::{Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, sync::watch};
@@ -37,9 +37,9 @@ use crate::{
     admission::Surplus,
     admin::Pulses,
     body::ServerBody,
-    clocks::{Clocks, Outcome},
+    clocks::{self, Clocks, Outcome},
     lab::{self, Lab},
-    meter::{Answering, Meter, Metered},
+    meter::{Answering, Meter, Metered, Streaming},
     parting,
     plain::PlainRequests,
     reload::Reloader,
@@ -224,8 +224,12 @@ impl Heads {
                 // Before anything else is read, which is the request's body.
                 let answering = Answering::begin(&meter);
                 Box::pin(async move {
-                    let answer = heads.answer(request, guest.as_ref(), &meter, Some(exit)).await;
-                    answer.map(|response| response.map(|body| body.until_its_end(answering)))
+                    let is_last = is_chunked(&request);
+                    let Ok(mut response) = heads.answer(request, guest.as_ref(), &meter, Some(exit)).await;
+                    if is_last {
+                        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok(response.map(|body| body.until_its_end(answering)))
                 }) as Pin<Box<dyn Future<Output = Answer>>>
             }
         });
@@ -298,21 +302,23 @@ impl Heads {
         io.count_frames();
         let meter = io.meter();
         let service = service_fn({
-            let (heads, guest) = (Rc::clone(self), io.guest().cloned());
+            let (heads, meter, guest) = (Rc::clone(self), Rc::clone(&meter), io.guest().cloned());
             move |request| {
                 let (heads, meter, guest) = (Rc::clone(&heads), Rc::clone(&meter), guest.clone());
-                async move { heads.answer(request, guest.as_ref(), &meter, None).await }
+                let streaming = Streaming::begin(&meter, request.method() == http::Method::CONNECT);
+                async move {
+                    let answer = heads.answer(request, guest.as_ref(), &meter, None).await;
+                    answer.map(|response| response.map(|body| body.streamed_until_its_end(streaming)))
+                }
             }
         });
-        let (ping, head_bytes_max) = {
-            let site = self.shared.site();
-            let (limits, times) = (site.hub().limits(), site.hub().times());
-            (Duration::from_millis(times.ping_ms), u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
-        };
+        let site = Arc::clone(&self.shared.site());
+        let (limits, times) = (site.hub().limits(), site.hub().times());
+        let head_bytes_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
         let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
         builder
             .timer(TokioTimer::new())
-            .keep_alive_interval(ping)
+            .keep_alive_interval(Duration::from_millis(times.ping_ms))
             .max_concurrent_streams(H2_STREAMS_MAX)
             .max_send_buf_size(H2_SEND_BYTES_MAX)
             .max_header_list_size(head_bytes_max)
@@ -323,8 +329,12 @@ impl Heads {
         tokio::select! {
             // A connection's own faults concern nobody else.
             _ = &mut connection => return,
-            _ = stop.wait_for(|is_stopping| *is_stopping) => connection.as_mut().graceful_shutdown(),
+            _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+            () = clocks::until_idle(&meter, Duration::from_millis(times.idle_ms_max)) => {
+                site.hub().counters().close_for("idle_ms_max");
+            }
         }
+        connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
 
@@ -357,7 +367,8 @@ impl Heads {
         }
         let client = efir_transports::client_of(&request);
         let version = request.version();
-        let keep_alive = version == Version::HTTP_11 && !asks_to_close(&request);
+        let keep_alive =
+            version == Version::HTTP_11 && !asks_to_close(&request) && !is_chunked(&request);
         let kind = efir_transports::kind_of_whole(&request);
         // An earlier answer may still wait in the library's buffer, which would be lost with it.
         let hint =
@@ -442,6 +453,12 @@ fn asks_to_close(request: &Request<Incoming>) -> bool {
     lines.any(|line| {
         line.to_str().is_ok_and(|line| line.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")))
     })
+}
+
+/// Whether the body comes in chunks over HTTP/1, which a proxy in front may have cut in another way than the library does: such a
+/// request is the last of its connection. (Where it had a length as well, the library has taken that away.)
+fn is_chunked(request: &Request<Incoming>) -> bool {
+    request.headers().contains_key(header::TRANSFER_ENCODING)
 }
 
 /// Runs HTTP/2 streams on the worker's own thread.

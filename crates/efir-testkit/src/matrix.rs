@@ -249,6 +249,12 @@ pub const HOLES: &[Hole] = &[
         reason: "the same for a process as a whole; it says so once",
     },
     Hole {
+        scenario: "limits::idle_http2",
+        rows: ANY,
+        carriers: &[Carrier::H1, Carrier::TlsH1, Carrier::TlsH2],
+        reason: "HTTP/2 alone; over TLS the same code serves it",
+    },
+    Hole {
         scenario: "limits::slow_",
         rows: ANY,
         carriers: Carrier::HTTP2,

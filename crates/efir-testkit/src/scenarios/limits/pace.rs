@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::limit_of;
 use crate::{
-    ask::Ask,
+    ask::{Ask, PATIENCE},
     carrier::Carrier,
     raw::{Raw, frame_bytes},
     room::{Cell, Room, same},
@@ -93,4 +96,37 @@ pub(super) async fn head_too_large(cell: Cell) -> Result<()> {
     }
     same("others", room.ask(Ask::get("/info")).await?.status, 200)?;
     room.close().await
+}
+
+/// A connection of HTTP/2 that carries nothing ends; one with a stream on which nothing happens does not.
+pub(super) async fn idle_http2(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.times.idle_ms_max = 100).await?;
+    let address = room.node.address();
+    let connect = async || -> Result<_> {
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        let shaken =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        anyhow::Ok((shaken.0, tokio::spawn(shaken.1)))
+    };
+    let get = |target: &str, accept: &str| {
+        let request = http::Request::get(format!("http://{address}{target}")).header("accept", accept);
+        request.body(Full::new(Bytes::new()))
+    };
+    let (mut busy, _driver) = connect().await?;
+    let response = busy.send_request(get(&room.path(""), "application/x-ndjson")?).await?;
+    same("status", response.status().as_u16(), 200)?;
+    let mut stream = response.into_body();
+    let (mut idle, driver) = connect().await?;
+    let response = idle.send_request(get("/info", "*/*")?).await?;
+    response.into_body().collect().await?;
+    // The client keeps its end; it is the server that has enough.
+    tokio::time::timeout(PATIENCE, driver).await.context("a connection that carries nothing stays")???;
+    ensure!(idle.is_closed(), "the client may still ask");
+    room.publish_inside(["still here".to_owned()])?;
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("still here") {
+        let frame = tokio::time::timeout(PATIENCE, stream.frame()).await?.context("the stream ended")??;
+        said.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
+    }
+    room.node.stop().await
 }
