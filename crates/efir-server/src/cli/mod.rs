@@ -190,7 +190,7 @@ pub fn run() -> ExitCode {
 
 /// A line on stderr. Nobody can be told where that is closed.
 fn say(line: &str) {
-    let prefix = if line.starts_with(' ') { "" } else { "efir: " };
+    let prefix = if line.is_empty() || line.starts_with(' ') { "" } else { "efir: " };
     let _ = writeln!(io::stderr(), "{prefix}{line}");
 }
 
