@@ -7,10 +7,9 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use serde_json::{Value, json};
 
-use super::graph::{Graph, Package};
+use super::graph::{BINARY, Graph, Package};
 use crate::root::root;
 
-const BINARY: &str = "efir-server";
 const PAGE_LOCK: &str = "packages/ui/package-lock.json";
 
 /// The bill.
@@ -23,7 +22,7 @@ pub(super) fn of(graph: &Graph) -> Result<Value> {
 }
 
 fn made(graph: &Graph, page: &Value) -> Result<Value> {
-    let linked = graph.linked_into(BINARY);
+    let linked = graph.linked();
     let is_binary = |place: &&usize| graph.packages[**place].name == BINARY;
     let binary = linked.iter().find(is_binary).context("the workspace has no efir-server")?;
     let mut components: Vec<Value> = linked
@@ -34,8 +33,12 @@ fn made(graph: &Graph, page: &Value) -> Result<Value> {
     let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for place in &linked {
         let package = &graph.packages[*place];
-        let mut on: Vec<String> =
-            package.links.iter().map(|linked| address(&graph.packages[*linked])).collect();
+        let mut on: Vec<String> = package
+            .links
+            .iter()
+            .filter(|on| graph.packages[**on].is_linked)
+            .map(|linked| address(&graph.packages[*linked]))
+            .collect();
         on.sort();
         needs.insert(address(package), on);
     }
@@ -139,6 +142,7 @@ mod tests {
             version: "1.0.0".into(),
             license: Some("MIT/Apache-2.0".into()),
             links: links.iter().copied().collect(),
+            is_linked: name != "criterion",
             ..Package::default()
         };
         let bytes = Package {

@@ -1,4 +1,5 @@
-//! The packages that the workspace is built from, and who needs whom: `cargo metadata`, once for each target that is shipped.
+//! The packages that the workspace is built from, and who needs whom: `cargo metadata` and `cargo tree`, once for each target that
+//! is shipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +8,9 @@ use serde_json::Value;
 
 use crate::child::{self, cargo};
 use crate::root::root;
+
+/// What is shipped.
+pub(super) const BINARY: &str = "efir-server";
 
 /// One package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +27,16 @@ pub(super) struct Package {
     pub(super) wildcards: Vec<String>,
     /// Whether something else than a test needs it.
     pub(super) is_built: bool,
-    /// Ids of the packages that are linked into it.
+    /// Whether it is in the binary that is shipped.
+    pub(super) is_linked: bool,
+    /// Places of the packages that are linked into it.
     pub(super) links: BTreeSet<usize>,
+}
+
+impl Package {
+    fn key(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
 }
 
 /// All of them; a package is known by its place.
@@ -40,7 +52,6 @@ impl Graph {
     /// When cargo cannot resolve it by the lock file as it is.
     pub(super) fn of_workspace(targets: &[String]) -> Result<Self> {
         let mut graph = Self::default();
-        let mut places = BTreeMap::new();
         for target in targets {
             let words = [
                 "metadata",
@@ -52,39 +63,43 @@ impl Graph {
                 target,
             ];
             let metadata: Value = serde_json::from_str(&child::read(&mut cargo(&words))?)?;
-            graph.add(&metadata, &mut places).with_context(|| format!("cargo metadata for {target}"))?;
+            // Metadata also has what a feature could bring that nobody asks for; the tree is what is compiled.
+            let all = tree(target, &["--workspace", "--edges", "normal,build,dev"])?;
+            let built = tree(target, &["--workspace", "--edges", "normal,build"])?;
+            let linked = tree(target, &["--package", BINARY, "--edges", "normal,no-proc-macro"])?;
+            graph.add(&metadata, &all).with_context(|| format!("cargo metadata for {target}"))?;
+            for package in &mut graph.packages {
+                let key = package.key();
+                package.is_built |= built.contains(&key);
+                package.is_linked |= linked.contains(&key);
+            }
         }
         let lock: toml::Table = toml::from_str(&std::fs::read_to_string(root().join("Cargo.lock"))?)?;
         graph.take_checksums(&lock);
         Ok(graph)
     }
 
-    fn add(&mut self, metadata: &Value, places: &mut BTreeMap<String, usize>) -> Option<()> {
-        let nodes = metadata["resolve"]["nodes"].as_array()?;
-        let ids: BTreeSet<&str> = nodes.iter().filter_map(|node| node["id"].as_str()).collect();
+    fn add(&mut self, metadata: &Value, all: &BTreeSet<String>) -> Option<()> {
+        let mut places = BTreeMap::new();
         for package in metadata["packages"].as_array()? {
-            let id = package["id"].as_str()?;
-            if ids.contains(id) && !places.contains_key(id) {
-                places.insert(id.to_owned(), self.packages.len());
-                self.packages.push(read(package)?);
+            let read = read(package)?;
+            let key = read.key();
+            if !all.contains(&key) {
+                continue;
             }
+            let known = self.packages.iter().position(|package| package.key() == key);
+            let place = known.unwrap_or(self.packages.len());
+            if known.is_none() {
+                self.packages.push(read);
+            }
+            places.insert(package["id"].as_str()?, place);
         }
-        let members: Vec<&str> =
-            metadata["workspace_members"].as_array()?.iter().filter_map(Value::as_str).collect();
-        let mut open = members.clone();
-        let mut seen: BTreeSet<&str> = members.into_iter().collect();
-        while let Some(id) = open.pop() {
-            self.packages[*places.get(id)?].is_built = true;
-            let node = nodes.iter().find(|node| node["id"] == id)?;
+        for node in metadata["resolve"]["nodes"].as_array()? {
+            let Some(place) = places.get(node["id"].as_str()?) else { continue };
             for edge in node["deps"].as_array()? {
-                let needed = edge["pkg"].as_str()?;
-                let kinds = edge["dep_kinds"].as_array()?;
-                if kinds.iter().any(|kind| kind["kind"].is_null()) {
-                    let place = *places.get(needed)?;
-                    self.packages[*places.get(id)?].links.insert(place);
-                }
-                if kinds.iter().any(|kind| kind["kind"] != "dev") && seen.insert(needed) {
-                    open.push(needed);
+                let is_linked = edge["dep_kinds"].as_array()?.iter().any(|kind| kind["kind"].is_null());
+                if let Some(needed) = places.get(edge["pkg"].as_str()?).filter(|_| is_linked) {
+                    self.packages[*place].links.insert(*needed);
                 }
             }
         }
@@ -108,18 +123,25 @@ impl Graph {
         }
     }
 
-    /// Everything that is linked into a package of ours, itself included, in the order of names.
-    pub(super) fn linked_into(&self, name: &str) -> Vec<usize> {
-        let is_root = |package: &Package| package.name == name && package.source.is_none();
-        let mut open: Vec<usize> = self.packages.iter().position(is_root).into_iter().collect();
-        let mut seen: BTreeSet<usize> = open.iter().copied().collect();
-        while let Some(place) = open.pop() {
-            open.extend(self.packages[place].links.iter().filter(|linked| seen.insert(**linked)));
-        }
-        let mut all: Vec<usize> = seen.into_iter().collect();
+    /// What is linked into the binary, itself included, in the order of names.
+    pub(super) fn linked(&self) -> Vec<usize> {
+        let mut all: Vec<usize> =
+            (0..self.packages.len()).filter(|place| self.packages[*place].is_linked).collect();
         all.sort_by_key(|place| (&self.packages[*place].name, &self.packages[*place].version));
         all
     }
+}
+
+/// The packages of a dependency tree, by their keys.
+fn tree(target: &str, choice: &[&str]) -> Result<BTreeSet<String>> {
+    let words =
+        ["tree", "--locked", "--all-features", "--prefix", "none", "--format", "{p}", "--target", target];
+    let said = child::read(cargo(&words).args(choice))?;
+    let keys = said.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some(format!("{} {}", words.next()?, words.next()?.strip_prefix('v')?))
+    });
+    Ok(keys.collect())
 }
 
 fn read(package: &Value) -> Option<Package> {

@@ -1,4 +1,4 @@
-//! `cargo xtask supply`: what efir is made of. Holds `deny.toml` over `cargo metadata`, and writes the bill of materials.
+//! `cargo xtask supply`: what efir is made of. Holds `deny.toml` over what cargo says, and writes the bill of materials.
 //!
 //! cargo-deny reads the same file and says the same; compiling it takes minutes on every fresh machine, and this takes a second.
 //! What it does not do is look into advisories: `cargo deny check advisories` needs their database, and so the network.
@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     notes.iter().for_each(|note| println!("{note}"));
     let rules = rules()?;
     let bill = bill::of(&Graph::of_workspace(&rules.graph.targets)?)?;
+    file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     std::fs::write(&file, format!("{bill:#}\n")).with_context(|| file.display().to_string())?;
     println!("{} written", file.display());
     Ok(if tally.failed == 0 { Verdict::Held } else { Verdict::Failed })

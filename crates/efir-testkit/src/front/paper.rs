@@ -154,6 +154,8 @@ pub fn shortened(text: &str, shorter: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use efir_server::config::{Resolved, Settings, Sources};
+
     use super::*;
 
     #[test]
@@ -171,6 +173,16 @@ mod tests {
             "proxy_read_timeout 2000ms;\n  timeout tunnel 500ms\nkeepalive 64; # 10 seats 83ms"
         );
         assert_eq!(shortened(text, 1), text);
+    }
+
+    #[test]
+    fn settings_that_papers_print_start_a_server() {
+        for program in Program::ALL {
+            let file = Some(("efir.toml".into(), settings(*program).unwrap()));
+            let read = Settings::load(&Sources { file, ..Sources::default() });
+            let resolved = Resolved::from_settings(&read.unwrap()).unwrap();
+            assert_eq!((resolved.hosts.len(), resolved.trust.proxies.len()), (1, 1), "{program:?}");
+        }
     }
 
     #[test]
