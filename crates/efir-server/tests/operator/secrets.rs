@@ -10,13 +10,31 @@ use http::{HeaderMap, Method};
 
 use crate::{
     door::{SECRET_SPACE, doors},
-    running::Running,
+    running::{Running, folder},
 };
 
 /// How many secrets are planted at least.
 const PLANTED_MIN: usize = 1_000;
 /// Who plants at once.
 const PLANTERS: usize = 8;
+
+/// Rules and keys, so that tokens and tickets are looked at.
+const CLOSED: &str = r#"
+[[rules]]
+channels = "chat"
+subscribe = "anyone"
+publish = "authenticated"
+
+[[token_keys]]
+name = "app"
+algorithms = "HS256"
+secret = "a key of 32 bytes, for tests only"
+
+[[server_keys]]
+name = "ops"
+key = "a key of a server, for tests only"
+may = ["publish", "admin"]
+"#;
 
 /// A secret with a core that no other text contains. The part before it makes it look like what people use.
 fn secret(number: usize) -> String {
@@ -61,8 +79,11 @@ fn a_thousand_planted_secrets_are_nowhere() {
     assert_eq!(secret(0).len(), SECRET_SPACE.len());
     let doors = doors();
     let planted = PLANTED_MIN.next_multiple_of(doors.len());
-    for format in ["json", "human"] {
-        let running = Running::start(&[&format!("log_format={format}"), "log=trace"]);
+    for (format, rules) in [("json", ""), ("human", ""), ("json", CLOSED), ("human", CLOSED)] {
+        let folder = folder();
+        std::fs::write(folder.join("efir.toml"), rules).unwrap();
+        let settings = [&*format!("log_format={format}"), "log=trace"];
+        let running = Running::start_in(&folder, &settings, &[]);
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..PLANTERS {
@@ -85,7 +106,8 @@ fn a_thousand_planted_secrets_are_nowhere() {
         let found: Vec<_> = (0..planted).map(secret).filter(|secret| told.contains(core(secret))).collect();
         let kinds: BTreeSet<_> = doors.iter().map(|door| door.name).collect();
         println!(
-            "{format}: {planted} secrets through {} kinds of doors, {} found in {} lines of the log",
+            "{format}, {}: {planted} secrets through {} kinds of doors, {} found in {} lines of the log",
+            if rules.is_empty() { "open" } else { "closed" },
             kinds.len(),
             found.len(),
             log.lines().count()
