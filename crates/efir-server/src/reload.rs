@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use efir_core::LimitRow;
+use efir_core::{LimitRow, Limits, Times};
 use efir_transports::{Policy, Site, SiteOptions};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -268,16 +268,7 @@ impl Change {
         tell("forwarded_header", old.trust.written != trust.written, restart);
         tell("unlimited", old.trust.unlimited != trust.unlimited, restart);
         tell("proxy_protocol", old.has_proxy_protocol != has_proxy_protocol, restart);
-        let (mut limits, mut times) = (old.limits.clone(), old.times.clone());
-        // A message must fit into a log, and how much a log keeps cannot change.
-        let fits = fresh_limits.message_bytes_max <= old.limits.retention_bytes_max;
-        let is_taken = |name: &str| TAKEN_OVER.contains(&name) && (fits || name != "message_bytes_max");
-        for (row, value) in changed(old.limits.values(), fresh_limits.values()) {
-            reloaded.book(row, is_taken(row.name) && limits.set(row.name, value));
-        }
-        for (row, value) in changed(old.times.values(), fresh_times.values()) {
-            reloaded.book(row, is_taken(row.name) && times.set(row.name, value));
-        }
+        let (limits, times) = reloaded.take_rows(old, &fresh_limits, &fresh_times);
         let next = Resolved {
             log,
             allow_origins,
@@ -295,6 +286,21 @@ impl Change {
 }
 
 impl Reloaded {
+    /// The rows of the tables that will be in force.
+    fn take_rows(&mut self, old: &Resolved, fresh_limits: &Limits, fresh_times: &Times) -> (Limits, Times) {
+        let (mut limits, mut times) = (old.limits.clone(), old.times.clone());
+        // A message must fit into a log, and how much a log keeps cannot change.
+        let fits = fresh_limits.message_bytes_max <= old.limits.retention_bytes_max;
+        let is_taken = |name: &str| TAKEN_OVER.contains(&name) && (fits || name != "message_bytes_max");
+        for (row, value) in changed(old.limits.values(), fresh_limits.values()) {
+            self.book(row, is_taken(row.name) && limits.set(row.name, value));
+        }
+        for (row, value) in changed(old.times.values(), fresh_times.values()) {
+            self.book(row, is_taken(row.name) && times.set(row.name, value));
+        }
+        (limits, times)
+    }
+
     fn book(&mut self, row: &LimitRow, is_taken: bool) {
         let list = if is_taken { &mut self.taken_over } else { &mut self.needs_restart };
         list.push(keys::path_of(row.name));
@@ -311,8 +317,6 @@ fn changed(
 
 #[cfg(test)]
 mod tests {
-    use efir_core::{Limits, Times};
-
     use super::*;
 
     #[test]

@@ -26,8 +26,9 @@ use crate::{
     files,
     heads::{Connections, Heads, Shared},
     lab::{self, Access, Lab},
-    listen, page, resident,
+    listen, page,
     reload::Reloader,
+    resident,
     tls::Tls,
     traffic::Traffic,
 };
@@ -82,26 +83,19 @@ impl Server {
         let connections_max = limits.connections_max;
         let known = Addresses::new(config.trust.clone(), limits.address_connections_max);
         let hub = Hub::new(limits, config.times.clone());
-        let policy = Policy {
-            allow_origins: config.allow_origins.clone(),
-            hosts: config.hosts.clone(),
-            is_loopback_bind: addresses.iter().chain(&tls_addresses).all(|address| address.ip().is_loopback()),
-        };
-        let options = SiteOptions {
-            policy,
-            page: Some(page::build()),
-            has_lab,
-            has_websocket_deflate: config.has_websocket_deflate,
-            ..SiteOptions::default()
-        };
+        let is_loopback_bind =
+            addresses.iter().chain(&tls_addresses).all(|address| address.ip().is_loopback());
+        let options = SiteOptions { has_lab, ..site_options(&config, is_loopback_bind) };
         let revocations = Arc::<Revocations>::default();
         let keeper = Keeper::start(&config, Arc::clone(&revocations))?;
         let site = Site::with_access(hub, options, keeper.access(&config)?);
         keeper.attach(&site);
-        let reloader = Reloader::new(site.clone(), config.clone(), tls.clone(), keeper);
+        let (admin, static_dir) = (config.admin.clone(), config.static_dir.clone());
+        let has_proxy_protocol = config.has_proxy_protocol;
+        let reloader = Reloader::new(site.clone(), config, tls.clone(), keeper);
         let pulses = Arc::new(Pulses::new(workers));
         let count = Arc::new(AtomicUsize::new(0));
-        let admin = config.admin.as_ref().map(|options| {
+        let admin = admin.as_ref().map(|options| {
             let (reloader, connections) = (Arc::clone(&reloader), Arc::clone(&count));
             let (pulses, revocations) = (Arc::clone(&pulses), Arc::clone(&revocations));
             let node = Node { reloader, connections, revocations, pulses, started: SystemTime::now() };
@@ -114,13 +108,13 @@ impl Server {
         let lab = Arc::new(Lab::new(site.clone(), lab_access, *address));
         let shared = Arc::new(Shared {
             reloader: Arc::clone(&reloader),
-            pages: page::router(Arc::clone(&traffic), config.static_dir.as_deref(), &reloader)
+            pages: page::router(Arc::clone(&traffic), static_dir.as_deref(), &reloader)
                 .merge(lab::router(Arc::clone(&lab))),
             traffic,
             lab,
             connections: Connections { count, max: connections_max },
             addresses: Arc::new(known),
-            has_proxy_protocol: config.has_proxy_protocol,
+            has_proxy_protocol,
             pulses,
         });
         let (stop, stopping) = watch::channel(false);
@@ -141,6 +135,17 @@ impl Server {
             "on air"
         );
         Ok(Running { addresses, tls_addresses, admin_address, admin, reloader, tls, site, stop, threads })
+    }
+}
+
+fn site_options(config: &Resolved, is_loopback_bind: bool) -> SiteOptions {
+    let policy =
+        Policy { allow_origins: config.allow_origins.clone(), hosts: config.hosts.clone(), is_loopback_bind };
+    SiteOptions {
+        policy,
+        page: Some(page::build()),
+        has_websocket_deflate: config.has_websocket_deflate,
+        ..SiteOptions::default()
     }
 }
 
@@ -242,10 +247,8 @@ fn run_worker(
                 tokio::task::spawn_local(Arc::clone(tls).watch());
             }
         }
-        let accepting: Vec<_> = doors
-            .into_iter()
-            .map(|door| tokio::task::spawn_local(accept(door, Rc::clone(&heads))))
-            .collect();
+        let accepting: Vec<_> =
+            doors.into_iter().map(|door| tokio::task::spawn_local(accept(door, Rc::clone(&heads)))).collect();
         let mut stopped = stopping.clone();
         let _ = stopped.wait_for(|is_stopping| *is_stopping).await;
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -256,7 +259,10 @@ fn run_worker(
             }
         };
         if tokio::time::timeout(drain_max, finish).await.is_err() {
-            tracing::warn!(event = "drain_cut", "some connections did not end within drain_ms_max and are cut");
+            tracing::warn!(
+                event = "drain_cut",
+                "some connections did not end within drain_ms_max and are cut"
+            );
         }
         shared.pulses.end(index);
     });

@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn people_read_names_and_values() {
         let line = written(Format::Human, || {
-            tracing::info!(event = "started", addresses = "127.0.0.1:1 [::1]:2", workers = 2, "on air")
+            tracing::info!(event = "started", addresses = "127.0.0.1:1 [::1]:2", workers = 2, "on air");
         });
         let (_, line) = line.split_once(' ').unwrap();
         assert_eq!(line, " INFO started: on air addresses=\"127.0.0.1:1 [::1]:2\" workers=2\n");
