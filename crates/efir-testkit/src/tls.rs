@@ -44,7 +44,8 @@ impl Own {
     /// When it cannot be made or written.
     pub fn make(names: &[&str]) -> Result<Self> {
         let folder = folder()?;
-        let files = CertificateFiles { certificate: folder.join("certificate.pem"), key: folder.join("key.pem") };
+        let files =
+            CertificateFiles { certificate: folder.join("certificate.pem"), key: folder.join("key.pem") };
         let root = write(&files, names)?;
         Ok(Self { files, root })
     }

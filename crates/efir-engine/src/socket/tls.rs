@@ -3,26 +3,28 @@
 //!
 //! What a connection does keep for a while is bounded: a record that has not come whole, what one read has opened and nobody has taken,
 //! and what one write has sealed and the kernel has not taken. Certificates and protocols are not known here; they are in the
-//! [`ServerConfig`] that comes in.
+//! [`rustls::ServerConfig`] that comes in.
+
+mod handshake;
 
 use std::{
     cell::RefCell,
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, BytesMut};
 use rustls::{
-    ServerConfig,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     net::TcpStream,
 };
+
+pub use self::handshake::HandshakeError;
 
 /// Plaintext that one write seals: one record (RFC 8446 §5.1).
 const RECORD_BYTES_MAX: usize = 16 * 1024;
@@ -76,20 +78,6 @@ impl std::fmt::Debug for TlsSocket {
     }
 }
 
-/// Why a handshake came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum HandshakeError {
-    /// The connection ended or failed.
-    #[error("the connection ended: {0}")]
-    Io(#[from] io::Error),
-    /// The peer said something else than TLS, or wants what we have not.
-    #[error("no agreement: {0}")]
-    Tls(#[from] rustls::Error),
-    /// More came than a handshake needs.
-    #[error("the handshake is longer than {0} bytes")]
-    TooLong(usize),
-}
-
 /// What records came to.
 #[derive(Debug, Default)]
 struct Taken {
@@ -100,49 +88,6 @@ struct Taken {
 }
 
 impl TlsSocket {
-    /// Takes a connection through its handshake. The caller bounds the time; `bytes_max` bounds what the peer may send for it.
-    ///
-    /// # Errors
-    /// Whatever ends it; the peer has been told why then, as far as it listens.
-    pub async fn accept(
-        stream: TcpStream,
-        config: Arc<ServerConfig>,
-        bytes_max: usize,
-    ) -> Result<Self, HandshakeError> {
-        let session = UnbufferedServerConnection::new(config)?;
-        let mut socket = Self {
-            stream,
-            session,
-            held: Vec::new(),
-            opened: BytesMut::new(),
-            unsent: BytesMut::new(),
-            has_ended: false,
-            is_closed: false,
-            is_broken: false,
-        };
-        let mut incoming = BytesMut::with_capacity(4 * 1024);
-        let mut left = bytes_max;
-        loop {
-            let count = socket.stream.read_buf(&mut incoming).await?;
-            if count == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            left = left.checked_sub(count).ok_or(HandshakeError::TooLong(bytes_max))?;
-            let taken = socket.take_in(&mut incoming);
-            while !socket.unsent.is_empty() {
-                socket.stream.write_buf(&mut socket.unsent).await?;
-            }
-            socket.unsent = BytesMut::new();
-            let taken = taken?;
-            incoming.advance(taken.used.min(incoming.len()));
-            if taken.is_open {
-                // What came behind the handshake.
-                socket.held = incoming.to_vec();
-                return Ok(socket);
-            }
-        }
-    }
-
     /// The protocol that was agreed on (RFC 7301).
     pub fn protocol(&self) -> Option<&[u8]> {
         self.session.alpn_protocol()
@@ -177,11 +122,7 @@ impl TlsSocket {
         Poll::Ready(Ok(count))
     }
 
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_fill(cx))?;
         let count = self.opened.len().min(into.remaining());
         into.put_slice(&self.opened.split_to(count));

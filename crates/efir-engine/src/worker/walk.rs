@@ -218,7 +218,9 @@ impl Worker {
         let mut prepared: Vec<(Send, RawFd, Range<usize>)> = Vec::with_capacity(sends.len());
         for send in sends {
             let Some(one) = gathered.get(send.index) else { continue };
-            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else { continue };
+            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else {
+                continue;
+            };
             let begin = arena.len();
             match connection.socket.seal_behind(&one.bytes, &mut arena) {
                 Ok(true) => prepared.push((*send, connection.socket.fd(), begin..arena.len())),
@@ -236,7 +238,9 @@ impl Worker {
         }
         for ((send, _, range), result) in prepared.iter().zip(results) {
             let Some(one) = gathered.get(send.index) else { continue };
-            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else { continue };
+            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else {
+                continue;
+            };
             let result = match result {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
                 result => result,

@@ -82,7 +82,7 @@ async fn others_get_all_of_ten_thousand(cell: Cell) -> Result<()> {
     let stalled = if cell.carrier.is_http2() {
         Stalled::H2c(stalled_streams(&room).await?)
     } else {
-        Stalled::Raw([stalled(&room, 0).await?, stalled(&room, 37).await?])
+        Stalled::Raw(Box::new([stalled(&room, 0).await?, stalled(&room, 37).await?]))
     };
     for n in 0..10 {
         room.publish_inside(long_texts(n * 1_000 + 1..=(n + 1) * 1_000, 1_000))?;
@@ -112,7 +112,7 @@ async fn is_cut_without_progress(cell: Cell) -> Result<()> {
 /// Held only to stay open.
 enum Stalled {
     #[expect(dead_code, reason = "kept open, never read")]
-    Raw([Raw; 2]),
+    Raw(Box<[Raw; 2]>),
     #[expect(dead_code, reason = "kept open, never read")]
     H2c(Vec<crate::witness::Witness>),
 }

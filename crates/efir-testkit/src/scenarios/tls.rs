@@ -154,7 +154,8 @@ async fn protocols(_: Cell) -> Result<()> {
     let own = Own::make(&["localhost"])?;
     let (running, address) = serve(&[&own], |_| {})?;
     let config = trusts(&own.root);
-    let cases: [(&[&[u8]], Option<&[u8]>); 4] = [
+    type Offered = &'static [&'static [u8]];
+    let cases: [(Offered, Option<&[u8]>); 4] = [
         (&[b"h2", b"http/1.1"], Some(b"h2")),
         (&[b"http/1.1", b"h2"], Some(b"h2")),
         (&[b"http/1.1"], Some(b"http/1.1")),
