@@ -64,6 +64,7 @@ fn a_token_that_was_made_is_explained_step_by_step() {
         "{}",
         stdout(&output)
     );
+    assert!(stderr(&output).contains("the token is good") && stdout(&output).contains("claims, signed: "));
     // The same from the environment.
     let other = made(&folder, &["--secret-env", "SECRET", "--algorithm", "HS512"]);
     let output = efir(&folder, &["explain", "--secret-env", "SECRET"], &other);

@@ -201,10 +201,15 @@ impl Explain {
         if steps.iter().all(|step| step.verdict == Verdict::Held) {
             return Ok(());
         }
+        let is_proven = steps.iter().any(|step| step.name == "signature");
+        let proven = if is_proven { "signed" } else { "as anybody could have written it" };
         for (what, json) in ["header", "claims"].into_iter().zip(token.split('.')) {
-            writeln!(out, "         {what}, as anybody could have written it: {}", unverified(json))?;
+            writeln!(out, "         {what}, {proven}: {}", unverified(json))?;
         }
-        Err(Failure { text: "the token is refused".to_owned(), code: 1 })
+        let is_good = steps.iter().any(|step| step.name == "user");
+        let text =
+            if is_good { "the token is good, and does not allow this" } else { "the token is refused" };
+        Err(Failure::failed(text))
     }
 
     fn gate(&self) -> Result<Gate, Failure> {
