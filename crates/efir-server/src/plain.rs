@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use efir_core::wire::Form;
+use efir_core::{Code, Problem, wire::Form};
 use efir_engine::{Exchange, Framing, Guest, Outbox, Reader, Response, Turn};
 use efir_transports::{Reply, TakeOver};
 use http::{HeaderValue, header};
@@ -148,6 +148,14 @@ impl PlainRequests {
         }
     }
 
+    /// Says what is wrong with a request that nobody can be sure of, and ends the connection: what follows may be a part of it.
+    fn refuse(&self, detail: &'static str, out: &mut Outbox) -> Turn {
+        let (nothing, ()) = http::Request::new(()).into_parts();
+        let problem = Problem::new(Code::InvalidRequest, detail);
+        let answer = efir_transports::refusal(&self.shared.site(), &nothing, problem);
+        self.say(TakeOver { version: http::Version::HTTP_11, keep_alive: false }, answer, out).0
+    }
+
     /// Pushes a whole answer; what follows, and its bytes.
     fn say(&self, mut how: TakeOver, response: http::Response<Bytes>, out: &mut Outbox) -> (Turn, usize) {
         let closes = HeaderValue::from_static("close");
@@ -205,6 +213,10 @@ impl Exchange for PlainRequests {
                     return Turn::Wait;
                 }
                 Parsed::NotPlain => return Turn::Leave,
+                Parsed::Ambiguous(detail) => {
+                    input.clear();
+                    return self.refuse(detail, out);
+                }
             }
         }
         Turn::Wait

@@ -1,5 +1,6 @@
 //! One request out of the bytes of a connection, if it is plain. Lenient in nothing: what is not obviously right is not plain, and the
-//! HTTP library judges it. So there is one reader of what is odd, and two readers can never see different requests in it.
+//! HTTP library judges it. So there is one reader of what is odd, and two readers can never see different requests in it. What a proxy
+//! in front could have read differently is refused here already.
 
 use std::mem::MaybeUninit;
 
@@ -25,6 +26,8 @@ pub(super) enum Parsed {
     PartOfBody,
     /// For the library.
     NotPlain,
+    /// For nobody: where it ends depends on who reads it. What is wrong with it.
+    Ambiguous(&'static str),
 }
 
 /// A request with its body.
@@ -47,7 +50,12 @@ pub(super) fn parse(input: &mut BytesMut, limits: &Limits) -> Parsed {
         Ok(httparse::Status::Partial) if input.len() < head_bytes_max => return Parsed::PartOfHead,
         Ok(_) | Err(_) => return Parsed::NotPlain,
     };
-    let Some(plain) = Plain::of(&head) else { return Parsed::NotPlain };
+    if has_bare_newline(input.get(..head_bytes).unwrap_or_default()) {
+        return Parsed::Ambiguous("each line of the head has to end with CR LF");
+    }
+    let Some(plain) = Plain::of(&head) else {
+        return ambiguity(&head).map_or(Parsed::NotPlain, Parsed::Ambiguous);
+    };
     let is_plain_size = plain.body_bytes <= BODY_BYTES_MAX.min(limits.message_bytes_max);
     if !is_plain_size || head.headers.len() > limits.headers_max {
         return Parsed::NotPlain;
@@ -62,6 +70,28 @@ pub(super) fn parse(input: &mut BytesMut, limits: &Limits) -> Parsed {
     let keep_alive = plain.keep_alive;
     input.advance(bytes);
     Parsed::Whole(Box::new(PlainRequest { request, keep_alive, bytes }))
+}
+
+/// Some readers end a line there, and others do not.
+fn has_bare_newline(head: &[u8]) -> bool {
+    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+    // Counted and not searched for, because that is done for many bytes at once.
+    let bare = pairs.filter(|(before, byte)| **byte == b'\n' && **before != b'\r').count();
+    bare > 0 || head.first() == Some(&b'\n')
+}
+
+/// Why two readers could disagree on where the body ends (RFC 9112 §6.3, §11.2), if they could.
+fn ambiguity(head: &httparse::Request<'_, '_>) -> Option<&'static str> {
+    let named = |name: &'static str| {
+        head.headers.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+    };
+    if named("content-length").chain(named("transfer-encoding")).count() > 1 {
+        return Some("the length of the body has to be told once: by Content-Length or by Transfer-Encoding");
+    }
+    if named("transfer-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Some("the only Transfer-Encoding that is understood here is chunked");
+    }
+    None
 }
 
 /// Whether the URL names a client whose traffic may be counted.
@@ -225,8 +255,6 @@ mod tests {
             "GET /info\r\n\r\n",
             "GET /info HTTP/1.2\r\n\r\n",
             "POST /channels/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            "POST /channels/a HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0",
-            "POST /channels/a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
             "POST /channels/a HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\na",
             "POST /channels/a HTTP/1.1\r\nContent-Length: +1\r\n\r\na",
             "POST /channels/a HTTP/1.1\r\nContent-Length: \r\n\r\na",
@@ -261,6 +289,24 @@ mod tests {
             let mut input = BytesMut::from(format!("GET /info HTTP/1.1\r\n{line}\r\n\r\n").as_bytes());
             let Parsed::Whole(plain) = parse(&mut input, &Limits::default()) else { panic!("plain") };
             assert_eq!(plain.request.headers().len(), usize::from(is_kept), "{line}");
+        }
+    }
+
+    /// Whoever reads it in front of us may read something else.
+    #[test]
+    fn what_is_ambiguous_is_for_nobody() {
+        for text in [
+            "POST /channels/a HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0",
+            "HEAD /info HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0",
+            "POST /channels/a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: x, chunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "GET /info HTTP/1.1\nHost: h\r\n\r\n",
+            "GET /info HTTP/1.1\r\nHost: h\n\r\n",
+            "GET /info HTTP/1.1\r\nHost: h\r\n\n",
+            "\nGET /info HTTP/1.1\r\nHost: h\r\n\r\n",
+        ] {
+            assert!(matches!(parsed(text).0, Parsed::Ambiguous(_)), "{text:?}: {:?}", parsed(text));
         }
     }
 
