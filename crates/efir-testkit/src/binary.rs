@@ -58,6 +58,11 @@ impl Binary {
         self.address
     }
 
+    /// Its id, while it runs.
+    pub fn process(&self) -> Result<u32> {
+        self.child.id().context("the binary has ended")
+    }
+
     /// A client of it.
     pub fn client(&self, carrier: Carrier) -> Result<Client> {
         let version = if carrier.is_http2() { HttpVersion::H2c } else { HttpVersion::Http1 };
