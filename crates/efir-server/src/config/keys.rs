@@ -178,7 +178,7 @@ fn top_level() -> Vec<Key> {
             Kind::AutoSwitch,
             Value::Text("auto".into()),
             "--lab",
-            "Whether visitors may run the transport lab: a generator of messages, and faults of their own network. auto: where the server listens on loopback only and `hosts` and `allow_origins` are empty, for requests that did not come through a proxy.",
+            "Whether visitors may run the transport lab: a generator of messages, and faults of their own network. auto: where the server listens on loopback only, `hosts`, `trusted_proxies` and `allow_origins` are empty and nothing says who may do what, for requests that did not come through a proxy.",
         ),
     ]
 }
