@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::{Context, Result};
@@ -25,8 +25,7 @@ pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 static SPEAKERS: LazyLock<Mutex<HashSet<SocketAddr>>> = LazyLock::new(Mutex::default);
 
 /// One certificate for all servers of this process; made by the first that needs it.
-static OWN: LazyLock<Result<Own, String>> =
-    LazyLock::new(|| Own::make(&["localhost"]).map_err(|error| format!("{error:#}")));
+static OWN: OnceLock<Result<Own, String>> = OnceLock::new();
 
 /// A certificate that vouches for itself, in a folder of its own.
 #[derive(Debug)]
@@ -60,6 +59,26 @@ impl Own {
     }
 }
 
+impl Drop for Own {
+    fn drop(&mut self) {
+        remove(&self.files);
+    }
+}
+
+fn remove(files: &CertificateFiles) {
+    if let Some(folder) = files.certificate.parent() {
+        // Somebody else has tidied up.
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
+/// Removes what the process leaves behind, when nothing of it is used any longer.
+pub fn clean() {
+    if let Some(Ok(own)) = OWN.get() {
+        remove(&own.files);
+    }
+}
+
 fn write(files: &CertificateFiles, names: &[&str]) -> Result<CertificateDer<'static>> {
     let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
     params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
@@ -81,7 +100,8 @@ fn folder() -> Result<PathBuf> {
 }
 
 fn own() -> Result<&'static Own> {
-    OWN.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+    let own = OWN.get_or_init(|| Own::make(&["localhost"]).map_err(|error| format!("{error:#}")));
+    own.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 /// The certificate of the servers of this process.

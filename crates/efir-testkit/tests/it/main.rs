@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use efir_testkit::{binary, harness, matrix};
+use efir_testkit::{binary, harness, matrix, tls};
 
 fn main() -> ExitCode {
     if !std::env::args().any(|arg| arg == "--list")
@@ -12,7 +12,11 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match matrix::trials() {
-        Ok(trials) => harness::main(trials),
+        Ok(trials) => {
+            let code = harness::main(trials);
+            tls::clean();
+            code
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(2)
