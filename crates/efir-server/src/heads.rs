@@ -234,15 +234,8 @@ impl Heads {
             }
         });
         let site = Arc::clone(&self.shared.site());
-        let (limits, times) = (site.hub().limits(), site.hub().times());
-        let head_bytes_max = limits.head_bytes_max;
-        let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(times.idle_ms_max))
-            // More than may be, so that it is us who say what is too much.
-            .max_buf_size(head_bytes_max + HEAD_BYTES_MORE)
-            .max_headers(limits.headers_max + HEADERS_MORE)
-            .serve_connection(io, service);
+        let head_bytes_max = site.hub().limits().head_bytes_max;
+        let mut connection = http1_builder(&site).serve_connection(io, service);
         let mut stopping = std::pin::pin!(stop.wait_for(|is_stopping| *is_stopping));
         let mut is_told = false;
         let mut clocks = Clocks::new(&self.shared.site());
@@ -441,6 +434,18 @@ impl Connections {
     pub(crate) fn is_far_over(&self) -> bool {
         self.count.load(Ordering::Relaxed) > self.max + self.max / 8
     }
+}
+
+/// The library takes more of a head than a request may have, so that it is us who say what is too much.
+fn http1_builder(site: &Site) -> http1::Builder {
+    let (limits, times) = (site.hub().limits(), site.hub().times());
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(times.idle_ms_max))
+        .max_buf_size(limits.head_bytes_max.saturating_add(HEAD_BYTES_MORE))
+        .max_headers(limits.headers_max.saturating_add(HEADERS_MORE));
+    builder
 }
 
 pub(crate) fn is_empty_answer(response: &Response<Bytes>) -> bool {
