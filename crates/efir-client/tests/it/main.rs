@@ -2,4 +2,5 @@
 
 mod exchange;
 mod follow;
+mod hostile;
 mod scripted;
