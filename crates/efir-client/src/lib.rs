@@ -36,7 +36,7 @@ pub use target::encode_channel;
 pub use transports::http_stream::LineSplitter;
 pub use transports::sse::{SseItem, SseParser};
 pub use transports::{Transport, UnknownTransport};
-pub use wire::{Ack, ChannelCursor, Gap, Heartbeat, Hello, LimitPassed, Problem, Receipt};
+pub use wire::{Ack, Authorized, ChannelCursor, Gap, Heartbeat, Hello, LimitPassed, Problem, Receipt};
 
 /// The largest object, line, event or WebSocket message that is accepted, in bytes: a message of 16 MiB as base64.
 pub const OBJECT_BYTES_MAX: usize = 24 * 1024 * 1024;

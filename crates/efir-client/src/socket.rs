@@ -16,7 +16,7 @@ use crate::event::{Event, Reply};
 use crate::presence::{Attendance, Who};
 use crate::subscription::Head;
 use crate::transports::websocket::{self, WebSocket};
-use crate::wire::{self, ChannelCursor, Receipt};
+use crate::wire::{self, Authorized, ChannelCursor, Receipt};
 
 /// How long [`Socket::call`] waits for its reply.
 const REPLY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -82,6 +82,11 @@ pub enum Command {
     Leave {
         /// The channel.
         channel: String,
+    },
+    /// Say who is on this end, or say it anew before the token ends.
+    Authorize {
+        /// The token.
+        token: String,
     },
     /// Ask for the server's clock.
     Ping {},
@@ -197,6 +202,14 @@ impl Socket {
     pub async fn leave(&mut self, channel: &str) -> Result<Attendance, ClientError> {
         let command = Command::Leave { channel: channel.to_owned() };
         wire::json(&self.call(&command).await?, "an attendance")
+    }
+
+    /// Says who is on this end, or says it anew with another token of the same user.
+    ///
+    /// # Errors
+    /// As [`Socket::call`]; `unauthorized` where the token is worth nothing.
+    pub async fn authorize(&mut self, token: &str) -> Result<Authorized, ClientError> {
+        wire::json(&self.call(&Command::Authorize { token: token.to_owned() }).await?, "who it is")
     }
 
     /// The next event, replies included; `None` at the end. Safe to cancel.

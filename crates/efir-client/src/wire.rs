@@ -129,6 +129,15 @@ pub struct Receipt {
     pub subscribers: u64,
 }
 
+/// The answer to `authorize` on `/socket`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Authorized {
+    /// The user of the token; none of a server's key, and where everybody may do everything.
+    pub user: Option<String>,
+    /// From when on the token is worth nothing, in ms since 1970 UTC.
+    pub expires: Option<u64>,
+}
+
 /// The answer to one frame of a channel WebSocket opened with `ack=1`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Ack {

@@ -3,6 +3,7 @@
 //! Begin with [`matrix`], which makes one named test of each scenario, transport and carrier; `tests/it` runs them.
 //! Everything here stands outside of the server: it sees what a client sees, and the hooks of a join.
 
+pub mod access;
 pub mod ask;
 pub mod binary;
 pub mod carrier;

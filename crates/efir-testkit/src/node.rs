@@ -16,7 +16,10 @@ use efir_server::{
 };
 use tokio::sync::{Notify, oneshot};
 
+use efir::Site;
+
 use crate::{
+    access::{Closed, tickets},
     carrier::Carrier,
     front::{self, Front, Program},
     tls,
@@ -42,6 +45,8 @@ pub struct Settings {
     pub trust: Trust,
     /// `proxy_protocol`.
     pub has_proxy_protocol: bool,
+    /// Who may do what; `None`: everybody everything.
+    pub access: Option<Closed>,
     /// By how much the times of a proxy in front are divided.
     pub front_shorter: u32,
 }
@@ -65,6 +70,7 @@ impl Settings {
             has_websocket_deflate: true,
             trust: Resolved::default().trust,
             has_proxy_protocol: false,
+            access: None,
             front_shorter: 1,
         }
     }
@@ -85,6 +91,7 @@ pub struct Node {
     carrier: Carrier,
     settings: Settings,
     hub: Hub,
+    site: Site,
     joins: Joins,
     kind: Kind,
     /// What clients speak with instead of the server itself.
@@ -110,12 +117,16 @@ impl Node {
         if let Some(program) = program {
             settings.behind(program)?;
         }
-        let (address, hub, kind) = match carrier {
+        let (address, site, kind) = match carrier {
             Carrier::H1 | Carrier::H2c => start_own(&settings, false)?,
             // A proxy in front takes the encryption off.
             Carrier::TlsH1 | Carrier::TlsH2 => start_own(&settings, program.is_none())?,
             Carrier::Axum => start_axum(&settings).await?,
         };
+        let hub = site.hub().clone();
+        if let Some(closed) = &settings.access {
+            site.replace_gate(closed.gate()?);
+        }
         tls::remember(address, carrier.is_tls() && program.is_none());
         let joins = Joins::default();
         joins.watch(&hub);
@@ -123,7 +134,7 @@ impl Node {
             Some(program) => Some(Front::start(program, address, settings.front_shorter).await?),
             None => None,
         };
-        Ok(Self { address, carrier, settings, hub, joins, kind, front })
+        Ok(Self { address, carrier, settings, hub, site, joins, kind, front })
     }
 
     /// Where clients find it: where it listens itself, or the proxy in front of it.
@@ -157,6 +168,17 @@ impl Node {
         Ok(receipt.position.to_string())
     }
 
+    /// From now on it is closed by this.
+    pub fn close_to(&self, closed: &Closed) -> Result<()> {
+        self.site.replace_gate(closed.gate()?);
+        Ok(())
+    }
+
+    /// Somebody was revoked.
+    pub fn recheck(&self) {
+        self.site.recheck();
+    }
+
     /// Begins to send everybody elsewhere, and goes on listening.
     pub fn drain_only(&self) {
         self.hub.drain();
@@ -172,12 +194,15 @@ impl Node {
     }
 }
 
-fn start_own(settings: &Settings, is_tls: bool) -> Result<(SocketAddr, Hub, Kind)> {
+fn start_own(settings: &Settings, is_tls: bool) -> Result<(SocketAddr, Site, Kind)> {
     let address = vec![([127, 0, 0, 1], 0).into()];
     let (listen, listen_tls) = if is_tls { (Vec::new(), address) } else { (address, Vec::new()) };
     let certificates = if is_tls { vec![tls::certificate()?] } else { Vec::new() };
+    let mut access = efir_server::config::Access::default();
+    access.tickets = Some(tickets()?);
     let config = Resolved {
         listen,
+        access,
         listen_tls,
         certificates,
         workers: 2,
@@ -193,11 +218,11 @@ fn start_own(settings: &Settings, is_tls: bool) -> Result<(SocketAddr, Hub, Kind
     let running = Server::start(config)?;
     let mut addresses = running.addresses.iter().chain(&running.tls_addresses);
     let address = *addresses.next().context("the server listens nowhere")?;
-    let hub = running.hub().clone();
-    Ok((address, hub, Kind::Own(running)))
+    let site = running.site().clone();
+    Ok((address, site, Kind::Own(running)))
 }
 
-async fn start_axum(settings: &Settings) -> Result<(SocketAddr, Hub, Kind)> {
+async fn start_axum(settings: &Settings) -> Result<(SocketAddr, Site, Kind)> {
     let hub = Hub::new(settings.limits.clone(), settings.times.clone());
     let policy = efir::Policy {
         allow_origins: settings.allow_origins.clone(),
@@ -209,7 +234,9 @@ async fn start_axum(settings: &Settings) -> Result<(SocketAddr, Hub, Kind)> {
         has_websocket_deflate: settings.has_websocket_deflate,
         ..efir::RouterOptions::default()
     };
-    let router = efir::router_with(hub.clone(), options);
+    let access = efir::Access::new(efir::Gate::open(), Some(tickets()?));
+    let site = efir::Site::with_access(hub, options, access);
+    let router = efir::router_of(site.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (stop, stopping) = oneshot::channel::<()>();
     let (end, ended) = oneshot::channel();
@@ -229,7 +256,7 @@ async fn start_axum(settings: &Settings) -> Result<(SocketAddr, Hub, Kind)> {
     });
     let address = binding.await.context("the listener of the axum app")??;
     let embedded = Embedded { runtime: Some(runtime), stop: Some(stop), ended };
-    Ok((address, hub, Kind::Axum(embedded)))
+    Ok((address, site, Kind::Axum(embedded)))
 }
 
 impl Embedded {

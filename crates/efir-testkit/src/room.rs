@@ -7,6 +7,7 @@ use std::sync::{
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use efir_client::{Client, ClientError, ClientOptions, HttpVersion, Payload, Receipt};
 
 use crate::{
@@ -106,6 +107,11 @@ impl Room {
     /// A client with connections of its own.
     pub fn client(&self) -> Result<Client> {
         client(&self.node)
+    }
+
+    /// A client with connections of its own, and headers that it sends with each request.
+    pub fn client_with(&self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Result<Client> {
+        client_of(&self.node, headers.into_iter().collect())
     }
 
     /// The channels that a row reads: two where it can read several in one response.
@@ -219,8 +225,12 @@ fn channel(cell: &Cell) -> String {
 }
 
 fn client(node: &Node) -> Result<Client> {
+    client_of(node, HeaderMap::new())
+}
+
+fn client_of(node: &Node, headers: HeaderMap) -> Result<Client> {
     let version = if node.carrier().is_http2() { HttpVersion::H2c } else { HttpVersion::Http1 };
-    let options = ClientOptions { version, tls: Some(tls::trust()), ..ClientOptions::default() };
+    let options = ClientOptions { version, headers, tls: Some(tls::trust()), ..ClientOptions::default() };
     let scheme = if node.carrier().is_tls() { "https" } else { "http" };
     Ok(Client::with_options(&format!("{scheme}://{}", node.address()), options)?)
 }

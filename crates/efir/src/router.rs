@@ -21,7 +21,7 @@ use efir_engine::Hub;
 use efir_transports::{CarrierHint, Reply, Site, SiteOptions, handle};
 
 /// Every path that efir answers. What is not there below them is told as a problem, too.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 15] = [
     "/channels",
     "/channels/",
     "/channels/{*name}",
@@ -34,6 +34,9 @@ const PATHS: [&str; 12] = [
     "/info",
     "/info/",
     "/info/{*rest}",
+    "/tickets",
+    "/tickets/",
+    "/tickets/{*rest}",
 ];
 /// Between two visits to what has expired.
 const SWEEP_PERIOD: Duration = Duration::from_millis(250);
@@ -56,7 +59,13 @@ pub fn router(hub: Hub) -> Router {
 /// # let _: axum::Router = app;
 /// ```
 pub fn router_with(hub: Hub, options: SiteOptions) -> Router {
-    let mounted = Arc::new(Mounted { site: Site::new(hub, options), is_swept: AtomicBool::new(false) });
+    router_of(Site::new(hub, options))
+}
+
+/// The same over a site, which the application keeps a clone of: it says who may do what ([`Site::with_access`]), now and anew
+/// ([`Site::replace_gate`]).
+pub fn router_of(site: Site) -> Router {
+    let mounted = Arc::new(Mounted { site, is_swept: AtomicBool::new(false) });
     let router = PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, any(answer)));
     router.with_state(mounted)
 }

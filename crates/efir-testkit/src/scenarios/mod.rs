@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::room::Cell;
 
+mod access;
 mod catch_up;
 mod counts;
 mod deflate;
@@ -96,6 +97,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         socket::SCENARIOS,
         websocket::SCENARIOS,
         deflate::SCENARIOS,
+        access::SCENARIOS,
         tls::SCENARIOS,
         floods::SCENARIOS,
     ]

@@ -1,0 +1,134 @@
+//! What lasts is judged again: when a token ends, when somebody is revoked, and when the rules change.
+
+use anyhow::{Result, ensure};
+use efir_access::{Action, Audience};
+use efir_client::Payload;
+
+use super::{Reading, client_with, code, grant, granted};
+use crate::{
+    access::{Closed, now_ms, token},
+    readers::Kind,
+    room::{Cell, Room, same},
+};
+
+const READ: [Action; 3] = [Action::Subscribe, Action::Publish, Action::History];
+
+/// Delivery stops when the token does, and the reader is told why. Short polls last no time: each is judged by itself.
+pub(super) async fn a_token_that_ends_stops_delivery(cell: Cell) -> Result<()> {
+    let row = cell.row()?;
+    let room = granted(&cell).await?;
+    let end_s = now_ms() / 1_000 + 2;
+    let short = client_with(&room, &token("a", 2, "**", &READ)?)?;
+    let lasting = client_with(&room, &token("b", 60, "**", &READ)?)?;
+    if row.kind == Kind::ShortPoll {
+        Reading::begin(&room, &short, row, None).await?;
+        while now_ms() < (end_s + 1) * 1_000 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        code(&super::refused(&room, &short, row, None).await?, "token_expired")?;
+        return room.close().await;
+    }
+    if row.kind.is_poll() {
+        code(&super::poll_ends(&room, &short, row, async { Ok(()) }).await?, "token_expired")?;
+        ensure!(now_ms() >= end_s * 1_000, "the token had not ended");
+        return room.close().await;
+    }
+    let mut reading = Reading::begin(&room, &short, row, None).await?;
+    lasting.publish(&room.channel, Payload::Text("m1".into()), None).await?;
+    same("while it holds", reading.text().await?, "m1".into())?;
+    let problem = reading.problem().await?;
+    code(&problem, "token_expired")?;
+    ensure!(now_ms() >= end_s * 1_000, "the token had not ended");
+    lasting.publish(&room.channel, Payload::Text("m2".into()), None).await?;
+    reading.ends().await?;
+    room.close().await
+}
+
+/// New rules hold for whoever is connected already.
+pub(super) async fn rules_that_change_end_what_they_no_longer_allow(cell: Cell) -> Result<()> {
+    let row = cell.row()?;
+    let room = granted(&cell).await?;
+    let client = client_with(&room, &grant(&room, "a", &READ)?)?;
+    let side = client_with(&room, &token("b", 60, "**", &READ)?)?;
+    let reader = if row.is_several { &side } else { &client };
+    if row.kind == Kind::LongPoll {
+        let closes = async { room.node.close_to(&Closed::everywhere(Audience::Nobody)?) };
+        code(&super::poll_ends(&room, reader, row, closes).await?, "forbidden")?;
+        return room.close().await;
+    }
+    let mut reading = Reading::begin(&room, reader, row, None).await?;
+    if row.kind == Kind::ShortPoll {
+        room.node.close_to(&Closed::everywhere(Audience::Nobody)?)?;
+        code(&super::refused(&room, reader, row, None).await?, "forbidden")?;
+        return room.close().await;
+    }
+    room.node.close_to(&Closed::everywhere(Audience::Grant)?)?;
+    client.publish(&room.channel, Payload::Text("m1".into()), None).await?;
+    same("rules that allow the same", reading.text().await?, "m1".into())?;
+    room.node.close_to(&Closed::everywhere(Audience::Nobody)?)?;
+    let problem = reading.problem().await?;
+    code(&problem, "forbidden")?;
+    ensure!(problem.channel.is_some(), "which channel?");
+    room.close().await
+}
+
+/// A site that was open to everybody and is no longer sends those who read on to ask again.
+pub(super) async fn closing_ends_those_who_came_before(cell: Cell) -> Result<()> {
+    let row = cell.row()?;
+    let room = Room::open(&cell).await?;
+    let closes = || room.node.close_to(&Closed::everywhere(Audience::Nobody)?);
+    if row.kind == Kind::LongPoll {
+        let joined = room.node.joins().count(&room.channel);
+        let client = room.client()?;
+        let begun = async { Reading::begin(&room, &client, row, None).await };
+        let closing = async {
+            room.node.joins().wait(&room.channel, joined + 1).await?;
+            closes()
+        };
+        let (begun, closed) = tokio::join!(begun, closing);
+        closed?;
+        ensure!(begun.is_ok(), "the poll is answered, and asked again");
+    } else if row.kind == Kind::ShortPoll {
+        closes()?;
+    } else {
+        let mut reading = Reading::begin(&room, &room.client()?, row, None).await?;
+        room.publish("m1").await?;
+        same("open", reading.text().await?, "m1".into())?;
+        closes()?;
+        code(&reading.problem().await?, "draining")?;
+        reading.ends().await?;
+    }
+    code(&super::refused(&room, &room.client()?, row, None).await?, "forbidden")?;
+    room.close().await
+}
+
+/// Who is revoked is ended, and not let in again.
+pub(super) async fn a_revoked_user_is_ended(cell: Cell) -> Result<()> {
+    let row = cell.row()?;
+    let closed = Closed::everywhere(Audience::Grant)?;
+    let room = super::closed(&cell, closed.clone()).await?;
+    let (a, b) = (client_with(&room, &grant(&room, "a", &READ)?)?, client_with(&room, &grant(&room, "b", &READ)?)?);
+    let row = crate::readers::Row { is_several: false, ..row };
+    let revoke = || {
+        closed.revocations.revoke_user("a", now_ms() + 60_000, now_ms())?;
+        room.node.recheck();
+        anyhow::Ok(())
+    };
+    let problem = match row.kind {
+        Kind::ShortPoll => revoke().map(|()| None)?,
+        Kind::LongPoll => Some(super::poll_ends(&room, &a, row, async { revoke() }).await?),
+        _ => {
+            let mut reading = Reading::begin(&room, &a, row, None).await?;
+            revoke()?;
+            Some(reading.problem().await?)
+        }
+    };
+    if let Some(problem) = problem {
+        code(&problem, "unauthorized")?;
+        ensure!(problem.detail.contains("revoked"), "{}", problem.detail);
+    }
+    let problem = super::refused(&room, &a, row, None).await?;
+    ensure!(problem.detail.contains("revoked"), "{}", problem.detail);
+    b.publish(&room.channel, Payload::Text("m1".into()), None).await?;
+    room.close().await
+}
