@@ -34,8 +34,8 @@ use tower::ServiceExt;
 
 use crate::{
     addresses::Addresses,
-    admission::Surplus,
     admin::Pulses,
+    admission::Surplus,
     body::ServerBody,
     clocks::{self, Clocks, Outcome},
     lab::{self, Lab},
@@ -158,7 +158,10 @@ impl Heads {
     }
 
     /// Lets a connection be served; one that comes back goes to the worker.
-    pub(crate) fn spawn(self: &Rc<Self>, serving: impl Future<Output = Option<(Socket, Option<Arc<Guest>>)>> + 'static) {
+    pub(crate) fn spawn(
+        self: &Rc<Self>,
+        serving: impl Future<Output = Option<(Socket, Option<Arc<Guest>>)>> + 'static,
+    ) {
         let heads = Rc::clone(self);
         self.active.set(self.active.get() + 1);
         self.shared.connections.count.fetch_add(1, Ordering::Relaxed);
@@ -356,12 +359,14 @@ impl Heads {
         }
         if self.shared.connections.is_over() {
             meter.claim(None);
-            return Ok(self.shared.refusal(&request.into_parts().0, Surplus::OfServer).map(ServerBody::whole));
+            return Ok(self
+                .shared
+                .refusal(&request.into_parts().0, Surplus::OfServer)
+                .map(ServerBody::whole));
         }
         let client = efir_transports::client_of(&request);
         let version = request.version();
-        let keep_alive =
-            version == Version::HTTP_11 && !asks_to_close(&request) && !is_chunked(&request);
+        let keep_alive = version == Version::HTTP_11 && !asks_to_close(&request) && !is_chunked(&request);
         let kind = efir_transports::kind_of_whole(&request);
         // An earlier answer may still wait in the library's buffer, which would be lost with it.
         let hint =
