@@ -117,7 +117,8 @@ where
 /// How long the answer is good, as it says (RFC 9111 §5.2.2.1), within bounds.
 fn fresh(headers: &HeaderMap) -> Duration {
     let lines = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
-    let words: Vec<_> = lines.flat_map(|line| line.split(',')).map(|word| word.trim().to_ascii_lowercase()).collect();
+    let words: Vec<_> =
+        lines.flat_map(|line| line.split(',')).map(|word| word.trim().to_ascii_lowercase()).collect();
     if words.iter().any(|word| word == "no-store" || word == "no-cache") {
         return FRESH_MIN;
     }

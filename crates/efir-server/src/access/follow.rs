@@ -119,7 +119,12 @@ fn take(home: &Home, source: &RemoteKeys, known: &mut String, answer: &Answer) -
 /// Those that are known stay.
 fn failed(home: &Home, source: &RemoteKeys, why: &str) {
     let name = &source.terms.name;
-    tracing::warn!(event = "keys_not_fetched", name, why, "a set of keys for tokens could not be fetched; those that are known stay");
+    tracing::warn!(
+        event = "keys_not_fetched",
+        name,
+        why,
+        "a set of keys for tokens could not be fetched; those that are known stay"
+    );
     if let Some(keeper) = home.upgrade() {
         // Without keys there is nothing that could be refused.
         _ = keeper.put(source, None);

@@ -12,8 +12,8 @@ use efir_transports::{Access, Site};
 use parking_lot::{Condvar, Mutex};
 
 use self::follow::Follower;
-use crate::config::access::RemoteKeys;
 use crate::config::Resolved;
+use crate::config::access::RemoteKeys;
 
 /// How long a start waits for sets of keys that are fetched.
 const FIRST_MAX: Duration = Duration::from_secs(5);
@@ -104,7 +104,8 @@ impl Keeper {
             Some(tickets) => Arc::clone(tickets),
             None => {
                 let mut secret = [0; 32];
-                aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("the system has no random bytes"))?;
+                aws_lc_rs::rand::fill(&mut secret)
+                    .map_err(|_| anyhow::anyhow!("the system has no random bytes"))?;
                 Arc::new(Tickets::new(&[&secret])?)
             }
         };
@@ -142,7 +143,8 @@ impl Keeper {
 
     /// Follows the sources of keys as they are now.
     fn follow(self: &Arc<Self>) -> anyhow::Result<()> {
-        let sources: Vec<_> = self.state.lock().fetched.iter().map(|fetched| fetched.source.clone()).collect();
+        let sources: Vec<_> =
+            self.state.lock().fetched.iter().map(|fetched| fetched.source.clone()).collect();
         let mut follower = self.follower.lock();
         match &*follower {
             Some(follower) => follower.follow(sources),
@@ -155,7 +157,9 @@ impl Keeper {
     /// Takes what came of asking for a set of keys; `false`: nobody wants it any more, or it does not fit.
     fn put(&self, source: &RemoteKeys, keys: Option<KeySet>) -> Result<(), KeyError> {
         let mut state = self.state.lock();
-        let Some(at) = state.fetched.iter().position(|fetched| fetched.source == *source) else { return Ok(()) };
+        let Some(at) = state.fetched.iter().position(|fetched| fetched.source == *source) else {
+            return Ok(());
+        };
         let put = match keys {
             Some(keys) => state.put(at, keys),
             None => Ok(()),

@@ -76,8 +76,15 @@ pub struct Key {
 }
 
 /// Limits and times that make sense when they are 0; everything else is at least 1.
-const MAY_BE_ZERO: [&str; 7] =
-    ["stubs_max", "keys_max", "memory_bytes_max", "hold_ms_min", "retry_ms_min", "retry_ms_max", "drain_ms_max"];
+const MAY_BE_ZERO: [&str; 7] = [
+    "stubs_max",
+    "keys_max",
+    "memory_bytes_max",
+    "hold_ms_min",
+    "retry_ms_min",
+    "retry_ms_max",
+    "drain_ms_max",
+];
 
 /// The largest message that may be allowed: clients and proxies rely on it.
 pub(crate) const MESSAGE_BYTES_MOST: u64 = 16 << 20;
@@ -85,7 +92,8 @@ pub(crate) const MESSAGE_BYTES_MOST: u64 = 16 << 20;
 /// All keys, in the order in which they are shown.
 #[must_use]
 pub fn all() -> Vec<Key> {
-    let mut keys = top_level();
+    let mut keys = place();
+    keys.extend(manners());
     keys.extend(super::access::keys());
     keys.extend(super::peers::keys());
     keys.extend(tls());
@@ -101,16 +109,19 @@ pub fn all() -> Vec<Key> {
     keys
 }
 
-fn top_level() -> Vec<Key> {
-    let key = |name: &str, kind, default, flag, meaning| Key {
-        section: "",
-        name: name.to_owned(),
-        kind,
-        default,
-        meaning,
-        flag: Some(flag),
-        row: None,
-    };
+fn of_top_level(
+    (name, flag): (&str, Option<&'static str>),
+    kind: Kind,
+    default: Value,
+    meaning: &'static str,
+) -> Key {
+    Key { section: "", name: name.to_owned(), kind, default, meaning, flag, row: None }
+}
+
+/// Where the server is, and for whom.
+fn place() -> Vec<Key> {
+    let key =
+        |name: &str, kind, default, flag, meaning| of_top_level((name, Some(flag)), kind, default, meaning);
     let none = || Value::List(Vec::new());
     vec![
         key(
@@ -148,36 +159,34 @@ fn top_level() -> Vec<Key> {
             "--static",
             "A folder whose files are served at /, before those of the page. In a file, relative to that file.",
         ),
-        key(
-            "log",
+    ]
+}
+
+/// What it tells, and what it offers.
+fn manners() -> [Key; 4] {
+    [
+        of_top_level(
+            ("log", Some("--log")),
             Kind::Filter,
             Value::Text("info".into()),
-            "--log",
             "What is logged: error, warn, info, debug, trace, or a filter such as efir_transports=debug,info.",
         ),
-        Key {
-            section: "",
-            name: "log_format".to_owned(),
-            kind: Kind::Choice(Format::NAMES),
-            default: Value::Text("human".into()),
-            meaning: "How the log looks: a line for people, or an object of JSON, for each event.",
-            flag: None,
-            row: None,
-        },
-        Key {
-            section: "",
-            name: "websocket_deflate".to_owned(),
-            kind: Kind::Switch,
-            default: Value::Switch(true),
-            meaning: "Whether messages are compressed, once for all, on the WebSockets of clients that offer it (permessage-deflate).",
-            flag: None,
-            row: None,
-        },
-        key(
-            "lab",
+        of_top_level(
+            ("log_format", None),
+            Kind::Choice(Format::NAMES),
+            Value::Text("human".into()),
+            "How the log looks: a line for people, or an object of JSON, for each event.",
+        ),
+        of_top_level(
+            ("websocket_deflate", None),
+            Kind::Switch,
+            Value::Switch(true),
+            "Whether messages are compressed, once for all, on the WebSockets of clients that offer it (permessage-deflate).",
+        ),
+        of_top_level(
+            ("lab", Some("--lab")),
             Kind::AutoSwitch,
             Value::Text("auto".into()),
-            "--lab",
             "Whether visitors may run the transport lab: a generator of messages, and faults of their own network. auto: where the server listens on loopback only, `hosts`, `trusted_proxies` and `allow_origins` are empty and nothing says who may do what, for requests that did not come through a proxy.",
         ),
     ]

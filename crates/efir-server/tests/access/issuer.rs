@@ -22,7 +22,10 @@ impl Pair {
     pub(crate) fn new(id: &str) -> Self {
         let pair = Ed25519KeyPair::generate().unwrap();
         let der = pair.to_pkcs8v1().unwrap();
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        );
         let signing = SigningKey::from_private_pem(None, &pem).unwrap();
         Self { id: id.to_owned(), signing, public: URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()) }
     }

@@ -101,7 +101,7 @@ impl Live {
         }
     }
 
-    fn to_its_end(mut self) -> String {
+    fn read_all(mut self) -> String {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).unwrap();
         self.heard + &String::from_utf8_lossy(&rest)
@@ -145,7 +145,11 @@ fn who_shows_what_may_do_what() {
         }
     }
     let (status, text) = running.ask("POST /channels/chat:1", &bearer(&granted), b"123456789");
-    assert_eq!((status, code(&text).as_str()), (413, "payload_too_large"), "the rule's message_bytes_max: {text}");
+    assert_eq!(
+        (status, code(&text).as_str()),
+        (413, "payload_too_large"),
+        "the rule's message_bytes_max: {text}"
+    );
     let log = running.log();
     for secret in [SECRET, SERVER_KEY, &granted, &expired, &forged] {
         assert!(!log.contains(secret), "{log}");
@@ -164,7 +168,7 @@ fn a_reload_closes_a_channel_to_those_who_read_it() {
     running.signal("HUP");
     let told = running.event("reloaded");
     assert_eq!((&told["taken_over"], &told["needs_restart"]), (&"rules".into(), &"".into()));
-    let end = chat.to_its_end();
+    let end = chat.read_all();
     assert!(end.contains("\"forbidden\"") && end.contains("chat:1"), "{end}");
     assert_eq!(running.ask("GET /channels/chat:1", &headers, b"").0, 403);
     // What is not concerned goes on.
@@ -181,7 +185,7 @@ fn what_is_revoked_ends_at_once_and_what_is_not_goes_on() {
     let body = br#"{"user":"anna","seconds":600}"#;
     let (status, text) = running::ask(&running.admin, "POST /revocations", "", body);
     assert_eq!(status, 200, "{text}");
-    let end = gone.to_its_end();
+    let end = gone.read_all();
     assert!(end.contains("\"unauthorized\""), "{end}");
     assert_eq!(running.ask("GET /channels/chat:1", &bearer(&anna), b"").0, 401);
     let headers = bearer(&token("carla", 600, &[("chat:*", Actions::ALL)]));
@@ -190,14 +194,15 @@ fn what_is_revoked_ends_at_once_and_what_is_not_goes_on() {
     // One token of a user, and not the others.
     let body = br#"{"token_id":"boris-1","seconds":600}"#;
     assert_eq!(running::ask(&running.admin, "POST /revocations", "", body).0, 200);
-    assert!(stays.to_its_end().contains("\"unauthorized\""));
+    assert!(stays.read_all().contains("\"unauthorized\""));
 }
 
 #[test]
 fn a_token_that_runs_out_ends_what_lasts() {
     let (_folder, running) = start(&format!("token_leeway = \"0\"\n{RULES}"));
-    let live = Live::open(&running, "/channels/chat:1?transport=http-stream", &bearer(&token("anna", 2, &[])));
-    let end = live.to_its_end();
+    let live =
+        Live::open(&running, "/channels/chat:1?transport=http-stream", &bearer(&token("anna", 2, &[])));
+    let end = live.read_all();
     assert!(end.contains("\"token_expired\""), "{end}");
 }
 
@@ -237,7 +242,10 @@ fn what_the_start_refuses_it_says_how_to_put_right() {
     write(&folder, &format!("listen = \"0.0.0.0:0\"\n{block}"));
     let output = efir(&folder, &["config", "show"]).stdout(Stdio::piped()).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && shown.contains("[[token_keys]]\n") && shown.contains("name = \"app\"\n"), "{shown}");
+    assert!(
+        output.status.success() && shown.contains("[[token_keys]]\n") && shown.contains("name = \"app\"\n"),
+        "{shown}"
+    );
     assert!(!shown.contains(SECRET));
     let running = Running::start_in(&folder, &["listen=0.0.0.0:0"], &[]);
     let address = running.address.replace("0.0.0.0", "127.0.0.1");

@@ -54,7 +54,8 @@ impl<'a> Section<'a> {
     ) -> Vec<Fields<'t>> {
         let Some(value) = root.get(self.name) else { return Vec::new() };
         let items = value.get_ref().as_array();
-        let tables: Option<Vec<_>> = items.map(|items| items.iter().map(|item| self.fields(item)).collect()).unwrap_or_default();
+        let tables: Option<Vec<_>> =
+            items.map(|items| items.iter().map(|item| self.fields(item)).collect()).unwrap_or_default();
         match tables {
             Some(tables) => self.check(tables, errors),
             None => self.refuse(value, errors, format!("tables, each begun by [[{}]]", self.name)),
@@ -91,7 +92,8 @@ impl<'a> Section<'a> {
         for name in tables.iter().flat_map(|fields| fields.table.keys()) {
             let written = name.get_ref().as_ref();
             if !self.known.contains(&written) {
-                let near = self.known.iter().map(|known| (strsim::damerau_levenshtein(known, written), *known));
+                let near =
+                    self.known.iter().map(|known| (strsim::damerau_levenshtein(known, written), *known));
                 let near = near.min().filter(|(distance, _)| *distance <= 1 + written.len() / 4);
                 errors.push(ConfigError::UnknownKey {
                     origin: self.origin(self.line(name.span().start)),
@@ -215,7 +217,9 @@ impl Fields<'_> {
         match (there.next(), there.next()) {
             (Some(key), None) => Ok(key),
             (None, _) => Err(self.unfit("name", format!("it needs one of {}", keys.join(", ")))),
-            (Some(key), Some(other)) => Err(self.unfit(other, format!("it stands beside {key}; one of the two"))),
+            (Some(key), Some(other)) => {
+                Err(self.unfit(other, format!("it stands beside {key}; one of the two")))
+            }
         }
     }
 

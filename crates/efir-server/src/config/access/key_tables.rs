@@ -104,7 +104,9 @@ fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<Found,
 /// A key that comes over a wire that anybody may change is nobody's key.
 fn url_of_keys(fields: &Fields<'_>, text: &str) -> Result<http::Uri, ConfigError> {
     // Not shown: whoever puts a password there has made it a secret.
-    let bad = || fields.bad("jwks_url", "no such URL", "an https:// URL without a user (http:// only to this machine)");
+    let bad = || {
+        fields.bad("jwks_url", "no such URL", "an https:// URL without a user (http:// only to this machine)")
+    };
     let url: http::Uri = text.parse().map_err(|_| bad())?;
     let authority = url.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(bad)?;
     let host = authority.host().trim_matches(['[', ']']);

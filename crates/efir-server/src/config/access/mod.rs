@@ -21,8 +21,8 @@ use super::unit::Value;
 
 pub(crate) use shown::EXAMPLE;
 pub(super) use shown::show;
-pub(crate) use strangers::exposed;
 pub(super) use strangers::check;
+pub(crate) use strangers::exposed;
 
 /// The tables that are read here and not key by key.
 pub(super) const TABLES: [&str; 4] = ["rules", "token_keys", "server_keys", "tickets"];

@@ -4,8 +4,8 @@ use efir_access::rules::{RULE_PATTERNS_MAX, RULES_MAX};
 use efir_access::{Audience, FromPolicy, Pattern, Rule, RuleOptions, Rules};
 use toml::de::DeTable;
 
-use super::super::unit::parse_size;
 use super::super::ConfigError;
+use super::super::unit::parse_size;
 use super::fields::{Fields, Section, Source};
 
 pub(super) const KEYS: [&str; 10] = [
@@ -29,7 +29,12 @@ pub(super) fn read(source: Source<'_>, root: &DeTable<'_>, errors: &mut Vec<Conf
     let section = Section::new(source, "rules", &KEYS);
     let tables = section.tables(root, errors);
     if let Some(fields) = tables.get(RULES_MAX) {
-        errors.push(fields.unfit("channels", format!("there are {} rules; at most {RULES_MAX} are allowed", tables.len())));
+        errors.push(
+            fields.unfit(
+                "channels",
+                format!("there are {} rules; at most {RULES_MAX} are allowed", tables.len()),
+            ),
+        );
         return None;
     }
     let mut rules = Vec::with_capacity(tables.len());
@@ -60,7 +65,7 @@ fn rule(fields: &Fields<'_>) -> Result<Rule, ConfigError> {
         true => audience(fields, "presence", rule.subscribe)?,
         false => Audience::Nobody,
     };
-    rule.options = options(fields, rule.options)?;
+    rule.options = options(fields, &rule.options)?;
     Ok(rule)
 }
 
@@ -71,7 +76,7 @@ fn audience(fields: &Fields<'_>, key: &'static str, otherwise: Audience) -> Resu
     Audience::from_name(text).ok_or_else(|| fields.bad(key, format!("{text:?}"), expected))
 }
 
-fn options(fields: &Fields<'_>, options: RuleOptions) -> Result<RuleOptions, ConfigError> {
+fn options(fields: &Fields<'_>, options: &RuleOptions) -> Result<RuleOptions, ConfigError> {
     let from = match fields.text("from")? {
         None => options.from,
         Some(text) => FromPolicy::from_name(text)
@@ -79,19 +84,21 @@ fn options(fields: &Fields<'_>, options: RuleOptions) -> Result<RuleOptions, Con
     };
     for key in ["retention_messages", "retention_bytes", "retention_age"] {
         if fields.has(key) {
-            let reason = "rules cannot set it yet: how much is kept is the same for all channels, in [retention]";
+            let reason =
+                "rules cannot set it yet: how much is kept is the same for all channels, in [retention]";
             return Err(fields.unfit(key, reason));
         }
     }
     let message_bytes_max = match fields.amount("message_bytes_max") {
         None => None,
         Some(text) => {
-            let bytes = parse_size(&text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+            let bytes =
+                parse_size(&text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
             let expected = "a size such as 4KiB, at most limits.message_bytes_max";
             Some(bytes.ok_or_else(|| fields.bad("message_bytes_max", format!("{text:?}"), expected))?)
         }
     };
-    Ok(RuleOptions { from, message_bytes_max, ..options })
+    Ok(RuleOptions { from, message_bytes_max, ..options.clone() })
 }
 
 /// The patterns of channels that a key names; `None`: it is not there.

@@ -68,10 +68,14 @@ pub(crate) fn check(settings: &Settings, resolved: &Resolved) -> Vec<ConfigError
 fn too_large(settings: &Settings, resolved: &Resolved) -> Option<ConfigError> {
     let most = resolved.limits.message_bytes_max;
     let rules = resolved.access.rules.as_ref()?.as_slice();
-    let number = rules.iter().position(|rule| rule.options.message_bytes_max.is_some_and(|bytes| bytes > most))?;
+    let number =
+        rules.iter().position(|rule| rule.options.message_bytes_max.is_some_and(|bytes| bytes > most))?;
     Some(ConfigError::Unfit {
         origin: settings.file().map_or(Origin::Default, |path| Origin::File(path.to_owned(), 1)),
         key: "rules.message_bytes_max".to_owned(),
-        reason: format!("rule {} allows more than the node, which takes {most} bytes (limits.message_bytes_max)", number + 1),
+        reason: format!(
+            "rule {} allows more than the node, which takes {most} bytes (limits.message_bytes_max)",
+            number + 1
+        ),
     })
 }

@@ -31,7 +31,9 @@ fn folder() -> &'static Path {
 }
 
 fn settings(file: &str, flags: &[(&'static str, &str, &str)]) -> Result<Settings, Vec<ConfigError>> {
-    let flag = |(flag, key, value): &(&'static str, &str, &str)| (*flag, (*key).to_owned(), vec![(*value).to_owned()]);
+    let flag = |(flag, key, value): &(&'static str, &str, &str)| {
+        (*flag, (*key).to_owned(), vec![(*value).to_owned()])
+    };
     Settings::load(&Sources {
         file: Some((folder().join("efir.toml"), file.to_owned())),
         env: vec![("EFIR_TEST_SECRET".to_owned(), SECRET.to_owned())],
@@ -87,9 +89,13 @@ fn rules_say_who_may_do_what() {
 
 #[test]
 fn keys_come_from_the_file_itself_from_files_and_from_variables() {
-    let sources =
-        [format!("secret = '{SECRET}'"), "secret_file = 'long.secret'".into(), "secret_env = 'EFIR_TEST_SECRET'".into()];
-    let signing = efir_access::SigningKey::from_secret(efir_access::Algorithm::Hs256, SECRET.as_bytes()).unwrap();
+    let sources = [
+        format!("secret = '{SECRET}'"),
+        "secret_file = 'long.secret'".into(),
+        "secret_env = 'EFIR_TEST_SECRET'".into(),
+    ];
+    let signing =
+        efir_access::SigningKey::from_secret(efir_access::Algorithm::Hs256, SECRET.as_bytes()).unwrap();
     let claims = efir_access::Claims { user: "anna".into(), expires_s: 100, ..Default::default() };
     let token = signing.token(None, &claims).unwrap();
     for line in sources {
@@ -109,9 +115,11 @@ fn keys_come_from_the_file_itself_from_files_and_from_variables() {
         let server = access.server_keys.identify(SECRET).unwrap();
         assert!(server.may(Action::Publish, "any") && !server.may(Action::Subscribe, "any"), "{line}");
     }
-    for line in
-        [format!("secrets = '{SECRET}'"), "secret_files = 'long.secret'".into(), "secret_envs = ['EFIR_TEST_SECRET']".into()]
-    {
+    for line in [
+        format!("secrets = '{SECRET}'"),
+        "secret_files = 'long.secret'".into(),
+        "secret_envs = ['EFIR_TEST_SECRET']".into(),
+    ] {
         assert!(resolve(&format!("[tickets]\n{line}")).unwrap().access.tickets.is_some(), "{line}");
     }
     let remote = resolve(&key("jwks_url = 'http://[::1]:81/keys?x'")).unwrap().access;
@@ -124,65 +132,173 @@ fn what_rules_cannot_be_is_refused() {
     let rule = |line: &str| format!("[[rules]]\nchannels = 'a'\n{line}");
     for (file, words) in [
         ("rules = 5".to_owned(), "1: 'rules' is something else; expected tables, each begun by [[rules]]"),
-        ("[rules]\nchannels = 'a'".into(), "1: 'rules' is something else; expected tables, each begun by [[rules]]"),
-        ("[[rules]]\n".into(), "1: 'rules.channels' is 0 patterns; expected 1 to 100 patterns such as \"chat:*\""),
+        (
+            "[rules]\nchannels = 'a'".into(),
+            "1: 'rules' is something else; expected tables, each begun by [[rules]]",
+        ),
+        (
+            "[[rules]]\n".into(),
+            "1: 'rules.channels' is 0 patterns; expected 1 to 100 patterns such as \"chat:*\"",
+        ),
         ("[[rules]]\nchannels = 5".into(), "2: 'rules.channels' is 5; expected a text, or a list of texts"),
-        ("[[rules]]\nchannels = 'a***'".into(), "2: 'rules.channels': \"a***\": '*' is any run of characters but ':'"),
-        (rule("\nsubscribe = 'everyone'"), "4: 'rules.subscribe' is \"everyone\"; expected \"anyone\", \"authenticated\", \"grant\" or \"nobody\""),
-        (rule("presence = 'on'"), "3: 'rules.presence' is \"on\"; expected \"anyone\", \"authenticated\", \"grant\" or \"nobody\", or \"off\""),
+        (
+            "[[rules]]\nchannels = 'a***'".into(),
+            "2: 'rules.channels': \"a***\": '*' is any run of characters but ':'",
+        ),
+        (
+            rule("\nsubscribe = 'everyone'"),
+            "4: 'rules.subscribe' is \"everyone\"; expected \"anyone\", \"authenticated\", \"grant\" or \"nobody\"",
+        ),
+        (
+            rule("presence = 'on'"),
+            "3: 'rules.presence' is \"on\"; expected \"anyone\", \"authenticated\", \"grant\" or \"nobody\", or \"off\"",
+        ),
         (rule("publish = true"), "3: 'rules.publish' is true; expected a text"),
         (rule("from = 'token'"), "3: 'rules.from' is \"token\"; expected \"user\" or \"none\""),
         (rule("subscibe = 'anyone'"), "3: there is no key 'rules.subscibe'; did you mean 'rules.subscribe'?"),
-        (rule("readers = 'anyone'"), "3: there is no key 'rules.readers'; `efir config keys` lists all of them"),
-        (rule("message_bytes_max = '4 apples'"), "3: 'rules.message_bytes_max' is \"4 apples\"; expected a size such as 4KiB"),
+        (
+            rule("readers = 'anyone'"),
+            "3: there is no key 'rules.readers'; `efir config keys` lists all of them",
+        ),
+        (
+            rule("message_bytes_max = '4 apples'"),
+            "3: 'rules.message_bytes_max' is \"4 apples\"; expected a size such as 4KiB",
+        ),
         (rule("message_bytes_max = 0"), "expected a size such as 4KiB, at most limits.message_bytes_max"),
-        (rule("message_bytes_max = '1GiB'"), "'rules.message_bytes_max': rule 1 allows more than the node, which takes "),
-        (rule("retention_age = '1h'"), "3: 'rules.retention_age': rules cannot set it yet: how much is kept is the same for all channels, in [retention]"),
-        (format!("open = true\n{}", rule("")), "1: 'open': it is true, and there are [[rules]]; one of the two"),
+        (
+            rule("message_bytes_max = '1GiB'"),
+            "'rules.message_bytes_max': rule 1 allows more than the node, which takes ",
+        ),
+        (
+            rule("retention_age = '1h'"),
+            "3: 'rules.retention_age': rules cannot set it yet: how much is kept is the same for all channels, in [retention]",
+        ),
+        (
+            format!("open = true\n{}", rule("")),
+            "1: 'open': it is true, and there are [[rules]]; one of the two",
+        ),
         ("token_leeway = '2m'".into(), "1: 'token_leeway' is 120000 ms; expected at most \"1m\""),
     ] {
         let text = refusal(&file);
         assert!(text.contains(words), "{file}: {text}");
     }
     let many = "[[rules]]\nchannels = 'a'\n".repeat(1_001);
-    assert!(refusal(&many).contains("2002: 'rules.channels': there are 1001 rules; at most 1000 are allowed"));
+    assert!(
+        refusal(&many).contains("2002: 'rules.channels': there are 1001 rules; at most 1000 are allowed")
+    );
 }
 
 #[test]
 fn what_keys_cannot_be_is_refused_without_showing_them() {
     for (file, words) in [
-        ("[[token_keys]]\nalgorithms = 'HS256'".to_owned(), "1: 'token_keys.name' is missing; expected a text that is not empty"),
-        (key(""), "2: 'token_keys.name': it needs one of secret, secret_file, secret_env, public_key_file, jwks_file, jwks_url"),
-        (key("secret = 'planted'"), "4: 'token_keys.secret': the secret of key 'app' has 7 bytes; at least 32 are needed (`openssl rand -hex 32` makes one)"),
-        (key("secret_file = 'short.secret'"), "4: 'token_keys.secret_file': the secret of key 'app' has 7 bytes"),
-        (key("secret_env = 'EFIR_NO_SUCH'"), "4: 'token_keys.secret_env' is \"EFIR_NO_SUCH\"; expected the name of an environment variable that is set"),
+        (
+            "[[token_keys]]\nalgorithms = 'HS256'".to_owned(),
+            "1: 'token_keys.name' is missing; expected a text that is not empty",
+        ),
+        (
+            key(""),
+            "2: 'token_keys.name': it needs one of secret, secret_file, secret_env, public_key_file, jwks_file, jwks_url",
+        ),
+        (
+            key("secret = 'planted'"),
+            "4: 'token_keys.secret': the secret of key 'app' has 7 bytes; at least 32 are needed (`openssl rand -hex 32` makes one)",
+        ),
+        (
+            key("secret_file = 'short.secret'"),
+            "4: 'token_keys.secret_file': the secret of key 'app' has 7 bytes",
+        ),
+        (
+            key("secret_env = 'EFIR_NO_SUCH'"),
+            "4: 'token_keys.secret_env' is \"EFIR_NO_SUCH\"; expected the name of an environment variable that is set",
+        ),
         (key("secret = 7"), "4: 'token_keys.secret' is something else; expected a text"),
         (key("secret = ['planted']"), "4: 'token_keys.secret' is something else; expected a text"),
-        (key("secret = 'planted'\njwks_url = 'https://a.example'"), "5: 'token_keys.jwks_url': it stands beside secret; one of the two"),
+        (
+            key("secret = 'planted'\njwks_url = 'https://a.example'"),
+            "5: 'token_keys.jwks_url': it stands beside secret; one of the two",
+        ),
         (key("secret_file = 'nowhere'"), "4: 'token_keys.secret_file' is '"),
-        (key("public_key_file = 'bad.pem'"), "4: 'token_keys.public_key_file': key 'app' cannot be used with HS256: "),
-        (key("public_key_file = 'long.secret'"), "4: 'token_keys.public_key_file': key 'app' is no public key in PEM"),
-        (key("jwks_file = 'keys.json'"), "4: 'token_keys.jwks_file': the set of keys 'app' is of no use: key 1 of 'app': it fits none of the algorithms"),
-        (key("id = 'a'\njwks_file = 'keys.json'"), "4: 'token_keys.id': a set of keys brings its own ids; leave this out"),
-        (key(&format!("secret = '{SECRET}'\nissuers = 'a'")), "5: there is no key 'token_keys.issuers'; did you mean 'token_keys.issuer'?"),
-        ("[[token_keys]]\nname = 'a'\nalgorithms = 'none'\nsecret_file = 'long.secret'".into(), "3: 'token_keys.algorithms' is \"none\"; expected some of "),
-        ("[[token_keys]]\nname = 'a'\nsecret_file = 'long.secret'".into(), "1: 'token_keys.algorithms': key 'a' has no algorithm; name those that its tokens are signed with"),
-        (format!("{0}\n{0}", key("secret_file = 'long.secret'")), "6: 'token_keys.name' is \"app\"; expected a name that no other key has"),
+        (
+            key("public_key_file = 'bad.pem'"),
+            "4: 'token_keys.public_key_file': key 'app' cannot be used with HS256: ",
+        ),
+        (
+            key("public_key_file = 'long.secret'"),
+            "4: 'token_keys.public_key_file': key 'app' is no public key in PEM",
+        ),
+        (
+            key("jwks_file = 'keys.json'"),
+            "4: 'token_keys.jwks_file': the set of keys 'app' is of no use: key 1 of 'app': it fits none of the algorithms",
+        ),
+        (
+            key("id = 'a'\njwks_file = 'keys.json'"),
+            "4: 'token_keys.id': a set of keys brings its own ids; leave this out",
+        ),
+        (
+            key(&format!("secret = '{SECRET}'\nissuers = 'a'")),
+            "5: there is no key 'token_keys.issuers'; did you mean 'token_keys.issuer'?",
+        ),
+        (
+            "[[token_keys]]\nname = 'a'\nalgorithms = 'none'\nsecret_file = 'long.secret'".into(),
+            "3: 'token_keys.algorithms' is \"none\"; expected some of ",
+        ),
+        (
+            "[[token_keys]]\nname = 'a'\nsecret_file = 'long.secret'".into(),
+            "1: 'token_keys.algorithms': key 'a' has no algorithm; name those that its tokens are signed with",
+        ),
+        (
+            format!("{0}\n{0}", key("secret_file = 'long.secret'")),
+            "6: 'token_keys.name' is \"app\"; expected a name that no other key has",
+        ),
         (server(""), "2: 'server_keys.name': it needs one of key, key_file, key_env, key_sha256"),
-        (server("key = 'planted'"), "4: 'server_keys.key': the server key has 7 bytes; 32 to 1024 are allowed"),
-        (server("key_sha256 = 'abc'"), "4: 'server_keys.key_sha256': key_sha256 is 64 hexadecimal digits, as `sha256sum` prints them"),
-        ("[[server_keys]]\nname = 'b'\nkey_file = 'long.secret'".into(), "1: 'server_keys.may' is missing; expected a list of \"subscribe\""),
-        ("[[server_keys]]\nname = 'b'\nmay = 'write'\nkey_file = 'long.secret'".into(), "3: 'server_keys.may' is \"write\"; expected \"subscribe\""),
-        (format!("{}\n[[server_keys]]\nname = 'c'\nmay = 'admin'\nkey_file = 'long.secret'", server("key_file = 'long.secret'")), "8: 'server_keys.key_file': the server keys 'backend' and 'c' are the same key"),
-        ("[tickets]\nsecrets = 'planted'".into(), "2: 'tickets.secrets': the secret of key 'tickets' has 7 bytes"),
-        ("[tickets]\nsecret_files = ['long.secret', 'short.secret']".into(), "2: 'tickets.secret_files': the secret of key 'tickets' has 7 bytes"),
+        (
+            server("key = 'planted'"),
+            "4: 'server_keys.key': the server key has 7 bytes; 32 to 1024 are allowed",
+        ),
+        (
+            server("key_sha256 = 'abc'"),
+            "4: 'server_keys.key_sha256': key_sha256 is 64 hexadecimal digits, as `sha256sum` prints them",
+        ),
+        (
+            "[[server_keys]]\nname = 'b'\nkey_file = 'long.secret'".into(),
+            "1: 'server_keys.may' is missing; expected a list of \"subscribe\"",
+        ),
+        (
+            "[[server_keys]]\nname = 'b'\nmay = 'write'\nkey_file = 'long.secret'".into(),
+            "3: 'server_keys.may' is \"write\"; expected \"subscribe\"",
+        ),
+        (
+            format!(
+                "{}\n[[server_keys]]\nname = 'c'\nmay = 'admin'\nkey_file = 'long.secret'",
+                server("key_file = 'long.secret'")
+            ),
+            "8: 'server_keys.key_file': the server keys 'backend' and 'c' are the same key",
+        ),
+        (
+            "[tickets]\nsecrets = 'planted'".into(),
+            "2: 'tickets.secrets': the secret of key 'tickets' has 7 bytes",
+        ),
+        (
+            "[tickets]\nsecret_files = ['long.secret', 'short.secret']".into(),
+            "2: 'tickets.secret_files': the secret of key 'tickets' has 7 bytes",
+        ),
         ("[tickets]".into(), "1: 'tickets.secrets': the secret of key 'tickets' has 0 bytes"),
-        ("[[tickets]]\nsecrets = 'planted'".into(), "1: 'tickets' is something else; expected one table, begun by [tickets]"),
+        (
+            "[[tickets]]\nsecrets = 'planted'".into(),
+            "1: 'tickets' is something else; expected one table, begun by [tickets]",
+        ),
     ] {
         let text = refusal(&file);
         assert!(text.contains(words), "{file}: {text}");
     }
-    for url in ["http://keys.example", "https://planted@keys.example", "ftp://127.0.0.1", "/keys", "https://", "planted"] {
+    for url in [
+        "http://keys.example",
+        "https://planted@keys.example",
+        "ftp://127.0.0.1",
+        "/keys",
+        "https://",
+        "planted",
+    ] {
         let text = refusal(&key(&format!("jwks_url = '{url}'")));
         let words = "4: 'token_keys.jwks_url' is no such URL; expected an https:// URL without a user (http:// only to this machine)";
         assert!(text.contains(words), "{text}");
@@ -192,8 +308,13 @@ fn what_keys_cannot_be_is_refused_without_showing_them() {
 #[test]
 fn a_secret_in_a_broken_line_is_not_shown() {
     for line in [
-        "secret = \"planted", "secret = planted", "secret = 'planted' planted", "secret = '''planted", "secret : 'planted'",
-        "secret = \"planted\\q\"", "secret = planted = 5",
+        "secret = \"planted",
+        "secret = planted",
+        "secret = 'planted' planted",
+        "secret = '''planted",
+        "secret : 'planted'",
+        "secret = \"planted\\q\"",
+        "secret = planted = 5",
     ] {
         let text = refusal(&key(line));
         assert!(text.contains("efir.toml is not TOML") && text.contains("line "), "{line}: {text}");
@@ -203,11 +324,27 @@ fn a_secret_in_a_broken_line_is_not_shown() {
 #[test]
 fn what_others_can_reach_needs_rules_or_a_word() {
     for (file, flags, words) in [
-        ("listen = ':81'", &[][..], ":1: 'listen': 0.0.0.0:81 can be reached from other machines, and nothing says who may do what"),
+        (
+            "listen = ':81'",
+            &[][..],
+            ":1: 'listen': 0.0.0.0:81 can be reached from other machines, and nothing says who may do what",
+        ),
         ("listen = ['127.0.0.1:1', '[::]:2']", &[], ":1: 'listen': [::]:2 can be reached"),
-        ("listen = '127.0.0.1:1'", &[("--listen", "listen", ":2")], "--listen: 'listen': 0.0.0.0:2 can be reached"),
-        ("hosts = 'chat.example'", &[], ":1: 'hosts': \"chat.example\" is answered, so others reach this server through a proxy"),
-        ("trusted_proxies = '127.0.0.1'", &[], ":1: 'trusted_proxies': others reach this server through the proxy 127.0.0.1"),
+        (
+            "listen = '127.0.0.1:1'",
+            &[("--listen", "listen", ":2")],
+            "--listen: 'listen': 0.0.0.0:2 can be reached",
+        ),
+        (
+            "hosts = 'chat.example'",
+            &[],
+            ":1: 'hosts': \"chat.example\" is answered, so others reach this server through a proxy",
+        ),
+        (
+            "trusted_proxies = '127.0.0.1'",
+            &[],
+            ":1: 'trusted_proxies': others reach this server through the proxy 127.0.0.1",
+        ),
         ("listen = ':81'\n[tickets]\nsecret_files = 'long.secret'", &[], "nothing says who may do what"),
     ] {
         let errors = Resolved::from_settings(&settings(file, flags).unwrap()).unwrap_err();
@@ -232,7 +369,12 @@ fn what_others_can_reach_needs_rules_or_a_word() {
 fn what_the_refusal_says_can_be_written() {
     let errors = resolve("listen = ':81'").unwrap_err();
     let text = errors[0].to_string();
-    let block: String = text.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with("or ")).collect::<Vec<_>>().join("\n");
+    let block: String = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with("or "))
+        .collect::<Vec<_>>()
+        .join("\n");
     let block = block.replace("token.secret\"", "long.secret\"");
     let access = resolve(&format!("listen = ':81'\n{block}")).unwrap().access;
     assert!(access.rules.is_some() && !access.token_keys.is_empty());
@@ -243,7 +385,9 @@ fn the_example_is_a_configuration_and_names_every_key() {
     let uncommented: String = EXAMPLE
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
-        .filter(|line| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')))
+        .filter(|line| {
+            line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
+        })
         .map(|line| format!("{line}\n"))
         .collect();
     let file = uncommented
@@ -251,7 +395,9 @@ fn the_example_is_a_configuration_and_names_every_key() {
         .replace("APP_SERVER_KEY", "EFIR_TEST_SECRET")
         .replace("APP_TOKEN_SECRET", "EFIR_TEST_SECRET");
     let access = resolve(&file).unwrap().access;
-    assert!(access.rules.is_some() && access.tickets.is_some() && access.server_keys.identify(SECRET).is_some());
+    assert!(
+        access.rules.is_some() && access.tickets.is_some() && access.server_keys.identify(SECRET).is_some()
+    );
     for key in key_tables::all().into_iter().chain(rule_tables::KEYS) {
         assert!(key.starts_with("retention_") || EXAMPLE.contains(key), "{key}");
     }
@@ -268,8 +414,13 @@ fn what_is_shown_is_what_was_written_without_secrets() {
     let shown = settings.access_shown();
     assert!(!shown.contains("planted"), "{shown}");
     for line in [
-        "message_bytes_max = 7", "# secret is set, not shown", "# key is set, not shown", "# secrets is set, not shown", "[tickets]",
-        "algorithms = \"HS256\"", "[[server_keys]]",
+        "message_bytes_max = 7",
+        "# secret is set, not shown",
+        "# key is set, not shown",
+        "# secrets is set, not shown",
+        "[tickets]",
+        "algorithms = \"HS256\"",
+        "[[server_keys]]",
     ] {
         assert!(shown.lines().any(|known| known == line), "{line}: {shown}");
     }
@@ -287,7 +438,8 @@ fn a_change_shows_although_nothing_of_a_key_is_kept() {
     assert!(access(&format!("\n\n{}", key("secret_file = 'long.secret'"))).changes(&before).is_empty());
     let after = access(&format!("{}\n[[rules]]\nchannels = 'a'", key(&format!("secret = '{SECRET}!'"))));
     assert_eq!(after.changes(&before), ["rules", "token_keys"]);
-    let after = access(&format!("{}\n[tickets]\nsecret_files = 'long.secret'", server("key_file = 'long.secret'")));
+    let after =
+        access(&format!("{}\n[tickets]\nsecret_files = 'long.secret'", server("key_file = 'long.secret'")));
     assert_eq!(after.changes(&before), ["token_keys", "server_keys", "tickets"]);
 }
 
