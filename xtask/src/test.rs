@@ -12,8 +12,8 @@ use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
 use crate::{
-    Verdict, backends, browsers, client, count, docs, evidence, faults, hardening, install, proxies, supply,
-    tidy,
+    Verdict, attacks, backends, browsers, client, count, docs, evidence, faults, hardening, install, proxies,
+    supply, tidy,
 };
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
@@ -41,6 +41,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "paths", run: |report| report.count(client::paths()?) },
     Stage { name: "faults", run: faulty },
     Stage { name: "vanish", run: vanish },
+    Stage { name: "slowloris", run: slowloris },
     Stage { name: "browsers", run: e2e },
 ];
 
@@ -239,6 +240,14 @@ fn counts(report: &mut Report) -> Result<()> {
 
 fn vanish(report: &mut Report) -> Result<()> {
     let broken = evidence::quick_vanish(&debug_efir())?;
+    let held = broken.is_empty();
+    report.notes.extend(broken);
+    report.count(Tally::one(held))
+}
+
+/// A few hundred clients that say next to nothing, beside readers.
+fn slowloris(report: &mut Report) -> Result<()> {
+    let broken = attacks::quick_slowloris(&debug_efir())?;
     let held = broken.is_empty();
     report.notes.extend(broken);
     report.count(Tally::one(held))
