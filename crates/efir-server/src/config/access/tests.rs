@@ -189,7 +189,7 @@ fn what_rules_cannot_be_is_refused() {
 }
 
 #[test]
-fn what_keys_cannot_be_is_refused_without_showing_them() {
+fn where_a_key_cannot_come_from_is_refused_without_showing_it() {
     for (file, words) in [
         (
             "[[token_keys]]\nalgorithms = 'HS256'".to_owned(),
@@ -218,6 +218,27 @@ fn what_keys_cannot_be_is_refused_without_showing_them() {
             "5: 'token_keys.jwks_url': it stands beside secret; one of the two",
         ),
         (key("secret_file = 'nowhere'"), "4: 'token_keys.secret_file' is '"),
+    ] {
+        let text = refusal(&file);
+        assert!(text.contains(words), "{file}: {text}");
+    }
+    for url in [
+        "http://keys.example",
+        "https://planted@keys.example",
+        "ftp://127.0.0.1",
+        "/keys",
+        "https://",
+        "planted",
+    ] {
+        let text = refusal(&key(&format!("jwks_url = '{url}'")));
+        let words = "4: 'token_keys.jwks_url' is no such URL; expected an https:// URL without a user (http:// only to this machine)";
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_key_is_refused_without_showing_it() {
+    for (file, words) in [
         (
             key("public_key_file = 'bad.pem'"),
             "4: 'token_keys.public_key_file': key 'app' cannot be used with HS256: ",
@@ -250,6 +271,15 @@ fn what_keys_cannot_be_is_refused_without_showing_them() {
             format!("{0}\n{0}", key("secret_file = 'long.secret'")),
             "6: 'token_keys.name' is \"app\"; expected a name that no other key has",
         ),
+    ] {
+        let text = refusal(&file);
+        assert!(text.contains(words), "{file}: {text}");
+    }
+}
+
+#[test]
+fn what_backends_and_tickets_cannot_have_is_refused_without_showing_it() {
+    for (file, words) in [
         (server(""), "2: 'server_keys.name': it needs one of key, key_file, key_env, key_sha256"),
         (
             server("key = 'planted'"),
@@ -290,18 +320,6 @@ fn what_keys_cannot_be_is_refused_without_showing_them() {
     ] {
         let text = refusal(&file);
         assert!(text.contains(words), "{file}: {text}");
-    }
-    for url in [
-        "http://keys.example",
-        "https://planted@keys.example",
-        "ftp://127.0.0.1",
-        "/keys",
-        "https://",
-        "planted",
-    ] {
-        let text = refusal(&key(&format!("jwks_url = '{url}'")));
-        let words = "4: 'token_keys.jwks_url' is no such URL; expected an https:// URL without a user (http:// only to this machine)";
-        assert!(text.contains(words), "{text}");
     }
 }
 
