@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use efir_access::{
-    Action, Actions, Algorithm, Audience, Claims, Gate, GateParts, KeySet, KeyTerms, Pattern, Revocations, Rule,
-    Rules, ServerKey, ServerKeys, SigningKey, Tickets,
+    Action, Actions, Algorithm, Audience, Claims, Gate, GateParts, KeySet, KeyTerms, Pattern, Revocations,
+    Rule, Rules, ServerKey, ServerKeys, SigningKey, Tickets,
 };
 
 /// Signs tokens and tickets here and nowhere else.
@@ -35,11 +35,8 @@ impl Closed {
 
     /// The gate of a node.
     pub fn gate(&self) -> Result<Gate> {
-        let terms = KeyTerms {
-            name: "test".into(),
-            algorithms: vec![Algorithm::Hs256],
-            ..KeyTerms::default()
-        };
+        let terms =
+            KeyTerms { name: "test".into(), algorithms: vec![Algorithm::Hs256], ..KeyTerms::default() };
         let mut server_keys = ServerKeys::default();
         let all = [Action::Subscribe, Action::Publish, Action::History, Action::Presence];
         let server = ServerKey {

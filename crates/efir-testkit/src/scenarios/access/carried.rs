@@ -19,8 +19,11 @@ const READ: [Action; 2] = [Action::Subscribe, Action::History];
 pub(super) async fn tokens_of_all_kinds_that_are_worth_nothing(cell: Cell) -> Result<()> {
     let room = granted(&cell).await?;
     let good = grant(&room, "a", &READ)?;
-    let (head, signature) = good.rsplit_once('.').context("a token has three parts")?;
-    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    let other = grant(&room, "b", &READ)?;
+    let three = "a token has three parts";
+    let (said, _) = other.rsplit_once('.').context(three)?;
+    let (_, signature) = good.rsplit_once('.').context(three)?;
+    let forged = format!("{said}.{signature}");
     let over = token("a", 0, "**", &READ)?;
     for (shown, code, reason) in [
         ("nonsense", "unauthorized", "malformed"),
@@ -50,7 +53,8 @@ pub(super) async fn a_token_in_a_url_is_refused(cell: Cell) -> Result<()> {
     let room = granted(&cell).await?;
     let good = grant(&room, "a", &READ)?;
     for name in ["token", "access_token", "jwt"] {
-        let problem = room.ask(Ask::get(room.path(&format!("?{name}={good}")))).await?.problem("invalid_request")?;
+        let problem =
+            room.ask(Ask::get(room.path(&format!("?{name}={good}")))).await?.problem("invalid_request")?;
         ensure!(problem["detail"].as_str().is_some_and(|detail| detail.contains("/tickets")), "{problem}");
         ensure!(!problem.to_string().contains(&good), "{problem}");
     }
@@ -70,13 +74,21 @@ pub(super) async fn a_socket_says_who_it_is_later(cell: Cell) -> Result<()> {
     let mut socket = room.client()?.socket().await?;
     let refused = socket.subscribe(&room.channel, None).await.err().context("a stranger reads")?;
     same("a stranger", refused.code(), Some("unauthorized"))?;
-    same("a bad one", socket.authorize("x").await.err().and_then(|error| error.code().map(str::to_owned)), Some("unauthorized".into()))?;
+    same(
+        "a bad one",
+        socket.authorize("x").await.err().and_then(|error| error.code().map(str::to_owned)),
+        Some("unauthorized".into()),
+    )?;
     let reply = socket.authorize(&token("a", 2, "**", &READ)?).await?;
     same("user", reply.user.as_deref(), Some("a"))?;
     ensure!(reply.expires.is_some_and(|expires| expires > crate::access::now_ms()), "{reply:?}");
     socket.subscribe(&room.channel, None).await?;
     let other = socket.authorize(&token("b", 60, "**", &READ)?).await;
-    same("another user", other.err().and_then(|error| error.code().map(str::to_owned)), Some("forbidden".into()))?;
+    same(
+        "another user",
+        other.err().and_then(|error| error.code().map(str::to_owned)),
+        Some("forbidden".into()),
+    )?;
     socket.authorize(&token("a", 3, "**", &READ)?).await?;
     // The first token ends, the second holds a second longer, and says so.
     let problem = loop {
@@ -93,7 +105,8 @@ pub(super) async fn a_socket_says_who_it_is_later(cell: Cell) -> Result<()> {
 /// An `EventSource` sends no header, so it shows a ticket that reads and does nothing else.
 pub(super) async fn a_ticket_is_for_an_event_source(cell: Cell) -> Result<()> {
     let room = granted(&cell).await?;
-    let bearer = format!("Bearer {}", token("a", 60, "**", &[Action::Subscribe, Action::History, Action::Publish])?);
+    let bearer =
+        format!("Bearer {}", token("a", 60, "**", &[Action::Subscribe, Action::History, Action::Publish])?);
     let body = json!({"channels": [room.channel]}).to_string();
     let origin = "http://localhost:5173";
     let make = Ask::json("/tickets", &body);
@@ -106,7 +119,9 @@ pub(super) async fn a_ticket_is_for_an_event_source(cell: Cell) -> Result<()> {
     same("its own page", room.ask(read("").with("origin", origin)).await?.status, 200)?;
     room.ask(read("").with("origin", "http://localhost:9")).await?.problem("unauthorized")?;
     room.ask(read("")).await?.problem("unauthorized")?;
-    room.ask(Ask::get(format!("/channels/side?ticket={ticket}")).with("origin", origin)).await?.problem("forbidden")?;
+    room.ask(Ask::get(format!("/channels/side?ticket={ticket}")).with("origin", origin))
+        .await?
+        .problem("forbidden")?;
     let publish = Ask::text(room.path(&format!("?ticket={ticket}")), "x").with("origin", origin);
     room.ask(publish).await?.problem("forbidden")?;
     let own = room.ask(make.clone()).await?.json()?;
@@ -130,7 +145,10 @@ pub(super) async fn a_ticket_is_for_an_event_source(cell: Cell) -> Result<()> {
     let told = room.ask(stream(None)).await?;
     let text = String::from_utf8_lossy(&told.body).into_owned();
     same("told", told.status, 200)?;
-    ensure!(text.contains("event: problem") && text.contains("token_expired") && text.contains("id: ticket-0"), "{text}");
+    ensure!(
+        text.contains("event: problem") && text.contains("token_expired") && text.contains("id: ticket-0"),
+        "{text}"
+    );
     same("to stop", room.ask(stream(Some("ticket-0"))).await?.status, 204)?;
     room.close().await
 }

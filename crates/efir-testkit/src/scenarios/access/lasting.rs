@@ -107,7 +107,8 @@ pub(super) async fn a_revoked_user_is_ended(cell: Cell) -> Result<()> {
     let row = cell.row()?;
     let closed = Closed::everywhere(Audience::Grant)?;
     let room = super::closed(&cell, closed.clone()).await?;
-    let (a, b) = (client_with(&room, &grant(&room, "a", &READ)?)?, client_with(&room, &grant(&room, "b", &READ)?)?);
+    let (a, b) =
+        (client_with(&room, &grant(&room, "a", &READ)?)?, client_with(&room, &grant(&room, "b", &READ)?)?);
     let row = crate::readers::Row { is_several: false, ..row };
     let revoke = || {
         closed.revocations.revoke_user("a", now_ms() + 60_000, now_ms())?;

@@ -9,6 +9,7 @@ use super::{Reading, client_with, closed, code, grant, granted, refused, rule};
 use crate::{
     access::{Closed, SERVER_KEY, now_ms, token},
     ask::Ask,
+    readers::Kind,
     room::{Cell, Room, same},
 };
 
@@ -40,10 +41,18 @@ pub(super) async fn a_grant_reads_and_publishes(cell: Cell) -> Result<()> {
     let room = granted(&cell).await?;
     let client = client_with(&room, &token("аня", 60, "**", &ALL)?)?;
     let first = client.publish(&room.channel, Payload::Text("m1".into()), None).await?;
-    let mut reading = Reading::begin(&room, &client, row, None).await?;
-    if row.kind != crate::readers::Kind::ShortPoll {
-        client.publish(&room.channel, Payload::Text("m2".into()), None).await?;
-    }
+    let joined = room.node.joins().count(&room.channel);
+    let says = async {
+        // A short poll reads what there is; all others what comes.
+        if row.kind != Kind::ShortPoll {
+            room.node.joins().wait(&room.channel, joined + 1).await?;
+            client.publish(&room.channel, Payload::Text("m2".into()), None).await?;
+        }
+        anyhow::Ok(())
+    };
+    let (begun, said) = tokio::join!(Reading::begin(&room, &client, row, None), says);
+    said?;
+    let mut reading = begun?;
     match reading.next().await? {
         Some(Event::Message(message)) => same("from", message.from.as_deref(), Some("аня"))?,
         other => anyhow::bail!("{other:?} instead of a message"),
@@ -51,7 +60,11 @@ pub(super) async fn a_grant_reads_and_publishes(cell: Cell) -> Result<()> {
     let other = client_with(&room, &token("боря", 60, "another", &ALL)?)?;
     code(&refused(&room, &other, row, None).await?, "forbidden")?;
     let refused_publish = other.publish(&room.channel, Payload::Text("x".into()), None).await;
-    same("publish", refused_publish.err().and_then(|error| error.code().map(str::to_owned)), Some("forbidden".into()))?;
+    same(
+        "publish",
+        refused_publish.err().and_then(|error| error.code().map(str::to_owned)),
+        Some("forbidden".into()),
+    )?;
     let server = client_with(&room, SERVER_KEY)?;
     let receipt = server.publish(&room.channel, Payload::Text("m3".into()), None).await?;
     ensure!(receipt.offset > first.offset, "a backend publishes, too");
@@ -76,9 +89,10 @@ pub(super) async fn one_denied_among_several(cell: Cell) -> Result<()> {
         return room.close().await;
     }
     let mut reading = match row.kind {
-        crate::readers::Kind::Socket => {
+        Kind::Socket => {
             let mut socket = client.socket().await?;
-            let refused = socket.subscribe("side", None).await.err().and_then(|error| error.problem().cloned());
+            let refused =
+                socket.subscribe("side", None).await.err().and_then(|error| error.problem().cloned());
             same("told", refused.and_then(|problem| problem.channel).as_deref(), Some("side"))?;
             socket.subscribe(&room.channel, None).await?;
             Reading::Socket(Box::new(socket))
@@ -151,13 +165,22 @@ pub(super) async fn presence_needs_its_right(cell: Cell) -> Result<()> {
         (Ask::get(room.path("?member=a&wait=0.02")), "entering by reading"),
     ] {
         let problem = room.ask(ask.with("authorization", reader.clone())).await?.problem("forbidden")?;
-        ensure!(problem["detail"].as_str().is_some_and(|detail| detail.contains("presence")), "{what}: {problem}");
+        ensure!(
+            problem["detail"].as_str().is_some_and(|detail| detail.contains("presence")),
+            "{what}: {problem}"
+        );
     }
     let socket = client_with(&room, &grant(&room, "a", &[Action::Subscribe])?)?.socket().await;
     let refused = socket?.enter(&room.channel, &efir_client::Who::new("a")).await;
-    same("by a socket", refused.err().and_then(|error| error.code().map(str::to_owned)), Some("forbidden".into()))?;
+    same(
+        "by a socket",
+        refused.err().and_then(|error| error.code().map(str::to_owned)),
+        Some("forbidden".into()),
+    )?;
     let member = bearer(&[Action::Presence])?;
-    let entered = room.ask(Ask::new("PUT", format!("{members}?member=a")).with("authorization", member.clone())).await?;
+    let entered = room
+        .ask(Ask::new("PUT", format!("{members}?member=a")).with("authorization", member.clone()))
+        .await?;
     same("entered", entered.json()?["count"].as_u64(), Some(1))?;
     let seen = room.ask(Ask::get(members).with("authorization", member)).await?.json()?;
     same("seen", seen["presence"]["count"].clone(), json!(1))?;
@@ -176,7 +199,11 @@ pub(super) async fn a_rule_may_allow_less(cell: Cell) -> Result<()> {
     same("limit", problem["limit"]["value"].as_u64(), Some(3))?;
     let mut socket = room.client()?.socket().await?;
     let refused = socket.publish("small:a", "\"abcd\"", None).await;
-    same("on a socket", refused.err().and_then(|error| error.code().map(str::to_owned)), Some("payload_too_large".into()))?;
+    same(
+        "on a socket",
+        refused.err().and_then(|error| error.code().map(str::to_owned)),
+        Some("payload_too_large".into()),
+    )?;
     room.ask(Ask::text("/channels/news", "x")).await?.problem("forbidden")?;
     room.ask(Ask::text("/channels/other", "x")).await?.problem("forbidden")?;
     room.ask(Ask::text("/channels/quiet", "x")).await?.problem("unauthorized")?;
