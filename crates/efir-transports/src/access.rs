@@ -92,14 +92,14 @@ impl Access {
 ///
 /// # Errors
 /// What the request carries is worth nothing, or it carries two things.
-pub(crate) fn visitor(site: &Site, parts: &Parts, query: &Query<'_>) -> Result<Option<Visitor>, Problem> {
+pub(crate) fn visitor(site: &Site, parts: &Parts, query: &Query<'_>) -> Result<Option<Box<Visitor>>, Problem> {
     let access = site.access();
     if access.is_open() {
         return Ok(None);
     }
     let changes = access.changes.load(Ordering::SeqCst);
     let caller = identify(site, parts, query)?;
-    Ok(Some(Visitor { access: Arc::clone(access), caller, changes }))
+    Ok(Some(Box::new(Visitor { access: Arc::clone(access), caller, changes })))
 }
 
 fn identify(site: &Site, parts: &Parts, query: &Query<'_>) -> Result<Caller, Problem> {

@@ -17,13 +17,13 @@ use crate::access::{self, Visitor};
 /// An exchange whose reader may read for a while, or for as long as nothing changes.
 struct Guarded {
     exchange: Box<dyn Exchange>,
-    visitor: Visitor,
+    visitor: Box<Visitor>,
     /// When the token's time is over.
     end: Option<Instant>,
 }
 
 /// The exchange, guarded where there is a visitor to guard against.
-pub(crate) fn around(visitor: Option<Visitor>, exchange: Box<dyn Exchange>) -> Box<dyn Exchange> {
+pub(crate) fn around(visitor: Option<Box<Visitor>>, exchange: Box<dyn Exchange>) -> Box<dyn Exchange> {
     match visitor {
         Some(visitor) => {
             let end = end(&visitor, Instant::now());

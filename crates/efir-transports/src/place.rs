@@ -5,7 +5,8 @@ use efir_core::{ChannelName, ChannelNameError, Code, Problem};
 use http::{Method, request::Parts};
 
 use crate::{
-    access, info,
+    access::{self, Visitor},
+    info,
     policy::{self, Cors},
     presence,
     problem::{self, Refused},
@@ -174,6 +175,9 @@ where
         call.site.policy().check_origin(parts)?;
         Some(Upgrade::accept(parts, call)?)
     } else {
+        if let Err(problem) = visitor {
+            return refuse_reader(call, parts, problem);
+        }
         // A body that nobody reads would be taken for the next request once the connection is ours.
         if !body.is_end_stream() {
             let most = BodyMost::new(call.site.hub(), IGNORED_BYTES_MAX, IGNORED_LIMIT);
@@ -181,40 +185,54 @@ where
         }
         None
     };
-    // What there is may still be read; what lasts is new.
-    let has_room = match transport.choice {
-        crate::Choice::Otherwise => Ok(()),
-        _ => call.site.hub().check_room(),
-    };
-    let visitor = match visitor {
-        Err(problem) if upgrade.is_none() => return refuse_reader(call, parts, problem),
-        visitor => visitor,
-    };
-    let asked = ReadRequest::parse(call, parts, &query, channels).and_then(|mut asked| {
-        asked.visitor = visitor?;
-        // Entering is more than reading, which is left to CORS: others see it.
-        if asked.entering.is_some() {
-            call.site.policy().check_initiator(parts)?;
-        }
-        if let Some(visitor) = asked.visitor.clone() {
-            visitor.admit(call.site.hub(), &mut asked)?;
-        }
-        Ok(asked)
-    });
-    match (asked.and_then(|asked| has_room.map(|()| asked)), upgrade) {
-        (Ok(asked), upgrade) => {
-            asked.scope.bad().iter().for_each(|problem| call.site.hub().counters().refuse(problem));
-            let visitor = asked.visitor.clone();
-            let mut reply = (transport.begin)(call.site, ReadRequest { upgrade, transport, ..asked })?;
-            if let (Reply::Held(held), Some(visitor)) = (&mut reply, visitor) {
-                held.guard(visitor);
+    // A request understood is large, so it is moved once.
+    let refused = match ReadRequest::parse(call, parts, &query, channels, transport) {
+        Ok(mut asked) => match admit(call, parts, visitor, &mut asked) {
+            Ok(()) => {
+                asked.upgrade = upgrade;
+                return begin(call, asked);
             }
-            Ok(reply)
-        }
+            Err(problem) => problem,
+        },
+        Err(problem) => problem,
+    };
+    match upgrade {
         // A page sees nothing of a refused handshake, so it is told in the socket.
-        (Err(problem), Some(upgrade)) => Ok(websocket::refuse(call.site, &call.cors, upgrade, problem)),
-        (Err(problem), None) => Err(problem.into()),
+        Some(upgrade) => Ok(websocket::refuse(call.site, &call.cors, upgrade, refused)),
+        None => Err(refused.into()),
     }
+}
+
+/// Whether what a request wants may be had now, by whoever asks. What may not be had of several channels is told in the answer.
+fn admit(
+    call: &Call<'_>,
+    parts: &Parts,
+    visitor: Result<Option<Box<Visitor>>, Problem>,
+    asked: &mut ReadRequest,
+) -> Result<(), Problem> {
+    // Entering is more than reading, which is left to CORS: others see it.
+    if asked.entering.is_some() {
+        call.site.policy().check_initiator(parts)?;
+    }
+    if let Some(visitor) = visitor? {
+        visitor.admit(call.site.hub(), asked)?;
+        asked.visitor = Some(visitor);
+    }
+    // What there is may still be read; what lasts is new.
+    if asked.transport.choice != crate::Choice::Otherwise {
+        call.site.hub().check_room()?;
+    }
+    Ok(())
+}
+
+fn begin(call: &Call<'_>, asked: ReadRequest) -> Result<Reply, Refused> {
+    asked.scope.bad().iter().for_each(|problem| call.site.hub().counters().refuse(problem));
+    let visitor = asked.visitor.clone();
+    let mut reply = (asked.transport.begin)(call.site, asked)?;
+    if let (Reply::Held(held), Some(visitor)) = (&mut reply, visitor) {
+        held.guard(visitor);
+    }
+    Ok(reply)
 }
 
 /// Whoever reads by what is worth nothing. An EventSource tells its page nothing of a refusal, and gives up for good: where its ticket is

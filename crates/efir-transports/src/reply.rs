@@ -50,7 +50,7 @@ struct Inner {
     reader: Reader,
     present: Option<Box<Present>>,
     /// Who asked, where not everybody may read.
-    visitor: Option<Visitor>,
+    visitor: Option<Box<Visitor>>,
     kind: Kind,
 }
 
@@ -88,7 +88,7 @@ impl Held {
     }
 
     /// From now on the response lasts no longer than this visitor may read.
-    pub(crate) fn guard(&mut self, visitor: Visitor) {
+    pub(crate) fn guard(&mut self, visitor: Box<Visitor>) {
         self.0.visitor = Some(visitor);
     }
 

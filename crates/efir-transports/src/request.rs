@@ -46,7 +46,7 @@ pub(crate) struct ReadRequest {
     pub(crate) cors: Cors,
     pub(crate) upgrade: Option<Upgrade>,
     /// Who asks, where not everybody may read.
-    pub(crate) visitor: Option<Visitor>,
+    pub(crate) visitor: Option<Box<Visitor>>,
 }
 
 /// How long a long poll hangs.
@@ -76,7 +76,7 @@ pub(crate) struct Next {
 }
 
 impl ReadRequest {
-    /// Understands everything but the transport and the handshake, which the caller puts in.
+    /// Understands everything but the handshake and who asks, which the caller puts in.
     ///
     /// # Errors
     /// The first thing that is wrong with the whole request. What is wrong with one channel of several is kept in the scope.
@@ -85,9 +85,9 @@ impl ReadRequest {
         parts: &Parts,
         query: &Query,
         wanted: Channels<'_>,
+        transport: &'static TransportRow,
     ) -> Result<Self, Problem> {
         let (limits, times) = (call.site.hub().limits(), call.site.hub().times());
-        let transport = negotiate(parts, query)?;
         let client = check_client(query)?.map(Box::from);
         let limit = count(query, "limit")?;
         if limit == Some(0) {

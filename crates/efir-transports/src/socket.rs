@@ -94,7 +94,7 @@ pub(crate) fn begin(call: &Call<'_>, parts: &mut Parts) -> Result<Reply, Refused
     let entered = client.clone().map(|client| Box::new(Entered::new(Some(client))));
     let reader = Reader::new(hub.clone());
     let asker = Asker { transport: "websocket", client, reader, present: None };
-    let guard = visitor.map(|visitor| Box::new(Guard::new(visitor)));
+    let guard = visitor.map(|visitor| Box::new(Guard::new(*visitor)));
     let exchange = Socket { peer: Peer::new(limit, upgrade.agreement), entered, guard };
     Ok(Reply::Held(Held::socket(asker, upgrade, call.cors.clone(), Box::new(exchange))))
 }

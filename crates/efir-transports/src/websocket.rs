@@ -36,7 +36,7 @@ struct ChannelSocket {
     /// What is wrong with single channels; told once.
     bad: Vec<Problem>,
     /// Who sends, where not everybody may publish.
-    visitor: Option<Visitor>,
+    visitor: Option<Box<Visitor>>,
 }
 
 pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refused> {

@@ -32,9 +32,10 @@ fn parse(request: Builder) -> Result<ReadRequest, Problem> {
     let parts = request.body(()).unwrap().into_parts().0;
     let query = Query::parse(parts.uri.query());
     let call = Call { site: &site, cors: Cors::default(), hint: CarrierHint::Slab };
+    let transport = negotiate(&parts, &query)?;
     match parts.uri.path().strip_prefix("/channels/").map(query::decode_path) {
-        Some(name) => ReadRequest::parse(&call, &parts, &query, Channels::One(&name)),
-        None => ReadRequest::parse(&call, &parts, &query, Channels::FromQuery),
+        Some(name) => ReadRequest::parse(&call, &parts, &query, Channels::One(&name), transport),
+        None => ReadRequest::parse(&call, &parts, &query, Channels::FromQuery, transport),
     }
 }
 
