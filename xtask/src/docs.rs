@@ -64,8 +64,16 @@ const CLIENT_CODES: &[(&str, bool, &str)] = &[
     ),
     ("no_answer", true, "A request failed without an answer."),
     ("no_url", false, "Not in a page, and no address was given."),
-    ("no_transport", false, "None of the transports that may be used (`transport`, `transports`, `use`) can be used here."),
-    ("callback_failed", false, "A callback of the application, or its `token` function, threw, or its promise was rejected."),
+    (
+        "no_transport",
+        false,
+        "None of the transports that may be used (`transport`, `transports`, `use`) can be used here.",
+    ),
+    (
+        "callback_failed",
+        false,
+        "A callback of the application, or its `token` function, threw, or its promise was rejected.",
+    ),
     ("not_included", false, "`efir/core` was connected without this part."),
     ("http_NNN", true, "An answer with this status that was not efir's, such as a proxy's."),
 ];

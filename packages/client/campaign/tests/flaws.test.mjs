@@ -13,7 +13,7 @@ const way = ways.find(({ name }) => name === "http-stream");
 
 function leg(name, client) {
   const file = path.join(os.tmpdir(), `efir-flaw-${process.pid}-${name.replaceAll(" ", "-")}.jsonl`);
-  return new Leg({ way, connect: client, random: new Random(`flaws/${name}`), faults: 25, kills: 1, settle_ms: 10_000 }).run(file);
+  return new Leg({ way, connect: client, random: new Random(`flaws/${name}`), faults: 25, kills: 1, settle_ms: 25_000 }).run(file);
 }
 
 describe("planted flaws", { concurrency: 3 }, () => {
