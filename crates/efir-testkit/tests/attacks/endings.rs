@@ -32,7 +32,7 @@ pub(crate) async fn bad_posts() -> Result<()> {
             "POST /channels/bad?after HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n\"\\u"
         ),
         format!("POST /subscribe HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n[]"),
-        format!("POST /channels/bad HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1\r\n\r\nx"),
+        "POST /channels/bad HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1\r\n\r\nx".to_owned(),
     ];
     let files = victim.files()?;
     for round in 0..BAD_POSTS / kinds.len() {

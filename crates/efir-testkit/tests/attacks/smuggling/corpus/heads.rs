@@ -143,9 +143,7 @@ pub(super) fn methods(all: &mut Corpus) {
     }
     let connect = "CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     all.add(Fate::Either, "CONNECT", connect.into());
-    let upgrade = format!(
-        "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 5\r\n\r\nhello"
-    );
+    let upgrade = "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 5\r\n\r\nhello";
     let upgrade = format!("POST /channels/target-{{n}} HTTP/1.1\r\nHost: localhost\r\n{upgrade}");
     all.add(Fate::Taken, "an upgrade to h2c", upgrade.into_bytes());
     let early = "GET /channels/target-{n} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
