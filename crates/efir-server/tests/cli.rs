@@ -223,7 +223,10 @@ fn an_open_address_is_wanted_by_somebody_and_warned_of() {
     let output = run(&["--listen", "0.0.0.0:0"]);
     let words = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(words.contains("efir: --listen: 'listen': 0.0.0.0:0 can be reached from other machines"), "{words}");
+    assert!(
+        words.contains("efir: --listen: 'listen': 0.0.0.0:0 can be reached from other machines"),
+        "{words}"
+    );
     assert!(words.contains("\n  [[rules]]\n") && words.contains("or start with --open"), "{words}");
     let words = text(&Server::start(&["--listen", "0.0.0.0:0", "--open"]).end("INT").stderr);
     assert!(words.contains("open_to_strangers") && words.contains("addresses=0.0.0.0:"), "{words}");

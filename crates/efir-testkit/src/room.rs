@@ -7,8 +7,8 @@ use std::sync::{
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use efir_client::{Client, ClientError, ClientOptions, HttpVersion, Payload, Receipt};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     ask::{Answer, Ask},
@@ -110,7 +110,10 @@ impl Room {
     }
 
     /// A client with connections of its own, and headers that it sends with each request.
-    pub fn client_with(&self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Result<Client> {
+    pub fn client_with(
+        &self,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Result<Client> {
         client_of(&self.node, headers.into_iter().collect())
     }
 

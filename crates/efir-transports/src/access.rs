@@ -92,7 +92,11 @@ impl Access {
 ///
 /// # Errors
 /// What the request carries is worth nothing, or it carries two things.
-pub(crate) fn visitor(site: &Site, parts: &Parts, query: &Query<'_>) -> Result<Option<Box<Visitor>>, Problem> {
+pub(crate) fn visitor(
+    site: &Site,
+    parts: &Parts,
+    query: &Query<'_>,
+) -> Result<Option<Box<Visitor>>, Problem> {
     let access = site.access();
     if access.is_open() {
         return Ok(None);
@@ -130,7 +134,7 @@ fn identify(site: &Site, parts: &Parts, query: &Query<'_>) -> Result<Caller, Pro
 }
 
 fn by_ticket(site: &Site, parts: &Parts, ticket: &str, now_ms: u64) -> Result<Caller, Problem> {
-    if !(parts.method.is_safe() && !upgrade::is_asked(parts)) {
+    if !parts.method.is_safe() || upgrade::is_asked(parts) {
         let detail = "a ticket is for reading with EventSource; everything else takes a token";
         return Err(Problem::new(Code::Forbidden, detail));
     }

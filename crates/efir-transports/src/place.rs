@@ -242,7 +242,8 @@ fn refuse_reader(call: &Call<'_>, parts: &Parts, problem: Problem) -> Result<Rep
     if !is_over {
         return Err(problem.into());
     }
-    let is_told = parts.headers.get("last-event-id").is_some_and(|id| id.as_bytes() == problem::OVER.as_bytes());
+    let is_told =
+        parts.headers.get("last-event-id").is_some_and(|id| id.as_bytes() == problem::OVER.as_bytes());
     let mut response = match is_told {
         true => problem::no_content(),
         false => problem::over(call.site, &problem),

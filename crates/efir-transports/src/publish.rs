@@ -10,11 +10,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use efir_access::{Action, RuleOptions};
 use efir_core::{Code, Payload, PayloadError, Problem, wire};
 use efir_engine::{Hub, Publish};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use http_body::Frame;
 use tokio::time::Instant;
-use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
-use crate::{access, account, head, place::channel_name, problem::Refused, query::Query, reply::Reply, request, site::Site};
+use crate::{
+    access, account, head, place::channel_name, problem::Refused, query::Query, reply::Reply, request,
+    site::Site,
+};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes that hold any position of ours.
@@ -111,8 +114,7 @@ where
     }
     account.pay(site.hub().rates(), payload.len()).map_err(in_channel)?;
     let publish = Publish { channel: &channel, payload: &payload, key, from };
-    let receipt =
-        site.hub().publish(&publish).map_err(|error| in_channel(error.problem()))?;
+    let receipt = site.hub().publish(&publish).map_err(|error| in_channel(error.problem()))?;
     let mut response = head::json(wire::receipt::to_json(&receipt), "no-store");
     let mut cursor = Vec::with_capacity(CURSOR_BYTES);
     receipt.position.write_to(&mut cursor);

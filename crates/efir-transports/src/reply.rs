@@ -141,9 +141,8 @@ impl Held {
     /// A WebSocket goes on in a task of its own once the connection is upgraded.
     pub async fn into_response(self) -> Response<Body> {
         let Inner { reader, present, visitor, kind, .. } = *self.0;
-        let poll = |exchange| {
-            Polled::new(guarded::around(visitor, Present::around(present, exchange)), reader)
-        };
+        let poll =
+            |exchange| Polled::new(guarded::around(visitor, Present::around(present, exchange)), reader);
         match kind {
             Kind::Stream { headers, exchange } => {
                 let mut response = Response::new(Body::stream(poll(exchange)));

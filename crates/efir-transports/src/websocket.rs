@@ -18,8 +18,8 @@ use crate::{
     policy::Cors,
     present::{self, Ends},
     problem::Refused,
-    publish::payload_problem,
     publish::check_size,
+    publish::payload_problem,
     reply::{Asker, Held, Reply},
     request::{ReadRequest, Sent},
     site::Site,
@@ -93,7 +93,8 @@ impl ChannelSocket {
         };
         check_size(options.as_ref(), payload.len())?;
         reader.pay(payload.len())?;
-        let from = self.visitor.as_ref().zip(options.as_ref()).and_then(|(visitor, options)| visitor.from(options));
+        let from =
+            self.visitor.as_ref().zip(options.as_ref()).and_then(|(visitor, options)| visitor.from(options));
         let publish = Publish { channel, payload: &payload, key: None, from };
         reader.hub().publish(&publish).map_err(|error| error.problem())
     }

@@ -26,11 +26,11 @@
 
 mod router;
 
+pub use efir_access::{Gate, GateParts};
 pub use efir_core::{
     Action, CODES, ChannelName, ChannelNameError, Code, CodeRow, Cursor, Durability, Gap, GapReason, LIMITS,
     Limits, Message, Payload, PayloadError, Position, Problem, ReadMost, Receipt, Start, TIMES, Times,
 };
 pub use efir_engine::{Hub, Page, Publish, PublishError};
-pub use efir_access::{Gate, GateParts};
 pub use efir_transports::{Access, Policy, Site, SiteOptions as RouterOptions, TRANSPORTS, TransportRow};
 pub use router::{router, router_of, router_with};

@@ -106,11 +106,13 @@ impl Log {
         most: ReadMost,
         messages: &mut Vec<Arc<Message>>,
     ) -> ReadAfter {
-        let since = self.head - self.messages().rev().take_while(|message| message.time_ms() >= time_ms).count() as u64;
+        let since = self.head
+            - self.messages().rev().take_while(|message| message.time_ms() >= time_ms).count() as u64;
         match after.filter(|position| position.epoch == self.epoch).map(|position| position.offset) {
             Some(offset) if (since..=self.head).contains(&offset) => self.take(offset, most, messages),
             _ => {
-                let missed = Missed { reason: GapReason::Denied, resume_from: Position::new(self.epoch, since) };
+                let missed =
+                    Missed { reason: GapReason::Denied, resume_from: Position::new(self.epoch, since) };
                 ReadAfter { gap: Some(missed), ..self.take(since, most, messages) }
             }
         }

@@ -98,11 +98,7 @@ impl Settings {
                 let is_hidden = key.kind == Kind::Secret && setting.value != key.default;
                 let value = key.toml(if is_hidden { &key.default } else { &setting.value });
                 let hidden = if is_hidden { "  # is set, not shown," } else { "" };
-                Some((
-                    key,
-                    format!("{} = {value}{hidden}", key.name),
-                    setting.origin.to_string(),
-                ))
+                Some((key, format!("{} = {value}{hidden}", key.name), setting.origin.to_string()))
             })
             .collect();
         let mut section = "";

@@ -39,7 +39,11 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
         write_banner(&urls, static_dir.as_deref())?;
         tell_of_strangers(open, &running.addresses, has_lab);
         let name = signals.until_end(running.reloader()).await;
-        tracing::info!(event = "draining", signal = name, "going away; clients are told (once more: end at once)");
+        tracing::info!(
+            event = "draining",
+            signal = name,
+            "going away; clients are told (once more: end at once)"
+        );
         tokio::select! {
             () = running.stop() => Ok(()),
             _ = signals.end() => Err(Failure::quiet(INTERRUPTED)),

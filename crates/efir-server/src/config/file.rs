@@ -35,7 +35,8 @@ pub fn read(path: &Path, text: &str, keys: &[Key], env: &[(String, String)]) -> 
     })?;
     let mut file = File { path, text, keys, settings: Vec::new(), errors: Vec::new() };
     let tables = access::TABLES;
-    for (name, value) in table.get_ref().iter().filter(|(name, _)| !tables.contains(&name.get_ref().as_ref())) {
+    for (name, value) in table.get_ref().iter().filter(|(name, _)| !tables.contains(&name.get_ref().as_ref()))
+    {
         let is_section = keys.iter().any(|key| key.section == name.get_ref().as_ref());
         match value.get_ref() {
             DeValue::Table(inner) if is_section => {
@@ -125,7 +126,12 @@ fn check(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
         DeValue::Boolean(is_on) if matches!(kind, Kind::Switch | Kind::AutoSwitch) => {
             Ok(Value::Switch(*is_on))
         }
-        DeValue::Array(items) if matches!(kind, Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks) => {
+        DeValue::Array(items)
+            if matches!(
+                kind,
+                Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks
+            ) =>
+        {
             let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
             kind.read_list(texts.ok_or_else(|| kind.expected())?.into_iter())
         }

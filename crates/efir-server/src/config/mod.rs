@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use keys::{Key, Kind};
 pub use access::Access;
+use keys::{Key, Kind};
 pub use resolved::Resolved;
 use unit::Value;
 
@@ -282,7 +282,8 @@ impl Settings {
     }
 
     fn lay(&mut self, key: &Key, texts: &[String], origin: Origin, errors: &mut Vec<ConfigError>) {
-        let is_list = matches!(key.kind, Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks);
+        let is_list =
+            matches!(key.kind, Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks);
         let value = match texts {
             [text] if !is_list => key.kind.read_text(text),
             _ => key.kind.read_list(texts.iter().flat_map(|text| text.split(','))),

@@ -10,8 +10,8 @@ use crate::admin::AdminOptions;
 use crate::log::Format;
 
 use super::access::Access;
-use super::networks::Trust;
 use super::keys::{self, Key, MESSAGE_BYTES_MOST, Table};
+use super::networks::Trust;
 use super::unit::Value;
 use super::{ConfigError, Origin, Setting, Settings};
 

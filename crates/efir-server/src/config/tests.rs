@@ -51,7 +51,8 @@ fn later_layers_win_and_are_named() {
         ("EFIR_URL", "x"),
         ("PATH", "y"),
     ];
-    let settings = load(file, &env, &[("--listen", "listen", &["9", ":10"]), ("--open", "open", &["true"])]).unwrap();
+    let settings =
+        load(file, &env, &[("--listen", "listen", &["9", ":10"]), ("--open", "open", &["true"])]).unwrap();
     let setting = |path: &str| settings.setting(path).unwrap().clone();
     assert_eq!(setting("workers").origin.to_string(), "conf/efir.toml:1");
     assert_eq!(setting("times.heartbeat").value, Value::Number(200));
@@ -264,8 +265,16 @@ fn who_is_in_front_and_who_is_not_limited() {
     let loopback = default.trust.unlimited.iter();
     assert!(loopback.clone().any(|cidr| cidr.contains("127.0.0.1".parse().unwrap())));
     assert!(loopback.clone().any(|cidr| cidr.contains("::1".parse().unwrap())));
-    let behind = resolved("open = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\nproxy_protocol = true\nunlimited = []");
+    let behind = resolved(
+        "open = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\nproxy_protocol = true\nunlimited = []",
+    );
     assert!(behind.has_proxy_protocol && behind.trust.unlimited.is_empty());
-    assert_eq!(behind.trust.proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
-    assert_eq!(resolved("forwarded_header = \"forwarded\"").trust.written, super::networks::Written::Forwarded);
+    assert_eq!(
+        behind.trust.proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.0.0.0/8", "::1/128"]
+    );
+    assert_eq!(
+        resolved("forwarded_header = \"forwarded\"").trust.written,
+        super::networks::Written::Forwarded
+    );
 }

@@ -64,7 +64,10 @@ impl Certificates {
             return;
         }
         match self.reload() {
-            Ok(()) => tracing::info!(event = "certificates_changed", "the certificates have changed and are in force"),
+            Ok(()) => tracing::info!(
+                event = "certificates_changed",
+                "the certificates have changed and are in force"
+            ),
             // Between two files that are written one after the other this is nothing to worry about: the next look mends it.
             Err(error) => tracing::warn!(
                 event = "certificates_bad",
@@ -105,9 +108,7 @@ fn stamps(files: &[CertificateFiles]) -> Vec<Stamp> {
 fn stamp(path: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt;
     match std::fs::metadata(path) {
-        Ok(found) => {
-            Stamp { modified: found.modified().ok(), bytes: found.len(), inode: found.ino() }
-        }
+        Ok(found) => Stamp { modified: found.modified().ok(), bytes: found.len(), inode: found.ino() },
         Err(_) => Stamp { modified: None, bytes: 0, inode: 0 },
     }
 }

@@ -64,7 +64,10 @@ impl Tls {
                 None
             }
             Err(_) => {
-                tracing::debug!(event = "handshake_failed", "a TLS handshake took longer than handshake_ms_max");
+                tracing::debug!(
+                    event = "handshake_failed",
+                    "a TLS handshake took longer than handshake_ms_max"
+                );
                 None
             }
         }

@@ -134,7 +134,7 @@ impl Reading {
     /// The text of the message that comes next.
     async fn text(&mut self) -> Result<String> {
         match self.next().await? {
-            Some(Event::Message(message)) => Ok(message.text().unwrap_or_default().to_owned()),
+            Some(Event::Message(message)) => Ok(message.text().unwrap_or_default()),
             other => bail!("{other:?} instead of a message"),
         }
     }
