@@ -40,15 +40,15 @@ export function openChannel(
 
 async function* iterate(core: Core, log: Log): AsyncGenerator<Message<never>> {
   const buffer: Message[] = [];
-  let wake = (): void => undefined;
+  let wake: (() => void) | undefined;
   let begin: SubscribeOptions = {};
   let stop: (() => void) | undefined;
   const tell = (message: Message): void => {
     begin = { after: message.position };
     if (buffer.push(message) >= buffered_max) stop = stop?.() as undefined;
-    wake();
+    wake?.();
   };
-  const unwatch = core.on("state", () => wake());
+  const unwatch = core.on("state", () => wake?.());
   try {
     for (;;) {
       while (buffer[0]) yield buffer.shift() as Message<never>;

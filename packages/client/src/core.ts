@@ -65,11 +65,9 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
 
   const core: Core = {
     ...placeOf(url, options),
-    async headers(): Promise<Record<string, string>> {
-      const { token } = options;
+    async token() {
       try {
-        const text = typeof token === "function" ? await token() : token;
-        return text ? { Authorization: `Bearer ${text}` } : {};
+        return await (typeof options.token === "function" ? options.token() : options.token);
       } catch (error) {
         report(failureOf(error));
         throw error;
@@ -155,7 +153,7 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
 }
 
 /** Where the server is: an absolute address without query, with a slash at the end. */
-function placeOf(url: string | undefined, { client = randomId(), ...own }: Options): Omit<Place, "headers" | "over"> {
+function placeOf(url: string | undefined, { client = randomId(), ...own }: Options): Omit<Place, "token" | "over"> {
   const page = globalThis.location?.href;
   if (!url && !page) throw lasting("no_url");
   const { origin, pathname } = new URL(url || "/", page);

@@ -16,10 +16,16 @@ export class EfirError extends Error {
   declare readonly problem: Problem;
 
   constructor(problem: Problem, cause?: unknown) {
-    const { code, detail, action } = problem;
+    const { code, detail, action, channel } = problem;
     super(detail ? `${code}: ${detail}` : code, { cause });
-    const retryable = action !== "stop";
-    Object.assign(this, { name: "EfirError", code, problem, retryable, docs: `docs/reference/codes.md#${code}` });
+    Object.assign(this, {
+      name: "EfirError",
+      code,
+      problem,
+      // A channel that wants a token where none was shown: asked again, none is shown either.
+      retryable: action !== "stop" && !(channel && code === "unauthorized"),
+      docs: `docs/reference/codes.md#${code}`,
+    });
   }
 }
 

@@ -13,9 +13,12 @@ export type Query = object;
 export async function ask(place: Place, path: string, query: Query, init: RequestInit): Promise<Response> {
   // JSON leaves out what is undefined.
   const pairs = JSON.parse(JSON.stringify({ ...query, client: place.client })) as Record<string, string>;
-  const headers = { ...(await place.headers()), ...(init.headers as Record<string, string>) };
-  const url = `${place.base + path}?${new URLSearchParams(pairs)}`;
-  const response = await place.fetch(url, { cache: "no-store", ...init, headers });
+  const token = await place.token();
+  const response = await place.fetch(`${place.base + path}?${new URLSearchParams(pairs)}`, {
+    cache: "no-store",
+    ...init,
+    headers: { ...(token && { Authorization: `Bearer ${token}` }), ...(init.headers as Record<string, string>) },
+  });
   if (response.ok) return response;
   // A problem (RFC 9457); what something on the way answered in its own way can pass.
   throw new EfirError({
@@ -29,8 +32,11 @@ export async function ask(place: Place, path: string, query: Query, init: Reques
 /** As `ask`, with a limit of time for the whole answer, and not beyond the client's end. Rejects with an `EfirError`. */
 export async function askJson<T>(place: Place, path: string, query: Query, init?: RequestInit): Promise<T> {
   try {
-    const signal = AbortSignal.any([AbortSignal.timeout(answer_ms_max), place.over]);
-    return (await (await ask(place, path, query, { ...init, signal })).json()) as T;
+    const response = await ask(place, path, query, {
+      ...init,
+      signal: AbortSignal.any([AbortSignal.timeout(answer_ms_max), place.over]),
+    });
+    return (await response.json()) as T;
   } catch (error) {
     throw asError(error);
   }

@@ -14,8 +14,8 @@ export interface Place {
   readonly client: string;
   /** The client is closed. */
   readonly over: AbortSignal;
-  /** `Authorization`, where there is a token. */
-  headers(): Promise<Record<string, string>>;
+  /** The token to show, asked for anew each time; nothing where there is none. */
+  token(): Promise<string | undefined>;
 }
 
 /** A channel that is to be read. */

@@ -147,7 +147,7 @@ export function openLog(core: Core, channel: string): Log {
         failures = at ? 0 : 1;
       } catch (thrown) {
         const error = asError(thrown);
-        if (!error.retryable) return goesOn() ? core.report(error) : undefined;
+        if (!error.retryable) return void (goesOn() && core.report(error));
         failures += 1;
       }
       if (failures) await rest(backoff(failures), core.over);
@@ -232,10 +232,11 @@ export function openLog(core: Core, channel: string): Log {
     },
 
     refuse(problem) {
-      if (problem.action === "stop") isRefused = true;
-      else void rest(problem.retry_after_ms || 1_000, core.over).then(reread);
+      const error = new EfirError(problem);
+      if (error.retryable) void rest(problem.retry_after_ms || 1_000, core.over).then(reread);
+      else isRefused = true;
       core.changed();
-      core.report(new EfirError(problem));
+      core.report(error);
     },
   };
 }

@@ -121,9 +121,11 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
       const first_ms = candidates.includes(current.transport) ? probe_ms : overdue_ms;
       if (rank(current.transport)) later(probe, Math.min(probe_ms_max, first_ms * 2 ** probes++));
     } else {
-      if (stop) core.report(stop);
-      // More channels than one response may read: next time perhaps fewer, or by something else.
-      if (stop && stop.code !== "too_many_channels") return close();
+      if (stop) {
+        core.report(stop);
+        // More channels than one response may read: next time perhaps fewer, or by something else.
+        if (!stop.retryable && stop.code !== "too_many_channels") return close();
+      }
       failures += 1;
       tell.state("offline");
       later(begin, floor - now() + backoff(failures));
@@ -153,19 +155,20 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
   };
 
   const down = (attempt: Attempt, error: EfirError): void => {
-    const { retry_after_ms = 0 } = error.problem;
+    const { action, retry_after_ms = 0 } = error.problem;
+    floor = Math.max(floor, now() + retry_after_ms);
     if (attempt !== current) {
       racing.delete(attempt);
-      if (current) blame(attempt.transport);
+      // Nor would the token be good for another transport: the next round asks for a fresh one.
+      if (action === "refresh_token") queue = [];
+      else if (current) blame(attempt.transport);
       else failed.push(attempt.transport);
-      if (!error.retryable) stop = error;
-      floor = Math.max(floor, now() + retry_after_ms);
+      if (action !== "retry_later") stop = error;
       return next();
     }
     current = undefined;
     probes = 0;
     if (now() - attempt.upSince > lasting_ms) failures = 0;
-    floor = now() + retry_after_ms;
     stop = error.retryable ? undefined : error;
     tell.transport(null);
     if (racing.size) tell.state("connecting");
@@ -245,7 +248,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
     tell.transport(null);
     tell.state("closed");
   };
-  const all = (): Attempt[] => [...racing, ...(current ? [current] : [])];
+  const all = (): Attempt[] => [...racing, current].filter((attempt) => !!attempt);
 
   return {
     carrier: () => current?.connection,

@@ -44,7 +44,7 @@ export interface Outbox {
 export function openOutbox(core: Core, { messages = 1_000, bytes = 1_048_576 } = {}): Outbox {
   const queues = new Map<string, ReturnType<typeof openQueue>>();
   return {
-    async publish(channel, data, { key, again } = {}) {
+    async publish(channel, data, { key = randomId(), again } = {}) {
       if (core.over.aborted) throw lasting("closed");
       // As a header it could not even be sent.
       if (!/^[!-~]{1,128}$/.test(key ?? "-")) throw lasting("invalid_key", key!);
@@ -56,18 +56,16 @@ export function openOutbox(core: Core, { messages = 1_000, bytes = 1_048_576 } =
       messages -= 1;
       bytes -= size;
       const queue = known(queues, channel, () => openQueue(core, channel));
-      return new Promise((done, failed) => {
-        const settle = (outcome: Receipt | EfirError): void => {
-          messages += 1;
-          bytes += size;
-          if (outcome instanceof EfirError) failed(outcome);
-          else done(outcome);
-        };
-        queue.add({ body, size, key: key === undefined ? randomId() : key, again, sent: 0, settle });
-      });
+      const outcome = await new Promise<Receipt | EfirError>((settle) =>
+        queue.add({ body, size, key, again, sent: 0, settle }),
+      );
+      messages += 1;
+      bytes += size;
+      if (outcome instanceof EfirError) throw outcome;
+      return outcome;
     },
     flush: () => queues.forEach((queue) => queue.flush()),
-    close: () => queues.forEach((queue) => queue.refuse(lasting("closed"))),
+    close: () => queues.forEach((queue) => queue.close()),
   };
 }
 
@@ -81,9 +79,6 @@ function openQueue(core: Core, channel: string) {
 
   const settle = (letter: Letter, outcome: Receipt | EfirError): void => {
     if (letters.delete(letter)) letter.settle(outcome);
-  };
-  const refuse = (error: EfirError): void => {
-    for (const letter of letters) settle(letter, error);
   };
 
   /** Sends what may be sent now. */
@@ -145,12 +140,13 @@ function openQueue(core: Core, channel: string) {
     } catch (thrown) {
       const error = asError(thrown);
       letter.isAway = false;
-      if (!error.retryable) settle(letter, error);
-      // Refused by the server means not appended; no answer means that nobody knows.
-      else if (!error.problem.status) epoch = "";
-      else if (!sent) letter.sent = 0;
-      // What was lost with its connection leaves with the next one.
-      if (error.retryable && error.code !== "connection_lost" && (isMine ||= !isBusy)) await pause(error);
+      if (error.retryable) {
+        // Refused by the server means not appended; no answer means that nobody knows.
+        if (!error.problem.status) epoch = "";
+        else if (!sent) letter.sent = 0;
+        // What was lost with its connection leaves with the next one.
+        if (error.code !== "connection_lost" && (isMine ||= !isBusy)) await pause(error);
+      } else settle(letter, error);
     }
     if (isMine) isBusy = false;
     pump();
@@ -159,7 +155,7 @@ function openQueue(core: Core, channel: string) {
   const pause = ({ problem }: EfirError): Promise<void> => {
     isBusy = true;
     failures += 1;
-    return rest((problem.retry_after_ms ?? 0) + backoff(failures), core.over);
+    return rest((problem.retry_after_ms || 0) + backoff(failures), core.over);
   };
 
   const askEpoch = async (): Promise<void> => {
@@ -169,7 +165,8 @@ function openQueue(core: Core, channel: string) {
     } catch (thrown) {
       const error = asError(thrown);
       if (error.retryable) await pause(error);
-      else refuse(error);
+      // Who may not read may publish all the same, but cannot know whether the log began anew: each time it may have.
+      else epoch = randomId();
     }
     isBusy = false;
     pump();
@@ -185,7 +182,9 @@ function openQueue(core: Core, channel: string) {
       if (![...letters].some(({ isAway }) => isAway)) epoch = [...letters].some(({ sent }) => sent) ? "" : undefined;
       pump();
     },
-    refuse,
+    close(): void {
+      for (const letter of letters) settle(letter, lasting("closed"));
+    },
   };
 }
 

@@ -57,7 +57,7 @@ export function takeTurns(link: Link, turn: Turn): Connection {
     sync() {
       if (list(link.wanted()) !== asked) void run();
     },
-    wake: () => void run(),
+    wake: run,
     close: () => running.abort(),
   };
 }

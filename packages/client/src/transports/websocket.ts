@@ -12,8 +12,6 @@ interface Frame extends Push {
 
 type Answered = (answer: Frame) => void;
 
-const lost = (): Frame => passing("connection_lost");
-
 export const websocket: Transport = {
   name: "websocket",
   isUsable: (place) => !!place.WebSocket,
@@ -30,7 +28,6 @@ function open(link: Link): Connection {
   let isUp = false;
 
   const send = (name: string, fields: string, answered?: Answered): void => {
-    if (!isUp) return answered?.(lost());
     ids += 1;
     if (answered) asked.set(ids, answered);
     socket.send(`{"id":${ids},"${name}":${fields}}`);
@@ -40,62 +37,57 @@ function open(link: Link): Connection {
       send(name, fields, ({ reply, problem }) => (problem ? failed(new EfirError(problem)) : done(reply))),
     );
 
+  /** Says who is there before anything else. What follows does not wait for the answer: a refusal comes first, and ends it all. */
+  const greet = async (hello: Frame): Promise<void> => {
+    const token = await link.token();
+    isUp = true;
+    const welcome: Answered = ({ problem }) => (problem ? link.take({ problem }) : takeHello(link, hello));
+    if (token) send("authorize", JSON.stringify({ token }), welcome);
+    else welcome(hello);
+    sync();
+  };
+
   const sync = (): void => {
     if (!isUp) return;
     const wanted = link.wanted();
     for (const [channel, reading] of read) {
       if (wanted.some((one) => one.channel === channel && one.reading === reading)) continue;
       read.delete(channel);
-      // Refused only where the subscription was refused before.
+      // Refused where the subscription was refused before.
       send("unsubscribe", JSON.stringify({ channel }));
     }
     for (const { channel, reading, after, last } of wanted) {
       if (read.has(channel)) continue;
       read.set(channel, reading);
       send("subscribe", JSON.stringify({ channel, after, last }), ({ reply, problem }) => {
-        if (reply) {
-          link.joined(channel, reply.cursor!);
-          link.take({ presence: reply.presence! });
-        } else if (problem!.status) {
-          read.delete(channel);
-          link.take({ problem: { ...problem!, channel } });
+        if (problem) link.take({ problem: { ...problem, channel } });
+        else {
+          link.joined(channel, reply!.cursor!);
+          link.take({ presence: reply!.presence! });
         }
       });
     }
   };
 
-  const leave = (): void => {
-    isUp = false;
-    for (const answered of asked.values()) answered(lost());
-    asked.clear();
-  };
-
   socket.onmessage = ({ data }: MessageEvent<string>) => {
     link.heard();
     const frame = JSON.parse(data) as Frame;
-    const { id, hello } = frame;
-    if (hello) {
-      isUp = true;
-      takeHello(link, frame);
-      sync();
-    } else if (id) {
+    const { id } = frame;
+    if (frame.hello) greet(frame).catch(link.down);
+    else if (id) {
       asked.get(id)?.(frame);
       asked.delete(id);
     } else link.take(frame);
   };
-  socket.onclose = () => {
-    leave();
-    link.down();
-  };
-  // The end follows; some implementations throw what nobody listens to.
-  socket.onerror = () => undefined;
+  // Some implementations throw an error that nobody listens to.
+  socket.onclose = socket.onerror = () => link.down();
 
   return {
     sync,
     command,
     wake: () => send("ping", "{}"),
     close() {
-      leave();
+      for (const answered of asked.values()) answered(passing("connection_lost"));
       socket.close();
     },
   };
