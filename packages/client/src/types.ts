@@ -16,9 +16,12 @@ export type State = "connecting" | "online" | "offline" | "closed";
 
 export interface Options {
   /**
-   * A token, or what gives one; asked for before each request, so that it may change. Where it fails, that is reported
-   * (`callback_failed`), and it is asked again with the next attempt. Sent as `Authorization: Bearer …` with every
-   * request. Browsers cannot send headers with a WebSocket or an EventSource.
+   * A token, or what gives one; asked for before each request and by each new socket, so that it may change. Where it fails, that is
+   * reported (`callback_failed`), and it is asked again with the next attempt. Sent as `Authorization: Bearer …` with requests, as the
+   * first command of a WebSocket; an EventSource shows a ticket that was got with it.
+   *
+   * A token that the server refuses is reported (`unauthorized`, `token_expired`), and the client comes back as after any loss, asking
+   * for a token anew. One that ends while messages come loses none of them. A client is one user: for another one, connect anew.
    */
   token?: string | (() => string | Promise<string>) | undefined;
   /** The transports that may be used, best first. All five when not given (`efir/core`: must be given). */

@@ -326,3 +326,39 @@ test("what is no JSON is refused", async () => {
   await socket();
   assert.equal((await settled(publish(undefined))).code, "invalid_json");
 });
+
+test("who may not read may publish; what became of a lost answer nobody can know then", async () => {
+  s = stage(["websocket"], { commands: true });
+  hello(s.last("websocket"));
+  const [first, second] = [publish(1), publish(2)];
+  await clock.settle();
+  const forbidden = { code: "forbidden", status: 403, action: "stop", channel: "a" };
+  heads()[0]!.reply(forbidden, 403);
+  await clock.settle();
+  commands()[0]!.done(receipt("E", 1));
+  await clock.settle();
+  assert.equal(first.done?.offset, 1);
+  commands()[1]!.failed(passing("connection_lost"));
+  await clock.settle();
+  heads()[1]!.reply(forbidden, 403);
+  await clock.settle();
+  assert.equal(second.code, "outcome_unknown");
+});
+
+test("a token that is over is no reason to give a message up; a right that is missing is", async () => {
+  await requests();
+  const outcome = publish(1);
+  await clock.settle();
+  const key = posts()[0]!.headers["Idempotency-Key"];
+  posts()[0]!.reply({ code: "token_expired", status: 401, action: "refresh_token" }, 401);
+  await clock.go(301);
+  assert.equal(posts()[1]!.headers["Idempotency-Key"], key);
+  posts()[1]!.reply(receipt("E", 1));
+  await clock.settle();
+  assert.equal(outcome.done?.offset, 1);
+  const stranger = publish(2);
+  await clock.settle();
+  posts()[2]!.reply({ code: "unauthorized", status: 401, action: "refresh_token", channel: "a" }, 401);
+  await clock.settle();
+  assert.equal(stranger.code, "unauthorized");
+});

@@ -1,46 +1,26 @@
-// The client and a real server: EFIR_BIN, or the debug build of this checkout. Skipped where there is neither.
+// The client and a real server (binary.ts). Skipped where there is none.
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
 import { EventSource, WebSocket } from "undici";
 import { connect, eventSource, type Client, type Gap, type Options, type TransportName } from "../src/index.ts";
+import { serve, skip, type Server } from "./binary.ts";
 
 const names: TransportName[] = ["websocket", "sse", "http-stream", "long-poll", "short-poll"];
-const binary = process.env["EFIR_BIN"] ?? new URL("../../../../../../target/debug/efir", import.meta.url).pathname;
-const skip = !existsSync(binary) && `no server at ${binary}`;
 
-let server: ChildProcess;
+let server: Server;
 let url: string;
 
 /** Starts a server; port 0 lets it choose one. */
 async function start(port = 0): Promise<void> {
-  server = spawn(binary, ["--listen", `127.0.0.1:${port}`, "--set", "times.poll_interval=1s"], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let said = "";
-  url = await new Promise((done, failed) => {
-    const hear = (piece: Buffer): void => {
-      said += piece.toString();
-      const [address] = /http:\/\/127\.0\.0\.1:\d+/.exec(said) ?? [];
-      if (address) done(address);
-    };
-    server.stdout!.on("data", hear);
-    server.stderr!.on("data", hear);
-    server.on("exit", () => failed(new Error(said)));
-  });
-}
-async function kill(): Promise<void> {
-  const gone = new Promise((done) => server.on("exit", done));
-  server.kill("SIGKILL");
-  await gone;
+  server = await serve(["--set", "times.poll_interval=1s"], { port });
+  url = server.url;
 }
 
 before(async () => {
   if (!skip) await start();
 });
 after(async () => {
-  if (!skip) await kill();
+  if (!skip) await server.kill();
 });
 
 const opened: Client[] = [];
@@ -164,7 +144,7 @@ test("a server that is killed and loses its memory: one gap a cursor, and readin
   const [first] = clients;
   await first!.channel("killed").publish("before");
   await until(() => lists.every(({ got }) => got.length));
-  await kill();
+  await server.kill();
   await until(() => clients.every((client) => client.state !== "online"));
   const publishing = first!.channel("killed").publish("after");
   await start(Number(port));
