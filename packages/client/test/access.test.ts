@@ -39,6 +39,12 @@ channels = "secret:*"
 subscribe = "grant"
 publish = "grant"
 
+[[rules]]
+channels = "now:*"
+subscribe = "authenticated"
+publish = "grant"
+history = "nobody"
+
 [[token_keys]]
 name = "tests"
 algorithms = "HS256"
@@ -163,6 +169,29 @@ for (const [name, transport] of Object.entries(ways)) {
     await heard(writer, names[2]!, lists[2]!);
     assert.deepEqual([errors, lists[1]], [[`forbidden ${names[1]}`], []]);
   });
+
+  test(`${name}: who is here, where that takes a token`, { skip }, async () => {
+    const channel = `chat:${name} presence`;
+    const watcher = open({ transports: [websocket], token: () => tokenFor("anna", 60) });
+    const guest = open({ transports, token: () => tokenFor("boris", 60), member: { id: "boris" } });
+    const seen = watcher.client.channel(channel).presence;
+    seen.subscribe(() => undefined);
+    read(guest.client, channel);
+    await guest.client.channel(channel).presence.enter({ name: "Борис" });
+    await until(() => seen.members.get("boris")?.name === "Борис");
+    await guest.client.channel(channel).presence.leave();
+    await until(() => seen.count === 0);
+    assert.deepEqual([watcher.errors, guest.errors], [[], []]);
+  });
+
+  // A poll begins with `last=0`, for which the server wants the right to what was.
+  if (!name.endsWith("Poll"))
+    test(`${name}: reading what comes, without the right to what was`, { skip }, async () => {
+      const { client, errors } = open({ transports, token: () => tokenFor("anna", 60) });
+      const channel = `now:${name}`;
+      await heard(writing(), channel, read(client, channel));
+      assert.deepEqual(errors, []);
+    });
 
   test(`${name}: publishing with the right to it, and without`, { skip }, async () => {
     const reader = open({ transports, token: () => tokenFor("anna", 60) });
