@@ -69,10 +69,11 @@ fn one_connection_goes_in_and_out_of_networks() {
         wire.send(&format!("\r\nGET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(wire.answer().status, 200, "{target}");
     }
-    // In pieces, chunked, and several at once.
+    // In pieces and chunked, which is the last request of its connection; and several at once.
     wire.send("POST /lab/via/v/channels/chat HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
     wire.send("0\r\n\r\n");
     assert_eq!(wire.answer().json()["offset"], 10);
+    let mut wire = node.connect();
     wire.request("GET", "/lab/via/v/info", "");
     wire.request("GET", "/channels/chat", "");
     wire.request("GET", "/lab/via/w/channels/chat", "");

@@ -218,6 +218,8 @@ impl Visitor {
                 }
                 Ok(())
             }
+            // Where the channel stands is in every `hello`.
+            Start::Last(0) => Ok(()),
             Start::Now | Start::Beginning | Start::Last(_) => {
                 self.judge(Action::History, channel).map(|_| ())
             }
