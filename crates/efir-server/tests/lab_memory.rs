@@ -23,6 +23,8 @@ fn small_messages_on_their_way_take_little_room() {
         socket.send("GET /lab/via/v/channels/chat HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         socket.send("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
         socket.read_to("{\"hello\":");
+        // To its end, which may come in a piece of its own.
+        socket.read_to("}}");
     }
     node.set("v", r#"{"delay_ms":10000}"#);
     let mut publisher = node.connect();

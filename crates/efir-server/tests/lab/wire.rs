@@ -138,6 +138,8 @@ impl Wire {
     pub(crate) fn stream_via(&mut self, visitor: &str, channel: &str) {
         self.request("GET", &format!("/lab/via/{visitor}/channels/{channel}?transport=sse"), "");
         self.read_to("event: hello");
+        // To the end of its chunk, which may come in a piece of its own.
+        self.read_to("\n\n\r\n");
     }
 
     /// Reads up to this text; gives everything before its end.
