@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use efir_access::Action;
 use efir_core::{
-    Problem,
+    ChannelName, Problem,
     wire::{Control, Form},
 };
 use efir_engine::{Exchange, Outbox, Reader, Response, Turn, clock};
@@ -18,16 +18,25 @@ use crate::access::{self, Visitor};
 struct Guarded {
     exchange: Box<dyn Exchange>,
     visitor: Box<Visitor>,
+    /// The channels that its reader has entered by it.
+    entered: Box<[ChannelName]>,
     /// When the token's time is over.
     end: Option<Instant>,
 }
 
+/// A visitor, and the channels that it enters by reading.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) visitor: Box<Visitor>,
+    pub(crate) entered: Box<[ChannelName]>,
+}
+
 /// The exchange, guarded where there is a visitor to guard against.
-pub(crate) fn around(visitor: Option<Box<Visitor>>, exchange: Box<dyn Exchange>) -> Box<dyn Exchange> {
-    match visitor {
-        Some(visitor) => {
+pub(crate) fn around(guard: Option<Guard>, exchange: Box<dyn Exchange>) -> Box<dyn Exchange> {
+    match guard {
+        Some(Guard { visitor, entered }) => {
             let end = end(&visitor, Instant::now());
-            Box::new(Guarded { exchange, visitor, end })
+            Box::new(Guarded { exchange, visitor, entered, end })
         }
         None => exchange,
     }
@@ -63,6 +72,12 @@ impl Guarded {
     /// Judged before it began, and again if anything changed in between.
     fn check(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         if let Err(problem) = self.visitor.check_time() {
+            return self.exchange.shed(&problem, reader, out);
+        }
+        // It comes back without entering, and reads on.
+        let mut entered = self.entered.iter();
+        if let Some(problem) = entered.find_map(|channel| self.visitor.judge(Action::Presence, channel).err())
+        {
             return self.exchange.shed(&problem, reader, out);
         }
         let form = self.exchange.form();

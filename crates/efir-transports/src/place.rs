@@ -6,6 +6,7 @@ use http::{Method, request::Parts};
 
 use crate::{
     access::{self, Visitor},
+    guarded::Guard,
     info,
     policy::{self, Cors},
     presence,
@@ -227,10 +228,13 @@ fn admit(
 
 fn begin(call: &Call<'_>, asked: ReadRequest) -> Result<Reply, Refused> {
     asked.scope.bad().iter().for_each(|problem| call.site.hub().counters().refuse(problem));
-    let visitor = asked.visitor.clone();
+    let guard = asked.visitor.clone().map(|visitor| {
+        let entered = asked.entering.iter().flat_map(|entering| entering.channels.iter().cloned());
+        Guard { visitor, entered: entered.collect() }
+    });
     let mut reply = (asked.transport.begin)(call.site, asked)?;
-    if let (Reply::Held(held), Some(visitor)) = (&mut reply, visitor) {
-        held.guard(visitor);
+    if let (Reply::Held(held), Some(guard)) = (&mut reply, guard) {
+        held.guard(guard);
     }
     Ok(reply)
 }

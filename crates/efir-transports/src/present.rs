@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use efir_core::{
-    ChannelName, Code, PresenceState, Problem, Start,
+    Action, ChannelName, Code, PresenceState, Problem, Start,
     wire::{Control, Form},
 };
 use efir_engine::{Exchange, Hub, Lease, Outbox, Reader, Response, Turn, Via};
@@ -94,6 +94,12 @@ fn check<'a>(hub: &Hub, entering: &Entering, via: Via<'a>) -> Result<Via<'a>, Pr
         checked.map_err(|error| error.problem())?;
     }
     Ok(via)
+}
+
+/// Whether a client that is told this comes back, so that its member stays meanwhile. Who was shut out does not.
+pub(crate) fn comes_back(problem: &Problem) -> bool {
+    let is_passing = matches!(problem.row().action, Action::RetryNow | Action::RetryLater);
+    is_passing || problem.code == Code::TokenExpired
 }
 
 fn via(asked: &ReadRequest) -> Via<'_> {
@@ -237,7 +243,12 @@ impl Exchange for Attending {
 
     fn shed(&mut self, problem: &Problem, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let turn = self.exchange.shed(problem, reader, out);
-        self.follow(turn, Some(self.present.drain_ms))
+        self.follow(turn, comes_back(problem).then_some(self.present.drain_ms))
+    }
+
+    fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
+        let turn = self.exchange.recheck(reader, out);
+        self.follow(turn, None)
     }
 
     fn held_bytes(&self) -> usize {

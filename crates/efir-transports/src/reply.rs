@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use hyper_util::rt::TokioIo;
 
 use crate::{
-    access::Visitor,
     body::Body,
-    guarded, head,
+    guarded::{self, Guard},
+    head,
     long_poll::{LongPoll, Way},
     policy::Cors,
     present::Present,
@@ -50,7 +50,7 @@ struct Inner {
     reader: Reader,
     present: Option<Box<Present>>,
     /// Who asked, where not everybody may read.
-    visitor: Option<Box<Visitor>>,
+    guard: Option<Guard>,
     kind: Kind,
 }
 
@@ -84,12 +84,12 @@ impl Held {
 
     fn new(asked: Asker, kind: Kind) -> Self {
         let Asker { transport, client, reader, present } = asked;
-        Self(Box::new(Inner { transport, client, reader, present, visitor: None, kind }))
+        Self(Box::new(Inner { transport, client, reader, present, guard: None, kind }))
     }
 
     /// From now on the response lasts no longer than this visitor may read.
-    pub(crate) fn guard(&mut self, visitor: Box<Visitor>) {
-        self.0.visitor = Some(visitor);
+    pub(crate) fn guard(&mut self, guard: Guard) {
+        self.0.guard = Some(guard);
     }
 
     /// From now on this account pays for what the response publishes.
@@ -109,9 +109,9 @@ impl Held {
 
     /// For a carrier that writes HTTP/1 to the socket itself.
     pub fn take_over(self, how: TakeOver) -> efir_engine::Response {
-        let Inner { reader, present, visitor, kind, .. } = *self.0;
+        let Inner { reader, present, guard, kind, .. } = *self.0;
         let taken = |head, framing, exchange| {
-            let exchange = guarded::around(visitor, Present::around(present, exchange));
+            let exchange = guarded::around(guard, Present::around(present, exchange));
             efir_engine::Response { head, framing, exchange, reader, tally: None }
         };
         match kind {
@@ -140,9 +140,8 @@ impl Held {
     /// For somebody else's HTTP stack: the response with a body that is polled. A held poll is awaited; dropping the future ends it.
     /// A WebSocket goes on in a task of its own once the connection is upgraded.
     pub async fn into_response(self) -> Response<Body> {
-        let Inner { reader, present, visitor, kind, .. } = *self.0;
-        let poll =
-            |exchange| Polled::new(guarded::around(visitor, Present::around(present, exchange)), reader);
+        let Inner { reader, present, guard, kind, .. } = *self.0;
+        let poll = |exchange| Polled::new(guarded::around(guard, Present::around(present, exchange)), reader);
         match kind {
             Kind::Stream { headers, exchange } => {
                 let mut response = Response::new(Body::stream(poll(exchange)));

@@ -23,6 +23,7 @@ use crate::{
     access,
     peer::{self, Heard, Peer},
     place::Call,
+    present,
     problem::Refused,
     query::Query,
     reply::{Asker, Held, Reply},
@@ -237,7 +238,9 @@ impl Exchange for Socket {
     fn shed(&mut self, problem: &Problem, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let times = reader.hub().times();
         if let Some(mut entered) = self.entered.take() {
-            entered.set_linger_ms(times.retry_ms_max + times.presence_grace_ms);
+            if present::comes_back(problem) {
+                entered.set_linger_ms(times.retry_ms_max + times.presence_grace_ms);
+            }
         }
         peer::part(problem, problem.row().close, out)
     }

@@ -1,8 +1,9 @@
 //! What lasts is judged again: when a token ends, when somebody is revoked, and when the rules change.
 
 use anyhow::{Result, ensure};
-use efir_access::{Action, Audience};
-use efir_client::Payload;
+use efir_access::{Action, Audience, Pattern, Rule};
+use efir_client::{Payload, Read, Transport, Who};
+use efir_core::ChannelName;
 
 use super::{Reading, client_with, code, grant, granted};
 use crate::{
@@ -131,5 +132,37 @@ pub(super) async fn a_revoked_user_is_ended(cell: Cell) -> Result<()> {
     let problem = super::refused(&room, &a, row, None).await?;
     ensure!(problem.detail.contains("revoked"), "{}", problem.detail);
     b.publish(&room.channel, Payload::Text("m1".into()), None).await?;
+    room.close().await
+}
+
+/// Members are judged again, too: where everybody might be there, and where they lose the right to be seen and keep that to read.
+pub(super) async fn who_may_no_longer_be_there_is_put_out(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let read = Read::channel(Transport::HttpStream, room.channel.clone()).member(&Who::new("a"));
+    let stranger = room.client()?;
+    let mut reading = Reading::Response(Box::new(stranger.open(&read).await?));
+    let chat = ChannelName::parse(&room.channel)?;
+    same("in", room.node.hub().member_count(&chat), 1)?;
+    room.node.close_to(&Closed::everywhere(Audience::Grant)?)?;
+    code(&reading.problem().await?, "draining")?;
+    reading.ends().await?;
+
+    let client = client_with(&room, &token("b", 60, "**", &[READ[0], READ[2], Action::Presence])?)?;
+    let read = read.query("client", "b");
+    let mut reading = Reading::Response(Box::new(client.open(&read).await?));
+    let mut socket = client.socket().await?;
+    socket.enter("side", &Who::new("b")).await?;
+    let mut unseen = Rule::new(vec![Pattern::everything()], Audience::Anyone);
+    unseen.presence = Audience::Nobody;
+    room.node.close_to(&Closed::of(vec![unseen])?)?;
+    let problem = reading.problem().await?;
+    code(&problem, "forbidden")?;
+    ensure!(problem.detail.contains("presence"), "{}", problem.detail);
+    reading.ends().await?;
+    match Reading::Socket(Box::new(socket)).problem().await? {
+        problem if problem.channel.as_deref() == Some("side") => code(&problem, "forbidden")?,
+        other => anyhow::bail!("{other:?}"),
+    }
+    same("put out of side", room.node.hub().member_count(&ChannelName::parse("side")?), 0)?;
     room.close().await
 }

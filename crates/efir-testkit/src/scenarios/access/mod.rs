@@ -23,7 +23,7 @@ use carried::{
 };
 use lasting::{
     a_revoked_user_is_ended, a_token_that_ends_stops_delivery, closing_ends_those_who_came_before,
-    rules_that_change_end_what_they_no_longer_allow,
+    rules_that_change_end_what_they_no_longer_allow, who_may_no_longer_be_there_is_put_out,
 };
 use rights::{
     a_grant_reads_and_publishes, a_rule_may_allow_less, history_needs_its_right, one_denied_among_several,
@@ -39,6 +39,7 @@ scenarios! { "access";
     Rows rules_that_change_end_what_they_no_longer_allow: "D11";
     Rows closing_ends_those_who_came_before: "D11";
     Rows a_revoked_user_is_ended: "D11";
+    Carriers who_may_no_longer_be_there_is_put_out: "D11", "D12";
     Carriers presence_needs_its_right: "D11", "D12";
     Carriers a_rule_may_allow_less: "D11";
     Carriers tokens_of_all_kinds_that_are_worth_nothing: "D11";
