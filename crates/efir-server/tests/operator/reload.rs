@@ -77,17 +77,23 @@ fn what_is_not_valid_changes_nothing() {
     assert!(!is_allowed(&running, "https://app.example") && is_allowed(&running, "https://other.example"));
 }
 
-#[test]
-fn an_open_stream_goes_on_through_a_reload() {
+/// Reads the channel `chat` as a stream, each time up to a line with this word.
+fn reader(running: &Running) -> impl FnMut(&str) + use<> {
     use std::io::{BufRead, BufReader, Write};
-    let running = Running::start(&["times.heartbeat=100ms"]);
     let mut stream = std::net::TcpStream::connect(&running.address).unwrap();
     stream.set_read_timeout(Some(crate::running::PATIENCE)).unwrap();
     let request = "GET /channels/chat?transport=http-stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
     let mut lines = BufReader::new(stream).lines();
-    let mut until = |word: &str| while !lines.next().unwrap().unwrap().contains(word) {};
+    let mut until = move |word: &str| while !lines.next().unwrap().unwrap().contains(word) {};
     until("hello");
+    until
+}
+
+#[test]
+fn an_open_stream_goes_on_through_a_reload() {
+    let running = Running::start(&["times.heartbeat=100ms"]);
+    let mut until = reader(&running);
     for text in ["before", "between", "after"] {
         running.ask("POST /channels/chat", "", text.as_bytes());
         until(text);
@@ -98,7 +104,6 @@ fn an_open_stream_goes_on_through_a_reload() {
 
 #[test]
 fn who_may_no_longer_read_is_told_at_once() {
-    use std::io::{BufRead, BufReader, Write};
     let folder = folder();
     let file = folder.join("efir.toml");
     let rules = |subscribe: &str| {
@@ -106,13 +111,7 @@ fn who_may_no_longer_read_is_told_at_once() {
     };
     std::fs::write(&file, rules("anyone")).unwrap();
     let running = Running::start_in(&folder, &[], &[]);
-    let mut stream = std::net::TcpStream::connect(&running.address).unwrap();
-    stream.set_read_timeout(Some(crate::running::PATIENCE)).unwrap();
-    let request = "GET /channels/chat?transport=http-stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut lines = BufReader::new(stream).lines();
-    let mut until = |word: &str| while !lines.next().unwrap().unwrap().contains(word) {};
-    until("hello");
+    let mut until = reader(&running);
     // Rules that are no good leave everything as it is.
     std::fs::write(&file, rules("everybody")).unwrap();
     assert_eq!(running.ask_admin("POST /reload", "").0, 422);
