@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import os from "node:os";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { HttpPublisher, payload } from "../../packages/client/campaign/actors.mjs";
 import { History } from "../../packages/client/campaign/history.mjs";
@@ -154,8 +154,11 @@ async function suffer(browser, way) {
   }
 }
 
-for (const browser of ["chromium", "firefox"]) {
-  for (const way of ways.filter(({ isSwitching }) => !isSwitching)) {
-    test(`${browser}: the client by ${way.name} gets over faults and a killed server`, () => suffer(browser, way));
+// Side by side, for nearly all of it is waiting; each has its own server, proxy and window.
+describe("the client behind a bad network", { concurrency: 3 }, () => {
+  for (const browser of ["chromium", "firefox"]) {
+    for (const way of ways.filter(({ isSwitching }) => !isSwitching)) {
+      test(`${browser}: the client by ${way.name} gets over faults and a killed server`, () => suffer(browser, way));
+    }
   }
-}
+});

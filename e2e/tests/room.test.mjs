@@ -1,6 +1,9 @@
 // The main room, which runs on the client: from one browser to the other, over each transport, switched while messages come; a cut cable
 // and what was written meanwhile; who is here.
 import assert from "node:assert/strict";
+import fs from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
 import { after, before, test } from "node:test";
 import { outage, start } from "../stage/browsers.mjs";
 import { ChatPage, transports } from "../stage/chat.mjs";
@@ -219,4 +222,25 @@ test("the server is killed and started again: a gap is told, and what waited goe
 test("the consoles stay silent", () => {
   assert.ok(windows.length > 0);
   for (const window of windows) assert.deepEqual(window.unexpected(), [], window.browser.name);
+});
+
+test("a channel that is closed to the visitor says so, and another one beside it is open", async () => {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "efir-closed-"));
+  const config = path.join(folder, "efir.toml");
+  await fs.writeFile(config, '[[rules]]\nchannels = "open"\nsubscribe = "anyone"\npublish = "anyone"\n');
+  const closed = await Server.start({ args: ["--config", config], page: "any" });
+  for (const browser of browsers) {
+    const window = await browser.window();
+    const page = await RoomPage.open(window, closed.url, "shut");
+    const said = () => window.evaluate(() => document.body.innerText);
+    await until("the refusal is told", async () => (await said()).includes("no_rule"), { seen: said });
+    await page.isOnAir();
+    await window.evaluate(() => (location.hash = "#open"));
+    await page.say(greeting);
+    await page.hears(greeting);
+    assert.equal((await said()).includes("no_rule"), false);
+    await window.close();
+  }
+  await closed.stop();
+  await fs.rm(folder, { recursive: true });
 });

@@ -32,6 +32,8 @@ export class Room {
   readonly latency_ms = signal<number | undefined>(undefined);
   /** Why the client gave up for good. */
   readonly fault = signal<EfirError | undefined>(undefined);
+  /** Why the visitor may not read this channel. */
+  readonly denied = signal<EfirError | undefined>(undefined);
   /** For how many messages of others the visitor was not looking. */
   readonly unseen = signal(0);
   readonly #state = signal<State>("connecting");
@@ -67,7 +69,9 @@ export class Room {
       this.#timed = transport ?? this.#timed;
     });
     client.on("error", (error) => {
-      if (client.state === "closed" && error instanceof EfirError) this.fault.value = error;
+      if (!(error instanceof EfirError)) return;
+      if (client.state === "closed") this.fault.value = error;
+      if (!error.retryable && error.problem.channel === channel.peek()) this.denied.value = error;
     });
     settle();
     effect(() => this.#steady(this.air.value));
@@ -136,6 +140,7 @@ export class Room {
     this.#channel = place;
     this.conversation.value = new Conversation();
     this.latency_ms.value = undefined;
+    this.denied.value = undefined;
     const endings = [
       place.subscribe((message) => this.#take(message), { last: history_first }),
       place.on("gap", (gap) => (this.conversation.value = this.conversation.value.gap(gap.reason))),

@@ -13,6 +13,7 @@ const en = {
   write_in: (channel: string) => `Write in “${channel}”`,
   nothing_yet: "Nothing has been said here yet.",
   nothing_hint: "Open this page in another window, or run the curl line: it shows here at once.",
+  denied: "This channel is closed to you.",
   newer: "New messages",
   you: "you",
   air: {
@@ -74,6 +75,7 @@ const ru: RoomWords = {
   write_in: (channel) => `Написать в «${channel}»`,
   nothing_yet: "Здесь ещё ничего не сказали.",
   nothing_hint: "Откройте эту страницу в другом окне или выполните строку с curl — здесь появится сразу.",
+  denied: "Этот канал для вас закрыт.",
   newer: "Новые сообщения",
   you: "вы",
   air: {

@@ -61,14 +61,15 @@ function Lines({ room }: { room: Room }) {
     if (isFollowing.current) toEnd();
     else hasNewer.value = true;
   }, [newest, hasNewer]);
-  const { messages, nothing_yet, nothing_hint, newer } = words.value;
+  const { messages, nothing_yet, nothing_hint, denied, newer } = words.value;
+  const why = room.denied.value?.message;
   const isEmpty = lines.length === 0 && drafts.length === 0 && room.air.value === "online";
   return (
     <div class="lines-frame">
       {isEmpty && (
         <div class="nothing">
-          <p>{nothing_yet}</p>
-          <p>{nothing_hint}</p>
+          <p>{why === undefined ? nothing_yet : denied}</p>
+          <p>{why ?? nothing_hint}</p>
         </div>
       )}
       <ul
