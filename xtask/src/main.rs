@@ -3,7 +3,6 @@
 //! One module a command; the table below is the list from which dispatch and help derive. Begin with `test.rs`, which
 //! is what continuous integration runs.
 
-mod attacks;
 mod backends;
 mod bench;
 mod browsers;
@@ -86,12 +85,6 @@ const COMMANDS: &[Command] = &[
         arguments: "ROW",
         about: "one long run, into docs/reliability.md",
         run: evidence::run,
-    },
-    Command {
-        name: "attacks",
-        arguments: "ROW",
-        about: "thousands of clients that mean ill, into docs/reliability.md",
-        run: attacks::run,
     },
     Command {
         name: "faults",

@@ -27,7 +27,7 @@ impl Server {
     }
 
     /// Starts it by a command to which `serve` is added, so that the environment can configure it. It listens on
-    /// 127.0.0.1 and on `others`.
+    /// 127.0.0.1 and on `others`, open to whoever comes.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -35,7 +35,7 @@ impl Server {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         command.args(["serve", "--log", "warn", "--listen", &address.to_string()]);
         for other in others {
-            command.args(["--listen", &format!("{other}:{port}")]);
+            command.args(["--open", "--listen", &format!("{other}:{port}")]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;

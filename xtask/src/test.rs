@@ -12,8 +12,8 @@ use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
 use crate::{
-    Verdict, attacks, backends, browsers, client, count, docs, evidence, faults, hardening, install, proxies,
-    supply, tidy,
+    Verdict, backends, browsers, client, count, docs, evidence, faults, hardening, install, proxies, supply,
+    tidy,
 };
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
@@ -239,7 +239,7 @@ fn counts(report: &mut Report) -> Result<()> {
 }
 
 fn vanish(report: &mut Report) -> Result<()> {
-    let broken = evidence::quick_vanish(&debug_efir())?;
+    let broken = evidence::quick("vanish", &debug_efir())?;
     let held = broken.is_empty();
     report.notes.extend(broken);
     report.count(Tally::one(held))
@@ -247,7 +247,7 @@ fn vanish(report: &mut Report) -> Result<()> {
 
 /// A few hundred clients that say next to nothing, beside readers.
 fn slowloris(report: &mut Report) -> Result<()> {
-    let broken = attacks::quick_slowloris(&debug_efir())?;
+    let broken = evidence::quick("slowloris", &debug_efir())?;
     let held = broken.is_empty();
     report.notes.extend(broken);
     report.count(Tally::one(held))

@@ -237,10 +237,10 @@ impl Exchange for Socket {
 
     fn shed(&mut self, problem: &Problem, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let times = reader.hub().times();
-        if let Some(mut entered) = self.entered.take() {
-            if present::comes_back(problem) {
-                entered.set_linger_ms(times.retry_ms_max + times.presence_grace_ms);
-            }
+        if let Some(mut entered) = self.entered.take()
+            && present::comes_back(problem)
+        {
+            entered.set_linger_ms(times.retry_ms_max + times.presence_grace_ms);
         }
         peer::part(problem, problem.row().close, out)
     }

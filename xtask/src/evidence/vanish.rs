@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::namespace::{self, Namespaces};
+use super::{Outcome, Size};
 use crate::machine;
-use crate::paper::{self, grouped};
+use crate::paper::grouped;
 use crate::server::{self, Server};
-use crate::{Verdict, bench, root};
 use efir_bench::channels::Channels;
 use efir_bench::connection::Connection;
 use efir_bench::efir::HttpPublisher;
@@ -106,44 +106,19 @@ impl Seen {
     }
 }
 
-pub(super) fn run(arguments: &[String]) -> Result<Verdict> {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (plan, is_kept) = match words.as_slice() {
-        [] => (FULL, true),
-        ["--quick"] => (QUICK, false),
-        _ => bail!("cargo xtask evidence vanish [--quick]"),
-    };
-    bench::in_release(&["evidence", "vanish"], arguments)?;
-    if is_kept && !namespace::are_possible() {
+/// Without root only resets are tried, which is not what is written down.
+pub(super) fn attempt(size: Size, binary: &Path) -> Result<Outcome> {
+    let plan = if size == Size::Full { FULL } else { QUICK };
+    let seen = if namespace::are_possible() {
+        let made = Namespaces::make()?;
+        namespace::inside(&made.server, || Run::start(plan, binary, Some(&made))?.finish())?
+    } else if size == Size::Full {
         bail!("silence needs network namespaces: run as root, with iproute2");
-    }
-    let seen = try_it(plan, &root::target().join("release/efir"))?;
-    let text = text(plan, &seen);
-    println!("{text}");
-    if is_kept {
-        paper::write("docs/reliability.md", "vanish", &text)?;
-    }
-    Ok(if seen.broken().is_empty() { Verdict::Held } else { Verdict::Failed })
-}
-
-/// A small one for every test run; without root only resets are tried. Returns what did not hold.
-///
-/// # Errors
-/// When it could not be tried.
-pub(crate) fn quick(binary: &Path) -> Result<Vec<String>> {
-    let seen = try_it(QUICK, binary)?;
-    println!("{}", text(QUICK, &seen));
-    Ok(seen.broken())
-}
-
-fn try_it(plan: Plan, binary: &Path) -> Result<Seen> {
-    system::raise_files()?;
-    if !namespace::are_possible() {
+    } else {
         println!("no root: nobody vanishes in silence");
-        return Run::start(plan, binary, None)?.finish();
-    }
-    let made = Namespaces::make()?;
-    namespace::inside(&made.server, || Run::start(plan, binary, Some(&made))?.finish())
+        Run::start(plan, binary, None)?.finish()?
+    };
+    Ok(Outcome { text: text(plan, &seen), broken: seen.broken() })
 }
 
 /// The server, all its connections, and what was seen so far.

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::{Outcome, Size};
 use crate::machine;
-use crate::paper::{self, grouped};
+use crate::paper::grouped;
 use crate::server::{self, Server};
-use crate::{Verdict, bench, root};
 use efir_bench::channels::Channels;
 use efir_bench::efir::HttpPublisher;
 use efir_bench::process;
@@ -126,36 +126,10 @@ impl Seen {
     }
 }
 
-pub(super) fn run(arguments: &[String]) -> Result<Verdict> {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (plan, is_kept) = match words.as_slice() {
-        [] => (FULL, true),
-        ["--quick"] => (QUICK, false),
-        _ => bail!("cargo xtask attacks slowloris [--quick]"),
-    };
-    bench::in_release(&["attacks", "slowloris"], arguments)?;
-    let seen = try_it(plan, &root::target().join("release/efir"))?;
-    let text = text(plan, &seen);
-    println!("{text}");
-    if is_kept {
-        paper::write("docs/reliability.md", "slowloris", &text)?;
-    }
-    Ok(if seen.broken().is_empty() { Verdict::Held } else { Verdict::Failed })
-}
-
-/// A small one for every test run. Returns what did not hold.
-///
-/// # Errors
-/// When it could not be tried.
-pub(crate) fn quick(binary: &Path) -> Result<Vec<String>> {
-    let seen = try_it(QUICK, binary)?;
-    println!("{}", text(QUICK, &seen));
-    Ok(seen.broken())
-}
-
-fn try_it(plan: Plan, binary: &Path) -> Result<Seen> {
-    system::raise_files()?;
-    Run::start(plan, binary)?.finish()
+pub(super) fn attempt(size: Size, binary: &Path) -> Result<Outcome> {
+    let plan = if size == Size::Full { FULL } else { QUICK };
+    let seen = Run::start(plan, binary)?.finish()?;
+    Ok(Outcome { text: text(plan, &seen), broken: seen.broken() })
 }
 
 /// The server and its readers.
@@ -365,7 +339,7 @@ fn text(plan: Plan, seen: &Seen) -> String {
         ));
     }
     format!(
-        "`cargo xtask attacks slowloris`, {}, {}: {verdict}.\n\n\
+        "`cargo xtask evidence slowloris`, {}, {}: {verdict}.\n\n\
          | attackers | connections | ended by the server, and begun again | memory of the server (RssAnon) | p99 / longest time from due to read |\n\
          |---|--:|--:|--:|--:|\n{rows}\n\
          {} readers on four transports, {} messages to each; lost / duplicated / reordered: {}; readers ended: {}.\n",
