@@ -21,7 +21,9 @@ use std::{
 pub type Run = Box<dyn FnOnce(u64) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>> + Send>;
 
 /// Trials that run at the same time unless `--test-threads` says otherwise: most of them wait most of the time.
-const THREADS: usize = 4;
+const THREADS: usize = 8;
+/// So many of them at most are of those that do not wait: more would only be late together.
+const BUSY_THREADS: usize = 2;
 /// A trial that does not even give way to its own time limit ends the whole run after this much longer.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -31,6 +33,8 @@ pub struct Trial {
     pub name: String,
     /// How long it may take.
     pub limit: Duration,
+    /// Whether it keeps a core busy.
+    pub is_busy: bool,
     /// The test; its argument is the seed.
     pub run: Run,
 }
@@ -159,13 +163,13 @@ fn run_all(trials: Vec<Trial>, wish: &Wish) -> Vec<Outcome> {
     let count = trials.len();
     let base = wish.seed.unwrap_or_else(|| fastrand::u64(1..1 << 48));
     println!("\nrunning {count} test{} (base seed {base})", if count == 1 { "" } else { "s" });
-    let queue = Mutex::new(VecDeque::from(trials));
+    let queue = Queue::new(trials);
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
-        for _ in 0..wish.threads.unwrap_or(THREADS).clamp(1, count.max(1)) {
+        for number in 0..wish.threads.unwrap_or(THREADS).clamp(1, count.max(1)) {
             let (tell, queue) = (tell.clone(), &queue);
             scope.spawn(move || {
-                while let Some(trial) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
+                while let Some(trial) = queue.next(number < BUSY_THREADS) {
                     let limit = trial.limit;
                     let _ = tell.send(Progress::Begun(trial.name.clone(), Instant::now() + limit + STUCK));
                     let _ = tell.send(Progress::Done(run_one(trial, base)));
@@ -175,6 +179,25 @@ fn run_all(trials: Vec<Trial>, wish: &Wish) -> Vec<Outcome> {
         drop(tell);
         collect(&told, wish.is_timed)
     })
+}
+
+/// What has not begun yet.
+struct Queue {
+    busy: Mutex<VecDeque<Trial>>,
+    others: Mutex<VecDeque<Trial>>,
+}
+
+impl Queue {
+    fn new(trials: Vec<Trial>) -> Self {
+        let (busy, others): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| trial.is_busy);
+        Self { busy: Mutex::new(busy.into()), others: Mutex::new(others.into()) }
+    }
+
+    /// The next for a thread that takes busy ones, these first, or for one that does not.
+    fn next(&self, takes_busy: bool) -> Option<Trial> {
+        let first = |queue: &Mutex<VecDeque<Trial>>| queue.lock().ok()?.pop_front();
+        takes_busy.then(|| first(&self.busy)).flatten().or_else(|| first(&self.others))
+    }
 }
 
 enum Progress {
@@ -208,7 +231,7 @@ fn collect(told: &mpsc::Receiver<Progress>, is_timed: bool) -> Vec<Outcome> {
 }
 
 fn run_one(trial: Trial, base: u64) -> Outcome {
-    let Trial { name, limit, run } = trial;
+    let Trial { name, limit, run, .. } = trial;
     let seed = seed_of(base, &name);
     let begun = Instant::now();
     let ended = std::panic::catch_unwind(AssertUnwindSafe(|| -> anyhow::Result<()> {
@@ -282,7 +305,20 @@ mod tests {
     }
 
     fn trial(name: &str, run: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Trial {
-        Trial { name: name.into(), limit: Duration::from_millis(50), run: Box::new(move |_| Box::pin(run)) }
+        let limit = Duration::from_millis(50);
+        Trial { name: name.into(), limit, is_busy: false, run: Box::new(move |_| Box::pin(run)) }
+    }
+
+    #[test]
+    fn busy_trials_come_first_and_only_on_few_threads() {
+        let busy = |name| Trial { is_busy: true, ..trial(name, async { Ok(()) }) };
+        let queue = Queue::new(vec![trial("a", async { Ok(()) }), busy("b"), trial("c", async { Ok(()) })]);
+        let next = |takes_busy| queue.next(takes_busy).map(|trial| trial.name);
+        assert_eq!(next(true).as_deref(), Some("b"));
+        assert_eq!(next(true).as_deref(), Some("a"));
+        let queue = Queue::new(vec![busy("b"), trial("c", async { Ok(()) })]);
+        let next = |takes_busy| queue.next(takes_busy).map(|trial| trial.name);
+        assert_eq!((next(false).as_deref(), next(false)), (Some("c"), None));
     }
 
     #[test]

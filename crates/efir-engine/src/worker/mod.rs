@@ -206,9 +206,9 @@ impl Worker {
 
     /// Calls the exchange, writes what it pushed, and does what it decided.
     fn call(&mut self, key: u32, now: Instant, ask: impl FnOnce(&mut Connection, &mut Outbox) -> Turn) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Some(mut connection) = self.connections.get_mut(key as usize) else { return };
         let mut pending = connection.pending.take();
-        let out = pending.as_deref_mut().unwrap_or(&mut self.scratch);
+        let mut out = pending.as_deref_mut().unwrap_or(&mut self.scratch);
         if out.is_empty() {
             out.reframe(connection.framing);
         }
@@ -217,6 +217,15 @@ impl Worker {
                 Turn::Wait => {}
                 ended => connection.phase = Phase::Ending(ended),
             }
+        }
+        if connection.reader.has_changes() {
+            // Before it is written: whoever is told that it joined is counted among the subscribers from then on.
+            let told = std::mem::replace(out, Outbox::new(connection.framing));
+            self.follow_changes(key);
+            let Some(found) = self.connections.get_mut(key as usize) else { return };
+            connection = found;
+            out = pending.as_deref_mut().unwrap_or(&mut self.scratch);
+            *out = told;
         }
         if let (true, Some(tally)) = (out.take_empty_answer(), &connection.tally) {
             tally.add_empty();
@@ -251,12 +260,8 @@ impl Worker {
         self.remove(key);
     }
 
-    /// After a call: joins and leaves, the end if everything is written, the next timer, the next flush.
+    /// After a call: the end if everything is written, the next timer, the next flush.
     fn settle(&mut self, key: u32, now: Instant, written: Written) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        if connection.reader.has_changes() {
-            self.follow_changes(key);
-        }
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         if let (Written::All, Phase::Ending(turn)) = (written, connection.phase) {
             return self.end(key, turn, now);

@@ -202,8 +202,8 @@ async fn reading_creates_nothing(cell: Cell) -> Result<()> {
 
 async fn evicted_stub_gets_a_new_epoch(cell: Cell) -> Result<()> {
     let room = Room::with(&cell, |settings| {
-        settings.limits.retention_ms_max = 40;
-        settings.limits.key_window_ms = 40;
+        settings.limits.retention_ms_max = 400;
+        settings.limits.key_window_ms = 400;
         settings.limits.stubs_max = 2;
     })
     .await?;
@@ -211,7 +211,7 @@ async fn evicted_stub_gets_a_new_epoch(cell: Cell) -> Result<()> {
     for n in 0..6 {
         firsts.push(room.publish_to(&format!("idle-{n}"), "m1").await?.position);
     }
-    tokio::time::sleep(Duration::from_millis(110)).await;
+    tokio::time::sleep(Duration::from_millis(450)).await;
     room.sweep();
     let mut kept = 0;
     for (n, first) in firsts.iter().enumerate() {

@@ -99,12 +99,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         .map(|case| Trial {
             name: format!("{}/{}/{}", case.row, case.cve, case.name),
             limit: LIMIT,
+            is_busy: false,
             run: Box::new(|_| (case.run)()),
         })
         .collect();
     trials.push(Trial {
         name: "table::every_row_is_tried".into(),
         limit: LIMIT,
+        is_busy: false,
         run: Box::new(|_| Box::pin(async { is_whole() })),
     });
     trials
