@@ -33,6 +33,6 @@ pub(crate) fn npm(folder: &str) -> Command {
 /// The browser tests, against a server that is built already.
 pub(crate) fn tests(files: &[String]) -> Result<Outcome> {
     let mut node = Command::new("node");
-    node.arg("--test").arg("--test-concurrency=1").args(files).current_dir(root().join("e2e"));
+    node.arg("--test").arg("--test-concurrency=2").args(files).current_dir(root().join("e2e"));
     child::run(node.env("EFIR_BIN", debug_efir()))
 }
