@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use efir_access::{Action, Caller, FromPolicy, Gate, RuleOptions, TicketReason, Tickets};
+use efir_access::{Action, Caller, FromPolicy, Gate, RefusalReason, RuleOptions, TicketReason, Tickets};
 use efir_core::{ChannelName, Code, Problem, Start};
 use efir_engine::{Holder, Hub, clock};
 use http::{header, request::Parts};
@@ -142,10 +142,13 @@ fn by_ticket(site: &Site, parts: &Parts, ticket: &str, now_ms: u64) -> Result<Ca
         return Err(Problem::new(Code::Unauthorized, "this server gives no tickets; send a token"));
     };
     let origin = site.policy().foreign_origin(parts);
-    tickets.identify(ticket, origin, now_ms).map_err(|error| match error.reason {
+    let caller = tickets.identify(ticket, origin, now_ms).map_err(|error| match error.reason {
         TicketReason::Expired => Problem::new(Code::TokenExpired, error.to_string()),
         _ => Problem::new(Code::Unauthorized, error.to_string()),
-    })
+    })?;
+    // The key of its token may be gone since it was made.
+    check_caller(&site.access().gate(), &caller, now_ms)?;
+    Ok(caller)
 }
 
 /// `Authorization: Bearer …`. Other schemes are somebody else's, perhaps a proxy's.
@@ -269,17 +272,20 @@ impl Visitor {
         std::mem::replace(&mut self.changes, changes) != changes
     }
 
-    /// Whether its token still holds.
+    /// Whether what it has shown still holds.
     ///
     /// # Errors
-    /// It is over, or revoked.
-    pub(crate) fn check_time(&self) -> Result<(), Problem> {
-        use efir_access::RefusalReason::Expired;
-        self.access.gate().check_time(&self.caller, clock::now_ms()).map_err(|reason| match reason {
-            Expired => expired(),
-            _ => Problem::new(Code::Unauthorized, "the token or its user was revoked"),
-        })
+    /// It is over or revoked, or its key is no longer in force.
+    pub(crate) fn check_caller(&self) -> Result<(), Problem> {
+        check_caller(&self.access.gate(), &self.caller, clock::now_ms())
     }
+}
+
+fn check_caller(gate: &Gate, caller: &Caller, now_ms: u64) -> Result<(), Problem> {
+    gate.check_caller(caller, now_ms).map_err(|reason| match reason {
+        RefusalReason::Expired => expired(),
+        reason => Problem::new(Code::Unauthorized, format!("{} ({})", reason.text(), reason.as_str())),
+    })
 }
 
 /// The token's time is over.

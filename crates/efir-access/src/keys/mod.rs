@@ -3,6 +3,7 @@
 
 mod algorithm;
 mod jwks;
+mod mark;
 mod pem;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 use thiserror::Error;
 
 pub use algorithm::{Algorithm, Family};
+pub use mark::KeyMark;
 pub(crate) use pem::read as read_pem;
 
 /// The shortest secret of HS256, HS384 and HS512, in bytes.
@@ -53,6 +55,7 @@ pub(crate) struct TokenKey {
     pub(crate) algorithm: Algorithm,
     pub(crate) issuer: Option<Box<str>>,
     pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) mark: KeyMark,
     material: Material,
 }
 
@@ -202,6 +205,12 @@ impl KeySet {
         &self.skipped
     }
 
+    /// Whether a key of this mark is in force.
+    #[must_use]
+    pub(crate) fn has(&self, mark: KeyMark) -> bool {
+        self.keys.iter().any(|key| key.mark == mark)
+    }
+
     /// Keys that may have signed a token which names this id, whatever the algorithm.
     pub(crate) fn named(&self, id: Option<&str>) -> impl Iterator<Item = &Arc<TokenKey>> {
         self.keys.iter().filter(move |key| key.id.is_none() || key.id.as_deref() == id)
@@ -243,6 +252,7 @@ impl TokenKey {
             algorithm,
             issuer: terms.issuer.as_deref().map(Into::into),
             audiences: terms.audiences.iter().map(|audience| audience.as_str().into()).collect(),
+            mark: mark(terms, id, algorithm, &material),
             material,
         })
     }
@@ -262,6 +272,26 @@ impl fmt::Debug for KeySet {
         let names = self.keys.iter().map(|key| format!("{} ({})", key.name, key.algorithm));
         f.debug_list().entries(names).finish()
     }
+}
+
+/// Everything about a key. Of a secret only what it signs is in the mark.
+fn mark(terms: &KeyTerms, id: Option<&str>, algorithm: Algorithm, material: &Material) -> KeyMark {
+    let signed;
+    let material = match material {
+        Material::Secret(key) => {
+            signed = hmac::sign(key, b"efir mark of a key 1\n");
+            signed.as_ref()
+        }
+        Material::Public(key) => key.as_ref(),
+    };
+    let parts = [
+        Some(terms.name.as_bytes()),
+        id.map(str::as_bytes),
+        terms.issuer.as_deref().map(str::as_bytes),
+        Some(algorithm.as_str().as_bytes()),
+        Some(material),
+    ];
+    KeyMark::of(parts.into_iter().chain(terms.audiences.iter().map(|audience| Some(audience.as_bytes()))))
 }
 
 /// Reads a public key for one algorithm, from what stands in a PEM or was put together from a JWK.

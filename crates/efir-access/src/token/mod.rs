@@ -53,7 +53,8 @@ pub(crate) fn verify(
     witness.held("time", || format!("ends in {} s", expires_ms.saturating_sub(now_ms) / 1_000));
     let (name, token_id, grants) = (claims.user()?, claims.token_id()?, claims.grants()?);
     witness.held("claims", || format!("{} grants", grants.len()));
-    Ok(User { name, grants, expires_ms, token_id, key: key.name.clone(), is_ticket: false })
+    let (signer, key) = (key.mark, key.name.clone());
+    Ok(User { name, grants, expires_ms, token_id, key, signer, is_ticket: false })
 }
 
 /// The first of the keys that made the signature whose issuer and audience are right; there may be two with one secret.

@@ -19,6 +19,8 @@ use running::{PATIENCE, Running, efir, folder};
 const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
 const SERVER_KEY: &str = "a-key-of-a-backend-with-enough-bytes!";
 
+const READER_KEY: &str = "a-key-of-another-backend-with-bytes-enough";
+
 const RULES: &str = r#"
 [[rules]]
 channels = "news"
@@ -198,6 +200,35 @@ fn what_is_revoked_ends_at_once_and_what_is_not_goes_on() {
 }
 
 #[test]
+fn a_key_that_is_taken_away_takes_along_who_came_by_it() {
+    let with_key =
+        format!("{RULES}\n[[server_keys]]\nname = \"reader\"\nkey = \"{READER_KEY}\"\nmay = \"subscribe\"\n");
+    let (folder, running) = start(&with_key);
+    let anna = bearer(&token("anna", 600, &[("chat:*", Actions::ALL)]));
+    let body = br#"{"channels":["chat:1"]}"#;
+    let (status, text) = running.ask("POST /tickets", &anna, body);
+    assert_eq!(status, 200, "{text}");
+    let ticket = serde_json::from_str::<Value>(&text).unwrap()["ticket"].as_str().unwrap().to_owned();
+    let by_token = Live::open(&running, "/channels/chat:1?transport=http-stream", &anna);
+    let by_ticket = Live::open(&running, &format!("/channels/chat:1?transport=sse&ticket={ticket}"), "");
+    let by_key = Live::open(&running, "/channels/chat:1?transport=http-stream", &bearer(READER_KEY));
+    let mut stays = Live::open(&running, "/channels/news?transport=sse", "");
+    let secret = SECRET.replace("a-secret", "another-secret");
+    std::fs::write(folder.join("efir.toml"), RULES).unwrap();
+    std::fs::write(folder.join("token.secret"), &secret).unwrap();
+    running.signal("HUP");
+    assert_eq!(running.event("reloaded")["taken_over"], "token_keys, server_keys");
+    for live in [by_token, by_ticket, by_key] {
+        let end = live.read_all();
+        assert!(end.contains("\"unauthorized\"") && end.contains("key_gone"), "{end}");
+    }
+    assert_eq!(running.ask(&format!("GET /channels/chat:1?ticket={ticket}"), "", b"").0, 401);
+    assert_eq!(running.ask("GET /channels/chat:1", &anna, b"").0, 401);
+    assert_eq!(running.ask("POST /channels/news", &bearer(SERVER_KEY), b"still here").0, 200);
+    stays.until("still here");
+}
+
+#[test]
 fn a_token_that_runs_out_ends_what_lasts() {
     let (_folder, running) = start(&format!("token_leeway = \"0\"\n{RULES}"));
     let live =
@@ -221,8 +252,8 @@ fn keys_behind_a_url_change_with_a_reload() {
     until("the second key is known", || status(&second) == 200);
     assert_eq!(status(&first), 401);
     assert!(issuer.asked() >= 2 && running.events("keys_fetched").len() >= 2);
-    // Who is connected showed what it was once; its token is no longer worth anything to a new request.
-    drop(live);
+    let end = live.read_all();
+    assert!(end.contains("key_gone"), "who came by the key goes with it: {end}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use efir_access::{
-    Action, Actions, Algorithm, KeyError, KeySet, KeyTerms, Pattern, ServerKey, ServerKeys, Tickets,
+    Action, Actions, Algorithm, KeyError, KeyMark, KeySet, KeyTerms, Pattern, ServerKey, ServerKeys, Tickets,
 };
 use toml::de::DeTable;
 
@@ -141,7 +141,13 @@ fn server_key(
 ) -> Result<(), ConfigError> {
     let channels = patterns(fields, "channels")?.unwrap_or_else(|| vec![Pattern::everything()]);
     let name = name(fields, names)?;
-    let mut server = ServerKey { name: name.as_str().into(), may: Actions::NONE, channels, is_admin: false };
+    let mut server = ServerKey {
+        name: name.as_str().into(),
+        may: Actions::NONE,
+        channels,
+        is_admin: false,
+        mark: KeyMark::default(),
+    };
     for word in fields.texts("may")?.unwrap_or_default() {
         match (word.as_str(), Action::from_name(&word)) {
             ("admin", _) => server.is_admin = true,
