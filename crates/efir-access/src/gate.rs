@@ -150,6 +150,13 @@ impl Gate {
         closed.identify(token, now_ms).map(Caller::User)
     }
 
+    /// Whether a token that was refused names a key (`kid`) that nobody here knows and an issuer may have begun to sign
+    /// with: a reason to look whether it has published one. The key's name is all that was read of the token.
+    #[must_use]
+    pub fn names_unknown_key(&self, token: &str) -> bool {
+        self.parts().is_some_and(|parts| token::names_unknown_key(token, &parts.token_keys))
+    }
+
     /// The server of a key.
     #[must_use]
     pub fn identify_server(&self, key: &str) -> Option<Arc<crate::caller::ServerKey>> {

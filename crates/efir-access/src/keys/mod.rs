@@ -211,6 +211,11 @@ impl KeySet {
         self.keys.iter().any(|key| key.mark == mark)
     }
 
+    /// Whether a key has this very id.
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// Keys that may have signed a token which names this id, whatever the algorithm.
     pub(crate) fn named(&self, id: Option<&str>) -> impl Iterator<Item = &Arc<TokenKey>> {
         self.keys.iter().filter(move |key| key.id.is_none() || key.id.as_deref() == id)

@@ -57,6 +57,13 @@ pub(crate) fn verify(
     Ok(User { name, grants, expires_ms, token_id, key, signer, is_ticket: false })
 }
 
+/// Whether a token names a key (`kid`) that is not known and could be one of an issuer's public keys: perhaps it has
+/// begun to sign with a new one. As far as anybody knows, a stranger wrote that.
+pub(crate) fn names_unknown_key(token: &str, keys: &KeySet) -> bool {
+    let header = Parts::split(token).and_then(|parts| Header::read(&decode(parts.header, "header")?));
+    header.is_ok_and(|header| header.names_unknown_key(keys))
+}
+
 /// The first of the keys that made the signature whose issuer and audience are right; there may be two with one secret.
 fn whose<'a>(
     claims: &RawClaims,

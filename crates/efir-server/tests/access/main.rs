@@ -1,5 +1,6 @@
 //! A server that is closed to strangers, from its configuration to its answers. The real binary, black box.
 
+mod fetched;
 mod issuer;
 #[path = "../operator/running.rs"]
 #[expect(dead_code, reason = "what only the operator's tests ask")]
@@ -13,7 +14,7 @@ use std::process::Stdio;
 use efir_access::{Action, Actions, Algorithm, Claims, SigningKey};
 use serde_json::Value;
 
-use issuer::{Issuer, Pair, jwks, now_s, ok, until};
+use issuer::now_s;
 use running::{PATIENCE, Running, efir, folder};
 
 const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
@@ -51,9 +52,13 @@ fn write(folder: &Path, text: &str) {
 }
 
 fn start(text: &str) -> (PathBuf, Running) {
+    start_with(text, &[])
+}
+
+fn start_with(text: &str, env: &[(&str, &str)]) -> (PathBuf, Running) {
     let folder = folder();
     write(&folder, text);
-    let running = Running::start_in(&folder, &[], &[("BACKEND_KEY", SERVER_KEY)]);
+    let running = Running::start_in(&folder, &[], &[&[("BACKEND_KEY", SERVER_KEY)], env].concat());
     (folder, running)
 }
 
@@ -235,25 +240,6 @@ fn a_token_that_runs_out_ends_what_lasts() {
         Live::open(&running, "/channels/chat:1?transport=http-stream", &bearer(&token("anna", 2, &[])));
     let end = live.read_all();
     assert!(end.contains("\"token_expired\""), "{end}");
-}
-
-#[test]
-fn keys_behind_a_url_change_with_a_reload() {
-    let (first, second) = (Pair::new("1"), Pair::new("2"));
-    let issuer = Issuer::start(ok(&jwks(&[&first])));
-    let url = format!("http://{}/keys", issuer.address);
-    let (_folder, running) =
-        start(&format!("[[token_keys]]\nname = \"issuer\"\nalgorithms = \"EdDSA\"\njwks_url = \"{url}\"\n"));
-    let status = |pair: &Pair| running.ask("GET /channels/any", &bearer(&pair.token("anna")), b"").0;
-    assert_eq!((status(&first), status(&second)), (200, 401));
-    let live = Live::open(&running, "/channels/any?transport=sse", &bearer(&first.token("anna")));
-    issuer.answer(ok(&jwks(&[&second])));
-    running.signal("HUP");
-    until("the second key is known", || status(&second) == 200);
-    assert_eq!(status(&first), 401);
-    assert!(issuer.asked() >= 2 && running.events("keys_fetched").len() >= 2);
-    let end = live.read_all();
-    assert!(end.contains("key_gone"), "who came by the key goes with it: {end}");
 }
 
 #[test]
