@@ -24,7 +24,7 @@ pub enum Caller {
 /// What a verified token or ticket says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name, `sub` of the token: 1–128 bytes, what messages carry as `from`.
+    /// The name, `sub` of the token behind the prefix of its key: 1–128 bytes, what messages carry as `from`.
     pub name: Arc<str>,
     /// What the token allows besides what the rules allow to every user.
     pub grants: Vec<Grant>,

@@ -5,6 +5,7 @@ mod algorithm;
 mod jwks;
 mod mark;
 mod pem;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use thiserror::Error;
 pub use algorithm::{Algorithm, Family};
 pub use mark::KeyMark;
 pub(crate) use pem::read as read_pem;
+pub use users::{USER_PREFIX_BYTES_MAX, UsersError, check_users};
 
 /// The shortest secret of HS256, HS384 and HS512, in bytes.
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -37,6 +39,9 @@ pub struct KeyTerms {
     pub id: Option<String>,
     /// What `iss` of its tokens must be; `None`: anything.
     pub issuer: Option<String>,
+    /// What the names of its users begin with here, before `sub`; `None` and empty: nothing. [`check_users`] says where it
+    /// is needed.
+    pub user_prefix: Option<String>,
     /// Whom its tokens may be for: one of them must be in `aud`. Empty: tokens must have no `aud`.
     pub audiences: Vec<String>,
 }
@@ -55,6 +60,7 @@ pub(crate) struct TokenKey {
     pub(crate) algorithm: Algorithm,
     pub(crate) issuer: Option<Box<str>>,
     pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) user_prefix: Box<str>,
     pub(crate) mark: KeyMark,
     material: Material,
 }
@@ -257,6 +263,7 @@ impl TokenKey {
             algorithm,
             issuer: terms.issuer.as_deref().map(Into::into),
             audiences: terms.audiences.iter().map(|audience| audience.as_str().into()).collect(),
+            user_prefix: terms.user_prefix.as_deref().unwrap_or_default().into(),
             mark: mark(terms, id, algorithm, &material),
             material,
         })
@@ -293,6 +300,7 @@ fn mark(terms: &KeyTerms, id: Option<&str>, algorithm: Algorithm, material: &Mat
         Some(terms.name.as_bytes()),
         id.map(str::as_bytes),
         terms.issuer.as_deref().map(str::as_bytes),
+        Some(terms.user_prefix.as_deref().unwrap_or_default().as_bytes()),
         Some(algorithm.as_str().as_bytes()),
         Some(material),
     ];

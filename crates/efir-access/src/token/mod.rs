@@ -51,7 +51,7 @@ pub(crate) fn verify(
     witness.held("issuer and audience", || format!("as key '{}' asks for", key.name));
     let expires_ms = claims.expires_ms(leeway_ms, now_ms)?;
     witness.held("time", || format!("ends in {} s", expires_ms.saturating_sub(now_ms) / 1_000));
-    let (name, token_id, grants) = (claims.user()?, claims.token_id()?, claims.grants()?);
+    let (name, token_id, grants) = (claims.user(&key.user_prefix)?, claims.token_id()?, claims.grants()?);
     witness.held("claims", || format!("{} grants", grants.len()));
     let (signer, key) = (key.mark, key.name.clone());
     Ok(User { name, grants, expires_ms, token_id, key, signer, is_ticket: false })
