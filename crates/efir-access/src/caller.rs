@@ -6,6 +6,7 @@ use std::sync::Arc;
 use efir_core::ChannelName;
 
 use crate::action::{Action, Actions};
+use crate::keys::KeyMark;
 use crate::pattern::Pattern;
 
 /// Who is calling. A clone is cheap.
@@ -23,7 +24,7 @@ pub enum Caller {
 /// What a verified token or ticket says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name, `sub` of the token: 1–128 bytes, what messages carry as `from`.
+    /// The name, `sub` of the token behind the prefix of its key: 1–128 bytes, what messages carry as `from`.
     pub name: Arc<str>,
     /// What the token allows besides what the rules allow to every user.
     pub grants: Vec<Grant>,
@@ -33,6 +34,8 @@ pub struct User {
     pub token_id: Option<Box<str>>,
     /// The name that the configuration gave to the key which signed it.
     pub key: Arc<str>,
+    /// The mark of that key: when it is in force no more, neither is the user.
+    pub signer: KeyMark,
     /// It was a ticket: good for reading, and for the channels of its grants only.
     pub is_ticket: bool,
 }
@@ -57,6 +60,8 @@ pub struct ServerKey {
     pub channels: Vec<Pattern>,
     /// It may also administrate: revoke, reload.
     pub is_admin: bool,
+    /// What tells the key from others; [`crate::ServerKeys`] sets it.
+    pub mark: KeyMark,
 }
 
 impl Caller {

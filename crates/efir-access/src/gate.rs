@@ -102,15 +102,24 @@ impl Gate {
         closed.judge(caller, action, channel.as_str(), now_ms)
     }
 
-    /// Whether a caller that was judged before is still who it was: its token is neither over nor revoked. Cheap.
+    /// Whether a caller that was judged before, perhaps by another gate, is still who it was: the token is neither over
+    /// nor revoked, and the key that signed it, or was shown, is in force as it was then. For whoever is connected, and for
+    /// tickets, which outlive gates. Takes a comparison for each key.
     ///
     /// # Errors
-    /// [`RefusalReason::Expired`] or [`RefusalReason::Revoked`].
-    pub fn check_time(&self, caller: &Caller, now_ms: u64) -> Result<(), RefusalReason> {
-        match (&self.0, caller) {
-            (Some(closed), Caller::User(user)) => closed.check_time(user, now_ms),
-            _ => Ok(()),
-        }
+    /// [`RefusalReason::Expired`], [`RefusalReason::Revoked`] or [`RefusalReason::KeyGone`].
+    pub fn check_caller(&self, caller: &Caller, now_ms: u64) -> Result<(), RefusalReason> {
+        let Some(closed) = &self.0 else { return Ok(()) };
+        let parts = &closed.parts;
+        let is_in_force = match caller {
+            Caller::Anonymous => true,
+            Caller::User(user) => {
+                closed.check_time(user, now_ms)?;
+                parts.token_keys.has(user.signer)
+            }
+            Caller::Server(server) => parts.server_keys.has(server),
+        };
+        if is_in_force { Ok(()) } else { Err(RefusalReason::KeyGone) }
     }
 
     /// What holds for a channel, whoever uses it: its retention and the size of its messages.
@@ -139,6 +148,13 @@ impl Gate {
     pub fn identify(&self, token: &str, now_ms: u64) -> Result<Caller, TokenError> {
         let Some(closed) = &self.0 else { return Err(TokenError::new(TokenReason::UnknownKey)) };
         closed.identify(token, now_ms).map(Caller::User)
+    }
+
+    /// Whether a token that was refused names a key (`kid`) that nobody here knows and an issuer may have begun to sign
+    /// with: a reason to look whether it has published one. The key's name is all that was read of the token.
+    #[must_use]
+    pub fn names_unknown_key(&self, token: &str) -> bool {
+        self.parts().is_some_and(|parts| token::names_unknown_key(token, &parts.token_keys))
     }
 
     /// The server of a key.

@@ -7,6 +7,7 @@ use efir_core::{ChannelName, Code};
 use super::*;
 use crate::action::Actions;
 use crate::caller::{Grant, ServerKey};
+use crate::keys::{Algorithm, KeyMark, KeyTerms};
 use crate::pattern::Pattern;
 
 const NOW: u64 = 1_000_000;
@@ -34,6 +35,7 @@ fn user(name: &str, grants: &[(&str, Actions)]) -> User {
         expires_ms: NOW + 1,
         token_id: Some("t".into()),
         key: "k".into(),
+        signer: KeyMark::default(),
         is_ticket: false,
     }
 }
@@ -117,11 +119,62 @@ fn time_and_revocation_end_everything_even_what_anyone_may() {
     let at = |now_ms| gate.judge(&caller, Action::Subscribe, &channel("a"), now_ms).map(|_| ());
     assert_eq!(at(NOW), Ok(()));
     assert_eq!(at(NOW + 1).unwrap_err().code(), Code::TokenExpired);
-    assert_eq!(gate.check_time(&caller, NOW + 1), Err(RefusalReason::Expired));
+    assert_eq!(gate.check_caller(&caller, NOW + 1), Err(RefusalReason::Expired));
     gate.parts().unwrap().revocations.revoke_token("t", NOW + 10, NOW).unwrap();
     assert_eq!(at(NOW).unwrap_err().reason, RefusalReason::Revoked);
-    assert_eq!(gate.check_time(&caller, NOW), Err(RefusalReason::Revoked));
-    assert_eq!(gate.check_time(&Caller::Anonymous, u64::MAX), Ok(()));
+    assert_eq!(gate.check_caller(&caller, NOW), Err(RefusalReason::Revoked));
+    assert_eq!(gate.check_caller(&Caller::Anonymous, u64::MAX), Ok(()));
+}
+
+#[test]
+fn whoever_came_by_a_key_stays_while_it_is_in_force_as_it_was() {
+    const KEY: &str = "a key of a backend of at least 32 bytes";
+    const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+    let terms = |name: &str, issuer: Option<&str>| KeyTerms {
+        name: name.into(),
+        algorithms: vec![Algorithm::Hs256],
+        issuer: issuer.map(Into::into),
+        ..KeyTerms::default()
+    };
+    let keys = |terms: &KeyTerms, secret: &[u8]| Arc::new(KeySet::from_secret(terms, secret).unwrap());
+    let servers = |key: &str, may: Actions| {
+        let (channels, mark) = (vec![Pattern::everything()], KeyMark::default());
+        let mut servers = ServerKeys::default();
+        servers.add(key, ServerKey { name: "b".into(), may, channels, is_admin: false, mark }).unwrap();
+        Arc::new(servers)
+    };
+    let gate = |token_keys: &Arc<KeySet>, server_keys: &Arc<ServerKeys>| {
+        let (token_keys, server_keys) = (token_keys.clone(), server_keys.clone());
+        Gate::new(GateParts { token_keys, server_keys, ..GateParts::default() })
+    };
+    let (own, backend) = (keys(&terms("app", None), SECRET), servers(KEY, Actions::ALL));
+    let signing = crate::sign::SigningKey::from_secret(Algorithm::Hs256, SECRET).unwrap();
+    let claims = crate::sign::Claims { user: "anna".into(), expires_s: 1_000_000, ..Default::default() };
+    let first = gate(&own, &backend);
+    let anna = first.identify(&signing.token(None, &claims).unwrap(), NOW).unwrap();
+    let server = first.identify_bearer(KEY, NOW).unwrap();
+    let gone = Err(RefusalReason::KeyGone);
+    let same = gate(&keys(&terms("app", None), SECRET), &servers(KEY, Actions::ALL));
+    assert_eq!((same.check_caller(&anna, NOW), same.check_caller(&server, NOW)), (Ok(()), Ok(())));
+    let others = [
+        KeySet::default().into(),
+        keys(&terms("app", None), b"another secret of more than 32 bytes"),
+        keys(&terms("app", Some("https://a.example")), SECRET),
+        keys(&terms("other", None), SECRET),
+    ];
+    for other in &others {
+        assert_eq!(gate(other, &backend).check_caller(&anna, NOW), gone);
+    }
+    let joined = KeySet::join([KeySet::clone(&others[1]), KeySet::clone(&own)]).unwrap();
+    assert_eq!(gate(&joined.into(), &backend).check_caller(&anna, NOW), Ok(()), "beside a new one");
+    for other in [
+        ServerKeys::default().into(),
+        servers("another key of a backend of 32 bytes", Actions::ALL),
+        servers(KEY, Actions::READ),
+    ] {
+        assert_eq!(gate(&own, &other).check_caller(&server, NOW), gone);
+    }
+    assert_eq!(Gate::open().check_caller(&anna, NOW), Ok(()));
 }
 
 #[test]
@@ -149,7 +202,9 @@ fn a_ticket_reads_its_channels_and_nothing_else() {
 fn a_server_may_what_its_key_says_where_a_rule_is() {
     let may = Actions::NONE.with(Action::Publish);
     let channels = vec![Pattern::parse("inbox:*").unwrap(), Pattern::parse("off").unwrap()];
-    let server = Caller::Server(Arc::new(ServerKey { name: "shop".into(), may, channels, is_admin: false }));
+    let mark = KeyMark::default();
+    let server = ServerKey { name: "shop".into(), may, channels, is_admin: false, mark };
+    let server = Caller::Server(Arc::new(server));
     let gate = gate(vec![rule("inbox:{user}", Audience::Authenticated), rule("off", Audience::Nobody)]);
     assert_eq!(judged(&gate, &server, Action::Publish, "inbox:anna"), Ok(()));
     assert_eq!(judged(&gate, &server, Action::Publish, "off"), Ok(()));

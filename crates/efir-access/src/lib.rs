@@ -22,7 +22,7 @@ pub use action::{Action, Actions};
 pub use caller::{Caller, Grant, ServerKey, User};
 pub use explain::{Step, Verdict};
 pub use gate::{Gate, GateParts};
-pub use keys::{Algorithm, KeyError, KeySet, KeyTerms};
+pub use keys::{Algorithm, KeyError, KeyMark, KeySet, KeyTerms, UsersError, check_users};
 pub use pattern::{Pattern, PatternError};
 pub use refusal::{Refusal, RefusalReason};
 pub use revocations::{Revocations, RevocationsFull};

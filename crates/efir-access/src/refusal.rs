@@ -20,6 +20,8 @@ pub enum RefusalReason {
     Expired,
     /// The user or the token was revoked.
     Revoked,
+    /// The key that signed the token, or that was shown, is no longer in force.
+    KeyGone,
     /// A ticket reads only, and only the channels that it was made for.
     Ticket,
     /// The server key may not do this.
@@ -50,6 +52,7 @@ impl RefusalReason {
             Self::NotGranted => "not_granted",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::KeyGone => "key_gone",
             Self::Ticket => "ticket",
             Self::ServerKey => "server_key",
             Self::NoPresence => "no_presence",
@@ -57,7 +60,9 @@ impl RefusalReason {
         }
     }
 
-    fn text(self) -> &'static str {
+    /// What it means, and what to do.
+    #[must_use]
+    pub fn text(self) -> &'static str {
         match self {
             Self::NoRule => "no rule of this server has the channel; the operator adds one to [[rules]]",
             Self::Nobody => "the rules let no user do this",
@@ -67,6 +72,9 @@ impl RefusalReason {
             }
             Self::Expired => "the token's time is over; get a new one",
             Self::Revoked => "the token or its user was revoked",
+            Self::KeyGone => {
+                "the key that signed the token, or that was shown, is no longer in force; get a new one"
+            }
             Self::Ticket => "a ticket reads, and only the channels that it was made for; use a token",
             Self::ServerKey => "the server key may not do this; its 'may' and 'channels' say what it may",
             Self::NoPresence => "the channel has no members, because its rule has presence off",
@@ -80,7 +88,7 @@ impl Refusal {
     #[must_use]
     pub fn code(self) -> Code {
         match self.reason {
-            RefusalReason::NoToken | RefusalReason::Revoked => Code::Unauthorized,
+            RefusalReason::NoToken | RefusalReason::Revoked | RefusalReason::KeyGone => Code::Unauthorized,
             RefusalReason::Expired => Code::TokenExpired,
             _ => Code::Forbidden,
         }

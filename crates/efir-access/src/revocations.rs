@@ -142,6 +142,7 @@ mod tests {
             expires_ms: u64::MAX,
             token_id: token_id.map(Into::into),
             key: Arc::from("k"),
+            signer: crate::keys::KeyMark::default(),
             is_ticket: false,
         }
     }

@@ -67,8 +67,15 @@ mod tests {
     use super::*;
 
     fn user(name: &str) -> Arc<User> {
-        let (name, key) = (name.into(), "k".into());
-        Arc::new(User { name, grants: Vec::new(), expires_ms: 1, token_id: None, key, is_ticket: false })
+        Arc::new(User {
+            name: name.into(),
+            grants: Vec::new(),
+            expires_ms: 1,
+            token_id: None,
+            key: "k".into(),
+            signer: crate::keys::KeyMark::default(),
+            is_ticket: false,
+        })
     }
 
     #[test]

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 
 use crate::caller::ServerKey;
+use crate::keys::KeyMark;
 
 /// The shortest key, in bytes: 32 random bytes as text have more.
 pub const SERVER_KEY_BYTES_MIN: usize = 32;
@@ -73,19 +74,26 @@ impl ServerKeys {
         })
     }
 
+    /// Whether a server that came by its key is known still, with the same rights.
+    #[must_use]
+    pub(crate) fn has(&self, server: &ServerKey) -> bool {
+        self.0.iter().any(|(_, known)| **known == *server)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn insert(&mut self, digest: [u8; 32], server: ServerKey) -> Result<(), ServerKeyError> {
+    fn insert(&mut self, digest: [u8; 32], mut server: ServerKey) -> Result<(), ServerKeyError> {
         if let Some((_, other)) = self.0.iter().find(|(known, _)| *known == digest) {
             return Err(ServerKeyError::Twice(other.name.clone(), server.name));
         }
         if self.0.len() >= SERVER_KEYS_MAX {
             return Err(ServerKeyError::TooMany);
         }
+        server.mark = KeyMark::of([Some(digest.as_slice())]);
         self.0.push((digest, Arc::new(server)));
         Ok(())
     }
@@ -125,7 +133,13 @@ mod tests {
 
     fn server(name: &str) -> ServerKey {
         let channels = vec![Pattern::everything()];
-        ServerKey { name: name.into(), may: Actions::ALL, channels, is_admin: false }
+        ServerKey {
+            name: name.into(),
+            may: Actions::ALL,
+            channels,
+            is_admin: false,
+            mark: KeyMark::default(),
+        }
     }
 
     #[test]

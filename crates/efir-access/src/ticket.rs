@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::action::{Action, Actions};
 use crate::caller::{Caller, Grant, User};
-use crate::keys::{KeyError, SECRET_BYTES_MIN};
+use crate::keys::{KeyError, KeyMark, SECRET_BYTES_MIN};
 
 /// The longest life of a ticket, in ms.
 pub const TICKET_MS_MAX: u64 = 15 * 60 * 1_000;
@@ -90,6 +90,8 @@ struct Said {
     user: Arc<str>,
     #[serde(rename = "k")]
     key: Arc<str>,
+    #[serde(rename = "s")]
+    signer: KeyMark,
     #[serde(rename = "e")]
     expires_ms: u64,
     #[serde(rename = "o")]
@@ -146,6 +148,7 @@ impl Tickets {
         let said = Said {
             user: user.name.clone(),
             key: user.key.clone(),
+            signer: user.signer,
             expires_ms,
             origin: origin.map(Into::into),
             token_id: user.token_id.clone(),
@@ -155,8 +158,9 @@ impl Tickets {
         Ok(Ticket { text, expires_ms })
     }
 
-    /// The user of a ticket that a page of this origin shows. What it may read, [`crate::Gate::judge`] says: the rules
-    /// of now count, and so do revocations.
+    /// The user of a ticket that a page of this origin shows. Whether the key of its token is still in force,
+    /// [`crate::Gate::check_caller`] says, and what it may read, [`crate::Gate::judge`]: the rules of now count, and so
+    /// do revocations.
     ///
     /// # Errors
     /// The ticket is worth nothing.
@@ -182,6 +186,7 @@ impl Tickets {
             expires_ms: said.expires_ms,
             token_id: said.token_id,
             key: said.key,
+            signer: said.signer,
             is_ticket: true,
         })))
     }

@@ -17,6 +17,7 @@ fn anna() -> User {
         expires_ms: NOW + 3_600_000,
         token_id: Some("t1".into()),
         key: "main".into(),
+        signer: KeyMark::of([Some(b"main".as_slice())]),
         is_ticket: false,
     }
 }

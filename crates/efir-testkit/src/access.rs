@@ -4,14 +4,18 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use efir_access::{
-    Action, Actions, Algorithm, Audience, Claims, Gate, GateParts, KeySet, KeyTerms, Pattern, Revocations,
-    Rule, Rules, ServerKey, ServerKeys, SigningKey, Tickets,
+    Action, Actions, Algorithm, Audience, Claims, Gate, GateParts, KeyMark, KeySet, KeyTerms, Pattern,
+    Revocations, Rule, Rules, ServerKey, ServerKeys, SigningKey, Tickets,
 };
 
 /// Signs tokens and tickets here and nowhere else.
 const SECRET: &[u8] = b"a secret of the tests, and of nothing else: 32 bytes and more";
 /// The key of a backend.
 pub const SERVER_KEY: &str = "server-key-of-the-tests-0123456789abcdef";
+
+/// Signs nothing; stands where keys were exchanged.
+const OTHER_SECRET: &[u8] = b"another secret of the tests, which signs nothing at all";
+const OTHER_SERVER_KEY: &str = "another-server-key-of-the-tests-0123456789";
 
 /// What a closed node knows.
 #[derive(Debug, Clone)]
@@ -20,6 +24,8 @@ pub struct Closed {
     pub rules: Rules,
     /// Who was revoked; shared, so that a test can revoke.
     pub revocations: Arc<Revocations>,
+    /// Whether the keys that sign tokens, and those of backends, are others than those that the tests have.
+    pub has_other_keys: bool,
 }
 
 impl Closed {
@@ -30,7 +36,13 @@ impl Closed {
 
     /// These rules.
     pub fn of(rules: Vec<Rule>) -> Result<Self> {
-        Ok(Self { rules: Rules::new(rules)?, revocations: Arc::default() })
+        Ok(Self { rules: Rules::new(rules)?, revocations: Arc::default(), has_other_keys: false })
+    }
+
+    /// The same with other keys: what was signed before is worth nothing any more.
+    #[must_use]
+    pub fn with_other_keys(self) -> Self {
+        Self { has_other_keys: true, ..self }
     }
 
     /// The gate of a node.
@@ -44,11 +56,16 @@ impl Closed {
             may: all.into_iter().fold(Actions::default(), Actions::with),
             channels: vec![Pattern::everything()],
             is_admin: false,
+            mark: KeyMark::default(),
         };
-        server_keys.add(SERVER_KEY, server)?;
+        let (secret, server_key) = match self.has_other_keys {
+            true => (OTHER_SECRET, OTHER_SERVER_KEY),
+            false => (SECRET, SERVER_KEY),
+        };
+        server_keys.add(server_key, server)?;
         Ok(Gate::new(GateParts {
             rules: Arc::new(self.rules.clone()),
-            token_keys: Arc::new(KeySet::from_secret(&terms, SECRET)?),
+            token_keys: Arc::new(KeySet::from_secret(&terms, secret)?),
             server_keys: Arc::new(server_keys),
             leeway_ms: 0,
             revocations: Arc::clone(&self.revocations),

@@ -2,12 +2,12 @@
 //! makes a token good, stands in `efir-access`; how long a right lasts on a response that goes on, in [`crate::guarded`].
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
-use efir_access::{Action, Caller, FromPolicy, Gate, RuleOptions, TicketReason, Tickets};
+use efir_access::{Action, Caller, FromPolicy, Gate, RefusalReason, RuleOptions, TicketReason, Tickets};
 use efir_core::{ChannelName, Code, Problem, Start};
 use efir_engine::{Holder, Hub, clock};
 use http::{header, request::Parts};
@@ -34,6 +34,16 @@ pub struct Access {
     /// How often the rules, keys or revocations have changed.
     changes: AtomicU64,
     tickets: Option<Arc<Tickets>>,
+    /// Told of tokens that name a key which nobody knows; set once.
+    unknown_key: OnceLock<UnknownKey>,
+}
+
+struct UnknownKey(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for UnknownKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UnknownKey")
+    }
 }
 
 /// Who asks, where not everybody may do everything.
@@ -53,6 +63,7 @@ impl Access {
             is_closed: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             tickets: None,
+            unknown_key: OnceLock::new(),
         }
     }
 
@@ -70,6 +81,26 @@ impl Access {
     /// The gate that judges now.
     pub fn gate(&self) -> Arc<Gate> {
         self.gate.load_full()
+    }
+
+    /// Calls this for each token that names a key (`kid`) which nobody knows: an issuer may have published a new one. The token
+    /// is refused all the same, and whoever sent it may be anybody: what is called has to bound what it does. Set once.
+    pub fn on_unknown_key(&self, told: impl Fn() + Send + Sync + 'static) {
+        // A second one would never be asked for.
+        let _ = self.unknown_key.set(UnknownKey(Box::new(told)));
+    }
+
+    /// Who shows this as `Bearer`.
+    fn identify_bearer(&self, bearer: &str) -> Result<Caller, Problem> {
+        let gate = self.gate();
+        gate.identify_bearer(bearer, clock::now_ms()).map_err(|error| {
+            if let Some(UnknownKey(told)) = self.unknown_key.get()
+                && gate.names_unknown_key(bearer)
+            {
+                told();
+            }
+            error.problem()
+        })
     }
 
     pub(crate) fn replace_gate(&self, gate: Gate) {
@@ -119,13 +150,11 @@ fn identify(site: &Site, parts: &Parts, query: &Query<'_>) -> Result<Caller, Pro
     let bearer = bearer(parts)?;
     let protocol = protocol_token(parts);
     let ticket = query.one("ticket")?;
-    let now_ms = clock::now_ms();
-    let gate = site.access().gate();
     match (bearer, protocol, ticket) {
         (None, None, None) => Ok(Caller::Anonymous),
-        (Some(bearer), None, None) => gate.identify_bearer(bearer, now_ms).map_err(|error| error.problem()),
-        (None, Some(token), None) => gate.identify_bearer(&token, now_ms).map_err(|error| error.problem()),
-        (None, None, Some(ticket)) => by_ticket(site, parts, ticket, now_ms),
+        (Some(bearer), None, None) => site.access().identify_bearer(bearer),
+        (None, Some(token), None) => site.access().identify_bearer(&token),
+        (None, None, Some(ticket)) => by_ticket(site, parts, ticket),
         _ => {
             let detail = "the request carries more than one of Authorization, a subprotocol with a token, and a ticket";
             Err(Problem::new(Code::ConflictingRequest, detail))
@@ -133,7 +162,7 @@ fn identify(site: &Site, parts: &Parts, query: &Query<'_>) -> Result<Caller, Pro
     }
 }
 
-fn by_ticket(site: &Site, parts: &Parts, ticket: &str, now_ms: u64) -> Result<Caller, Problem> {
+fn by_ticket(site: &Site, parts: &Parts, ticket: &str) -> Result<Caller, Problem> {
     if !parts.method.is_safe() || upgrade::is_asked(parts) {
         let detail = "a ticket is for reading with EventSource; everything else takes a token";
         return Err(Problem::new(Code::Forbidden, detail));
@@ -141,11 +170,14 @@ fn by_ticket(site: &Site, parts: &Parts, ticket: &str, now_ms: u64) -> Result<Ca
     let Some(tickets) = site.access().tickets() else {
         return Err(Problem::new(Code::Unauthorized, "this server gives no tickets; send a token"));
     };
-    let origin = site.policy().foreign_origin(parts);
-    tickets.identify(ticket, origin, now_ms).map_err(|error| match error.reason {
+    let (origin, now_ms) = (site.policy().foreign_origin(parts), clock::now_ms());
+    let caller = tickets.identify(ticket, origin, now_ms).map_err(|error| match error.reason {
         TicketReason::Expired => Problem::new(Code::TokenExpired, error.to_string()),
         _ => Problem::new(Code::Unauthorized, error.to_string()),
-    })
+    })?;
+    // The key of its token may be gone since it was made.
+    check_caller(&site.access().gate(), &caller, now_ms)?;
+    Ok(caller)
 }
 
 /// `Authorization: Bearer …`. Other schemes are somebody else's, perhaps a proxy's.
@@ -180,7 +212,7 @@ impl Visitor {
     /// # Errors
     /// It is worth nothing.
     pub(crate) fn identify(&self, token: &str) -> Result<Caller, Problem> {
-        self.access.gate().identify_bearer(token, clock::now_ms()).map_err(|error| error.problem())
+        self.access.identify_bearer(token)
     }
 
     /// Whether it may do this now, and what else holds for what it does.
@@ -269,17 +301,20 @@ impl Visitor {
         std::mem::replace(&mut self.changes, changes) != changes
     }
 
-    /// Whether its token still holds.
+    /// Whether what it has shown still holds.
     ///
     /// # Errors
-    /// It is over, or revoked.
-    pub(crate) fn check_time(&self) -> Result<(), Problem> {
-        use efir_access::RefusalReason::Expired;
-        self.access.gate().check_time(&self.caller, clock::now_ms()).map_err(|reason| match reason {
-            Expired => expired(),
-            _ => Problem::new(Code::Unauthorized, "the token or its user was revoked"),
-        })
+    /// It is over or revoked, or its key is no longer in force.
+    pub(crate) fn check_caller(&self) -> Result<(), Problem> {
+        check_caller(&self.access.gate(), &self.caller, clock::now_ms())
     }
+}
+
+fn check_caller(gate: &Gate, caller: &Caller, now_ms: u64) -> Result<(), Problem> {
+    gate.check_caller(caller, now_ms).map_err(|reason| match reason {
+        RefusalReason::Expired => expired(),
+        reason => Problem::new(Code::Unauthorized, format!("{} ({})", reason.text(), reason.as_str())),
+    })
 }
 
 /// The token's time is over.

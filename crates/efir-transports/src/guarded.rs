@@ -71,7 +71,7 @@ pub(crate) fn leave_denied(
 impl Guarded {
     /// Judged before it began, and again if anything changed in between.
     fn check(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        if let Err(problem) = self.visitor.check_time() {
+        if let Err(problem) = self.visitor.check_caller() {
             return self.exchange.shed(&problem, reader, out);
         }
         // It comes back without entering, and reads on.

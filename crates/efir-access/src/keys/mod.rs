@@ -3,7 +3,9 @@
 
 mod algorithm;
 mod jwks;
+mod mark;
 mod pem;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +15,9 @@ use aws_lc_rs::signature::ParsedPublicKey;
 use thiserror::Error;
 
 pub use algorithm::{Algorithm, Family};
+pub use mark::KeyMark;
 pub(crate) use pem::read as read_pem;
+pub use users::{USER_PREFIX_BYTES_MAX, UsersError, check_users};
 
 /// The shortest secret of HS256, HS384 and HS512, in bytes.
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -35,6 +39,9 @@ pub struct KeyTerms {
     pub id: Option<String>,
     /// What `iss` of its tokens must be; `None`: anything.
     pub issuer: Option<String>,
+    /// What the names of its users begin with here, before `sub`; `None` and empty: nothing. [`check_users`] says where it
+    /// is needed.
+    pub user_prefix: Option<String>,
     /// Whom its tokens may be for: one of them must be in `aud`. Empty: tokens must have no `aud`.
     pub audiences: Vec<String>,
 }
@@ -53,6 +60,8 @@ pub(crate) struct TokenKey {
     pub(crate) algorithm: Algorithm,
     pub(crate) issuer: Option<Box<str>>,
     pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) user_prefix: Box<str>,
+    pub(crate) mark: KeyMark,
     material: Material,
 }
 
@@ -202,6 +211,17 @@ impl KeySet {
         &self.skipped
     }
 
+    /// Whether a key of this mark is in force.
+    #[must_use]
+    pub(crate) fn has(&self, mark: KeyMark) -> bool {
+        self.keys.iter().any(|key| key.mark == mark)
+    }
+
+    /// Whether a key has this very id.
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// Keys that may have signed a token which names this id, whatever the algorithm.
     pub(crate) fn named(&self, id: Option<&str>) -> impl Iterator<Item = &Arc<TokenKey>> {
         self.keys.iter().filter(move |key| key.id.is_none() || key.id.as_deref() == id)
@@ -243,6 +263,8 @@ impl TokenKey {
             algorithm,
             issuer: terms.issuer.as_deref().map(Into::into),
             audiences: terms.audiences.iter().map(|audience| audience.as_str().into()).collect(),
+            user_prefix: terms.user_prefix.as_deref().unwrap_or_default().into(),
+            mark: mark(terms, id, algorithm, &material),
             material,
         })
     }
@@ -262,6 +284,27 @@ impl fmt::Debug for KeySet {
         let names = self.keys.iter().map(|key| format!("{} ({})", key.name, key.algorithm));
         f.debug_list().entries(names).finish()
     }
+}
+
+/// Everything about a key. Of a secret only what it signs is in the mark.
+fn mark(terms: &KeyTerms, id: Option<&str>, algorithm: Algorithm, material: &Material) -> KeyMark {
+    let signed;
+    let material = match material {
+        Material::Secret(key) => {
+            signed = hmac::sign(key, b"efir mark of a key 1\n");
+            signed.as_ref()
+        }
+        Material::Public(key) => key.as_ref(),
+    };
+    let parts = [
+        Some(terms.name.as_bytes()),
+        id.map(str::as_bytes),
+        terms.issuer.as_deref().map(str::as_bytes),
+        Some(terms.user_prefix.as_deref().unwrap_or_default().as_bytes()),
+        Some(algorithm.as_str().as_bytes()),
+        Some(material),
+    ];
+    KeyMark::of(parts.into_iter().chain(terms.audiences.iter().map(|audience| Some(audience.as_bytes()))))
 }
 
 /// Reads a public key for one algorithm, from what stands in a PEM or was put together from a JWK.

@@ -91,19 +91,26 @@ impl RawClaims {
         Ok(expires_ms)
     }
 
-    pub(super) fn user(&self) -> Result<Arc<str>, TokenError> {
+    /// What its user is called here; the prefix is that of its key.
+    pub(super) fn user(&self, prefix: &str) -> Result<Arc<str>, TokenError> {
         let name = self.sub.as_ref().ok_or_else(|| missing("sub"))?.as_str();
         let name = name.ok_or_else(|| invalid("'sub' is no string"))?;
-        if name.is_empty() || name.len() > USER_BYTES_MAX {
-            return Err(invalid(format!(
-                "'sub' has {} bytes; 1 to {USER_BYTES_MAX} are allowed",
-                name.len()
-            )));
+        let most = USER_BYTES_MAX.saturating_sub(prefix.len());
+        if name.is_empty() || name.len() > most {
+            return Err(invalid(format!("'sub' has {} bytes; 1 to {most} are allowed", name.len())));
         }
         if name.chars().any(char::is_control) || !is_nfc(name) {
             return Err(invalid("'sub' has control characters, or is not in Unicode NFC"));
         }
-        Ok(name.into())
+        if prefix.is_empty() {
+            return Ok(name.into());
+        }
+        // What is composed of two parts in NFC need not be: the second may begin with a combining mark.
+        let whole = [prefix, name].concat();
+        match is_nfc(&whole) {
+            true => Ok(whole.into()),
+            false => Err(invalid("'sub' begins with a mark that belongs to a letter before it")),
+        }
     }
 
     pub(super) fn token_id(&self) -> Result<Option<Box<str>>, TokenError> {

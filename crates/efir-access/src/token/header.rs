@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::error::{TokenError, TokenReason};
-use crate::keys::{Algorithm, KeySet, TokenKey};
+use crate::keys::{Algorithm, Family, KeySet, TokenKey};
 
 /// The longest id of a key, in bytes.
 const KEY_ID_BYTES_MAX: usize = 256;
@@ -84,6 +84,13 @@ impl Header {
             _ if keys.named(id).next().is_none() => Err(TokenError::new(TokenReason::UnknownKey)),
             _ => Err(TokenError::new(TokenReason::WrongAlgorithm)),
         }
+    }
+
+    /// Secrets are published nowhere, so that no new one can be found.
+    pub(super) fn names_unknown_key(&self, keys: &KeySet) -> bool {
+        let algorithm = Algorithm::from_name(&self.alg);
+        let is_public = algorithm.is_some_and(|algorithm| algorithm.family() != Family::Hmac);
+        is_public && self.kid.as_deref().is_some_and(|id| !keys.has_id(id))
     }
 
     pub(super) fn describe(&self) -> String {

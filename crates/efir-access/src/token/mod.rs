@@ -51,9 +51,17 @@ pub(crate) fn verify(
     witness.held("issuer and audience", || format!("as key '{}' asks for", key.name));
     let expires_ms = claims.expires_ms(leeway_ms, now_ms)?;
     witness.held("time", || format!("ends in {} s", expires_ms.saturating_sub(now_ms) / 1_000));
-    let (name, token_id, grants) = (claims.user()?, claims.token_id()?, claims.grants()?);
+    let (name, token_id, grants) = (claims.user(&key.user_prefix)?, claims.token_id()?, claims.grants()?);
     witness.held("claims", || format!("{} grants", grants.len()));
-    Ok(User { name, grants, expires_ms, token_id, key: key.name.clone(), is_ticket: false })
+    let (signer, key) = (key.mark, key.name.clone());
+    Ok(User { name, grants, expires_ms, token_id, key, signer, is_ticket: false })
+}
+
+/// Whether a token names a key (`kid`) that is not known and could be one of an issuer's public keys: perhaps it has
+/// begun to sign with a new one. As far as anybody knows, a stranger wrote that.
+pub(crate) fn names_unknown_key(token: &str, keys: &KeySet) -> bool {
+    let header = Parts::split(token).and_then(|parts| Header::read(&decode(parts.header, "header")?));
+    header.is_ok_and(|header| header.names_unknown_key(keys))
 }
 
 /// The first of the keys that made the signature whose issuer and audience are right; there may be two with one secret.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use efir_access::{
-    Action, Actions, Audience, Caller, Gate, GateParts, Grant, Pattern, Refusal, Rule, Rules, ServerKey, User,
+    Action, Actions, Audience, Caller, Gate, GateParts, Grant, KeyMark, Pattern, Refusal, Rule, Rules,
+    ServerKey, User,
 };
 use efir_core::ChannelName;
 use fastrand::Rng;
@@ -149,6 +150,7 @@ impl World {
             expires_ms: if person.is_over { NOW } else { NOW + 1 },
             token_id: None,
             key: "k".into(),
+            signer: KeyMark::default(),
             is_ticket: person.ticket.is_some(),
         }))
     }
@@ -322,8 +324,8 @@ fn a_million_answers_of_the_gate_are_those_of_the_reference() {
                 let (may, pattern) = (actions(&mut random), random.usize(..world.patterns.len()));
                 asking = Asking::Server(may, pattern);
                 let channels = vec![Pattern::parse(&world.patterns[pattern]).unwrap()];
-                server =
-                    Caller::Server(Arc::new(ServerKey { name: "s".into(), may, channels, is_admin: false }));
+                let (name, mark) = ("s".into(), KeyMark::default());
+                server = Caller::Server(Arc::new(ServerKey { name, may, channels, is_admin: false, mark }));
                 &server
             }
             _ => {

@@ -67,6 +67,34 @@ fn two_issuers_may_share_a_secret_and_are_told_apart() {
 }
 
 #[test]
+fn users_of_two_issuers_are_two_users() {
+    let of = |name: &str, prefix: Option<&str>| {
+        let terms = KeyTerms {
+            issuer: Some(name.to_owned()),
+            user_prefix: prefix.map(str::to_owned),
+            ..terms(name, Algorithm::Hs256, None)
+        };
+        KeySet::from_secret(&terms, &[b's'; 32]).unwrap()
+    };
+    let gate = gate([of("one", Some("a.")), of("two", Some("bob")), of("three", None)]);
+    let user = |issuer: &str, sub: &str| {
+        let mut claims = claims();
+        (claims["iss"], claims["sub"]) = (json!(issuer), json!(sub));
+        let token = signed(&hs(&[b's'; 32]), &json!({"alg": "HS256"}), &claims);
+        gate.identify(&token, NOW).map(|caller| caller.user_name().unwrap().to_string())
+    };
+    assert_eq!(user("one", "anna").unwrap(), "a.anna");
+    assert_eq!(user("two", "anna").unwrap(), "bobanna");
+    assert_eq!(user("three", "anna").unwrap(), "anna");
+    assert_eq!(user("one", &"x".repeat(126)).unwrap().len(), 128);
+    // 'b' and a dot above are one letter.
+    for (issuer, sub) in [("one", "x".repeat(127)), ("one", String::new()), ("two", "\u{0307}x".to_owned())] {
+        assert_eq!(user(issuer, &sub).unwrap_err().reason, TokenReason::InvalidClaim, "{issuer} {sub}");
+    }
+    assert!(user("one", "\u{0307}x").is_ok(), "nothing there composes with a dot");
+}
+
+#[test]
 fn what_is_remembered_dies_with_the_keys_the_time_and_the_revocation() {
     let secret = [b's'; 32];
     let first = gate([KeySet::from_secret(&terms("k", Algorithm::Hs256, None), &secret).unwrap()]);

@@ -8,6 +8,7 @@ use anyhow::Context;
 use efir_access::KeySet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Home;
 use super::fetch::{Answer, Fetcher};
@@ -17,9 +18,16 @@ use crate::config::access::RemoteKeys;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
+/// The least time between two times that a source is asked because of tokens: whoever makes them up is a stranger.
+const ASKED_PAUSE: Duration = Duration::from_secs(30);
+
 /// The thread; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Follower(watch::Sender<Vec<RemoteKeys>>);
+pub(super) struct Follower {
+    wanted: watch::Sender<Vec<RemoteKeys>>,
+    /// Changes when a token names a key that nobody knows.
+    missed: watch::Sender<()>,
+}
 
 impl Follower {
     /// Begins with these sources.
@@ -28,25 +36,32 @@ impl Follower {
     /// The thread cannot be started.
     pub(super) fn start(home: Home, sources: Vec<RemoteKeys>) -> anyhow::Result<Self> {
         let (sender, wanted) = watch::channel(sources);
+        let (missed, misses) = watch::channel(());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("efir-keys".into());
         thread
             .spawn(move || {
-                runtime.block_on(follow_all(&home, wanted));
+                runtime.block_on(follow_all(&home, wanted, &misses));
                 // A lookup of a name may still hang in a thread of the runtime.
                 runtime.shutdown_background();
             })
             .context("the thread that asks for keys")?;
-        Ok(Self(sender))
+        Ok(Self { wanted: sender, missed })
     }
 
     /// Goes on with these, and asks for all of them now.
     pub(super) fn follow(&self, sources: Vec<RemoteKeys>) {
-        self.0.send_replace(sources);
+        self.wanted.send_replace(sources);
+    }
+
+    /// A token named a key that nobody knows. Each source is asked again at once, and then not for that reason for
+    /// [`ASKED_PAUSE`]; where it did not answer, when its pause is over. However many tokens there are, that is one request.
+    pub(super) fn missed(&self) {
+        self.missed.send_replace(());
     }
 }
 
-async fn follow_all(home: &Home, mut wanted: watch::Receiver<Vec<RemoteKeys>>) {
+async fn follow_all(home: &Home, mut wanted: watch::Receiver<Vec<RemoteKeys>>, misses: &watch::Receiver<()>) {
     loop {
         let sources = wanted.borrow_and_update().clone();
         let mut following = JoinSet::new();
@@ -54,7 +69,7 @@ async fn follow_all(home: &Home, mut wanted: watch::Receiver<Vec<RemoteKeys>>) {
             Ok(fetcher) => {
                 let fetcher = Arc::new(fetcher);
                 for source in sources {
-                    following.spawn(follow(home.clone(), Arc::clone(&fetcher), source));
+                    following.spawn(follow(home.clone(), Arc::clone(&fetcher), source, misses.clone()));
                 }
             }
             Err(error) => {
@@ -70,9 +85,12 @@ async fn follow_all(home: &Home, mut wanted: watch::Receiver<Vec<RemoteKeys>>) {
     }
 }
 
-async fn follow(home: Home, fetcher: Arc<Fetcher>, source: RemoteKeys) {
+async fn follow(home: Home, fetcher: Arc<Fetcher>, source: RemoteKeys, mut misses: watch::Receiver<()>) {
     let (mut pause, mut known) = (PAUSE_MIN, String::new());
+    let mut not_before = Instant::now();
     loop {
+        // What was missed before this is answered by it.
+        misses.mark_unchanged();
         let wait = match fetcher.fetch(&source.url).await {
             Ok(answer) => take(&home, &source, &mut known, &answer).then_some(answer.fresh),
             Err(error) => {
@@ -80,14 +98,27 @@ async fn follow(home: Home, fetcher: Arc<Fetcher>, source: RemoteKeys) {
                 None
             }
         };
+        let is_answered = wait.is_some();
         let wait = wait.inspect(|_| pause = PAUSE_MIN).unwrap_or_else(|| {
             // Not all servers of an issuer's customers at once.
             let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
             pause = (pause * 2).min(PAUSE_MAX);
             jittered
         });
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = missed(&mut misses, not_before), if is_answered => not_before = Instant::now() + ASKED_PAUSE,
+        }
     }
+}
+
+/// Waits until a key is missed, and may be asked for.
+async fn missed(misses: &mut watch::Receiver<()>, not_before: Instant) {
+    if misses.changed().await.is_err() {
+        // The thread is about to end.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep_until(not_before).await;
 }
 
 /// Whether the answer is a set of keys that is in force now.

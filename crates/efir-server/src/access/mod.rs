@@ -112,8 +112,16 @@ impl Keeper {
         Ok(Access::new(self.state.lock().gate(), Some(tickets)))
     }
 
-    /// New gates go to this site.
-    pub(crate) fn attach(&self, site: &Site) {
+    /// New gates go to this site, and it tells of keys that it misses.
+    pub(crate) fn attach(self: &Arc<Self>, site: &Site) {
+        let home = Arc::downgrade(self);
+        site.access().on_unknown_key(move || {
+            if let Some(keeper) = home.upgrade()
+                && let Some(follower) = &*keeper.follower.lock()
+            {
+                follower.missed();
+            }
+        });
         let mut state = self.state.lock();
         state.site = Some(site.clone());
         // Keys may have come since the site was made.

@@ -9,6 +9,7 @@ use super::*;
 use issuer::{Issuer, Pair, jwks, ok, until};
 
 #[path = "../../tests/access/issuer.rs"]
+#[expect(dead_code, reason = "what only the tests of the whole server ask")]
 mod issuer;
 
 fn config(issuer: &Issuer) -> Resolved {
@@ -87,6 +88,37 @@ fn keys_stay_while_the_answers_are_no_good() {
     assert_eq!(elsewhere.asked(), 0, "no redirect is followed");
     issuer.answer(ok(&jwks(&[&second])));
     until("it is asked again by itself", || room.knows(&second.token("anna")));
+}
+
+#[test]
+fn a_key_that_is_missed_is_asked_for_once() {
+    let (first, second) = (Pair::new("1"), Pair::new("2"));
+    let issuer = Issuer::start(ok(&jwks(&[&first])));
+    let config = config(&issuer);
+    let room = Room::open(&config);
+    let shows = |token: &str| {
+        let head = http::Request::get("/channels/a").header("host", "localhost");
+        let head = head.header("authorization", format!("Bearer {token}"));
+        match efir_transports::handle_whole(&room.site, head.body(bytes::Bytes::new()).unwrap()) {
+            efir_transports::Reply::Whole(answer) => answer.status() == 200,
+            efir_transports::Reply::Held(_) => panic!("a short poll is answered at once"),
+        }
+    };
+    assert!(
+        shows(&first.token("anna")) && !shows("a.b.c") && !shows(&first.token("anna").replace('.', ".x"))
+    );
+    assert_eq!(issuer.asked(), 1, "no other key is missed");
+    issuer.answer(ok(&jwks(&[&first, &second])));
+    assert!(!shows(&second.token("anna")));
+    until("the second key is known", || room.knows(&second.token("anna")));
+    assert_eq!(issuer.asked(), 2);
+    // Whatever strangers make up, it is not asked again before its time: the next one to ask is the reload.
+    for number in 0..200 {
+        assert!(!shows(&Pair::new(&format!("made up {number}")).token("anna")));
+    }
+    room.reload(&config);
+    until("the reload has asked", || issuer.asked() > 2);
+    assert_eq!(issuer.asked(), 3);
 }
 
 #[test]

@@ -277,6 +277,7 @@ impl Explain {
             id: self.key_id.clone(),
             issuer: self.issuer.clone(),
             audiences: self.audience.clone(),
+            user_prefix: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A server that is closed to strangers, from its configuration to its answers. The real binary, black box.
 
+mod fetched;
 mod issuer;
 #[path = "../operator/running.rs"]
 #[expect(dead_code, reason = "what only the operator's tests ask")]
@@ -13,11 +14,13 @@ use std::process::Stdio;
 use efir_access::{Action, Actions, Algorithm, Claims, SigningKey};
 use serde_json::Value;
 
-use issuer::{Issuer, Pair, jwks, now_s, ok, until};
+use issuer::now_s;
 use running::{PATIENCE, Running, efir, folder};
 
 const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
 const SERVER_KEY: &str = "a-key-of-a-backend-with-enough-bytes!";
+
+const READER_KEY: &str = "a-key-of-another-backend-with-bytes-enough";
 
 const RULES: &str = r#"
 [[rules]]
@@ -49,9 +52,13 @@ fn write(folder: &Path, text: &str) {
 }
 
 fn start(text: &str) -> (PathBuf, Running) {
+    start_with(text, &[])
+}
+
+fn start_with(text: &str, env: &[(&str, &str)]) -> (PathBuf, Running) {
     let folder = folder();
     write(&folder, text);
-    let running = Running::start_in(&folder, &[], &[("BACKEND_KEY", SERVER_KEY)]);
+    let running = Running::start_in(&folder, &[], &[&[("BACKEND_KEY", SERVER_KEY)], env].concat());
     (folder, running)
 }
 
@@ -198,31 +205,41 @@ fn what_is_revoked_ends_at_once_and_what_is_not_goes_on() {
 }
 
 #[test]
+fn a_key_that_is_taken_away_takes_along_who_came_by_it() {
+    let with_key =
+        format!("{RULES}\n[[server_keys]]\nname = \"reader\"\nkey = \"{READER_KEY}\"\nmay = \"subscribe\"\n");
+    let (folder, running) = start(&with_key);
+    let anna = bearer(&token("anna", 600, &[("chat:*", Actions::ALL)]));
+    let body = br#"{"channels":["chat:1"]}"#;
+    let (status, text) = running.ask("POST /tickets", &anna, body);
+    assert_eq!(status, 200, "{text}");
+    let ticket = serde_json::from_str::<Value>(&text).unwrap()["ticket"].as_str().unwrap().to_owned();
+    let by_token = Live::open(&running, "/channels/chat:1?transport=http-stream", &anna);
+    let by_ticket = Live::open(&running, &format!("/channels/chat:1?transport=sse&ticket={ticket}"), "");
+    let by_key = Live::open(&running, "/channels/chat:1?transport=http-stream", &bearer(READER_KEY));
+    let mut stays = Live::open(&running, "/channels/news?transport=sse", "");
+    let secret = SECRET.replace("a-secret", "another-secret");
+    std::fs::write(folder.join("efir.toml"), RULES).unwrap();
+    std::fs::write(folder.join("token.secret"), &secret).unwrap();
+    running.signal("HUP");
+    assert_eq!(running.event("reloaded")["taken_over"], "token_keys, server_keys");
+    for live in [by_token, by_ticket, by_key] {
+        let end = live.read_all();
+        assert!(end.contains("\"unauthorized\"") && end.contains("key_gone"), "{end}");
+    }
+    assert_eq!(running.ask(&format!("GET /channels/chat:1?ticket={ticket}"), "", b"").0, 401);
+    assert_eq!(running.ask("GET /channels/chat:1", &anna, b"").0, 401);
+    assert_eq!(running.ask("POST /channels/news", &bearer(SERVER_KEY), b"still here").0, 200);
+    stays.until("still here");
+}
+
+#[test]
 fn a_token_that_runs_out_ends_what_lasts() {
     let (_folder, running) = start(&format!("token_leeway = \"0\"\n{RULES}"));
     let live =
         Live::open(&running, "/channels/chat:1?transport=http-stream", &bearer(&token("anna", 2, &[])));
     let end = live.read_all();
     assert!(end.contains("\"token_expired\""), "{end}");
-}
-
-#[test]
-fn keys_behind_a_url_change_with_a_reload() {
-    let (first, second) = (Pair::new("1"), Pair::new("2"));
-    let issuer = Issuer::start(ok(&jwks(&[&first])));
-    let url = format!("http://{}/keys", issuer.address);
-    let (_folder, running) =
-        start(&format!("[[token_keys]]\nname = \"issuer\"\nalgorithms = \"EdDSA\"\njwks_url = \"{url}\"\n"));
-    let status = |pair: &Pair| running.ask("GET /channels/any", &bearer(&pair.token("anna")), b"").0;
-    assert_eq!((status(&first), status(&second)), (200, 401));
-    let live = Live::open(&running, "/channels/any?transport=sse", &bearer(&first.token("anna")));
-    issuer.answer(ok(&jwks(&[&second])));
-    running.signal("HUP");
-    until("the second key is known", || status(&second) == 200);
-    assert_eq!(status(&first), 401);
-    assert!(issuer.asked() >= 2 && running.events("keys_fetched").len() >= 2);
-    // Who is connected showed what it was once; its token is no longer worth anything to a new request.
-    drop(live);
 }
 
 #[test]

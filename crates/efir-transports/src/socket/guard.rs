@@ -82,7 +82,7 @@ impl Guard {
         if !self.visitor.is_outdated() {
             return Ok(());
         }
-        self.visitor.check_time()?;
+        self.visitor.check_caller()?;
         self.leave_denied(reader, out, entered);
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use efir_access::{
-    Action, Actions, Algorithm, KeyError, KeySet, KeyTerms, Pattern, ServerKey, ServerKeys, Tickets,
+    Action, Actions, Algorithm, KeyError, KeyMark, KeySet, KeyTerms, Pattern, ServerKey, ServerKeys, Tickets,
+    check_users,
 };
 use toml::de::DeTable;
 
@@ -17,12 +18,13 @@ use super::{Access, RemoteKeys};
 /// Where a key for tokens stands.
 const TOKEN_SOURCES: [&str; 6] =
     ["secret", "secret_file", "secret_env", "public_key_file", "jwks_file", "jwks_url"];
-const TOKEN_KEYS: [&str; 11] = [
+const TOKEN_KEYS: [&str; 12] = [
     "name",
     "algorithms",
     "id",
     "issuer",
     "audience",
+    "user_prefix",
     "secret",
     "secret_file",
     "secret_env",
@@ -35,9 +37,10 @@ const SERVER_SOURCES: [&str; 4] = ["key", "key_file", "key_env", "key_sha256"];
 const SERVER_KEYS: [&str; 7] = ["name", "key", "key_file", "key_env", "key_sha256", "may", "channels"];
 const TICKETS: [&str; 3] = ["secrets", "secret_files", "secret_envs"];
 
+/// The keys, or where they are.
 enum Found {
     Here(KeySet),
-    Remote(RemoteKeys),
+    Remote(http::Uri),
 }
 
 pub(super) fn token_keys(
@@ -47,22 +50,32 @@ pub(super) fn token_keys(
     errors: &mut Vec<ConfigError>,
 ) -> Mark {
     let section = Section::new(source, "token_keys", &TOKEN_KEYS);
-    let (mut sets, mut names) = (Vec::new(), BTreeSet::new());
+    let (mut sets, mut names, mut known) = (Vec::new(), BTreeSet::new(), Vec::new());
     for fields in &section.tables(root, errors) {
-        match token_key(fields, &mut names) {
-            Ok(Found::Here(set)) => match KeySet::join(sets.iter().cloned().chain([set.clone()])) {
+        let (terms, found) = match token_key(fields, &mut names) {
+            Ok(read) => read,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        known.push(terms.clone());
+        if let Err(error) = check_users(&known) {
+            errors.push(fields.unfit("user_prefix", error.to_string()));
+        }
+        match found {
+            Found::Here(set) => match KeySet::join(sets.iter().cloned().chain([set.clone()])) {
                 Ok(_) => sets.push(set),
                 Err(error) => errors.push(fields.unfit("name", error.to_string())),
             },
-            Ok(Found::Remote(keys)) => access.remote_keys.push(keys),
-            Err(error) => errors.push(error),
+            Found::Remote(url) => access.remote_keys.push(RemoteKeys { terms, url }),
         }
     }
     access.token_keys = KeySet::join(sets).unwrap_or_default();
     section.mark()
 }
 
-fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<Found, ConfigError> {
+fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<(KeyTerms, Found), ConfigError> {
     let algorithms = fields.texts("algorithms")?.unwrap_or_default();
     let algorithms = algorithms.iter().map(|name| {
         let bad = || fields.bad("algorithms", format!("{name:?}"), format!("some of {}", Algorithm::names()));
@@ -73,6 +86,7 @@ fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<Found,
         algorithms: algorithms.collect::<Result<_, _>>()?,
         id: fields.text("id")?.map(str::to_owned),
         issuer: fields.text("issuer")?.map(str::to_owned),
+        user_prefix: fields.text("user_prefix")?.map(str::to_owned),
         audiences: fields.texts("audience")?.unwrap_or_default(),
     };
     let key = fields.only(&TOKEN_SOURCES)?;
@@ -88,7 +102,7 @@ fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<Found,
     }
     if let Some(url) = fields.text("jwks_url")? {
         let url = url_of_keys(fields, url)?;
-        return Ok(Found::Remote(RemoteKeys { terms, url }));
+        return Ok((terms, Found::Remote(url)));
     }
     let set = match (fields.file("public_key_file")?, fields.file("jwks_file")?) {
         (Some(pem), _) => KeySet::from_public_pem(&terms, &pem),
@@ -98,7 +112,7 @@ fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<Found,
             KeySet::from_secret(&terms, secret.as_bytes())
         }
     };
-    set.map(Found::Here).map_err(refused)
+    Ok((terms.clone(), Found::Here(set.map_err(refused)?)))
 }
 
 /// A key that comes over a wire that anybody may change is nobody's key.
@@ -141,7 +155,13 @@ fn server_key(
 ) -> Result<(), ConfigError> {
     let channels = patterns(fields, "channels")?.unwrap_or_else(|| vec![Pattern::everything()]);
     let name = name(fields, names)?;
-    let mut server = ServerKey { name: name.as_str().into(), may: Actions::NONE, channels, is_admin: false };
+    let mut server = ServerKey {
+        name: name.as_str().into(),
+        may: Actions::NONE,
+        channels,
+        is_admin: false,
+        mark: KeyMark::default(),
+    };
     for word in fields.texts("may")?.unwrap_or_default() {
         match (word.as_str(), Action::from_name(&word)) {
             ("admin", _) => server.is_admin = true,

@@ -29,6 +29,7 @@ pub(crate) const EXAMPLE: &str = r#"
 # id = "2026-11"                      # `kid` that its tokens must name; none: any
 # issuer = "https://app.example.org"  # `iss` that its tokens must have; none: any
 # audience = ["efir"]                 # `aud` must name one of these; none: tokens must have no `aud`
+# user_prefix = "app."                # what its users' names begin with; needed where keys have different issuers
 
 # Backends, which show a key instead of a token. The key: one of key, key_file, key_env and key_sha256.
 # [[server_keys]]

@@ -450,6 +450,45 @@ fn what_is_shown_is_what_was_written_without_secrets() {
 }
 
 #[test]
+fn issuers_that_know_nothing_of_each_other_have_users_apart() {
+    let keys = |rows: &[(&str, &str)]| {
+        let rows = rows.iter().enumerate().map(|(number, (issuer, prefix))| {
+            let line = |key: &str, value: &str| match value {
+                "-" => String::new(),
+                value => format!("{key} = '{value}'\n"),
+            };
+            let (issuer, prefix) = (line("issuer", issuer), line("user_prefix", prefix));
+            let secret = format!("secret = '{SECRET}{number}'\n");
+            format!("[[token_keys]]\nname = '{number}'\nalgorithms = 'HS256'\n{issuer}{prefix}{secret}")
+        });
+        resolve(&rows.collect::<String>()).map_err(|errors| errors[0].to_string())
+    };
+    for rows in [
+        &[("https://a", "-"), ("https://a", "-")][..],
+        &[("-", "-"), ("-", "-")],
+        &[("https://a", "a.")],
+        &[("https://a", "a."), ("https://b", "b."), ("-", "c.")],
+        &[("https://a", ""), ("https://b", "")],
+        &[("https://a", "x."), ("https://b", "x."), ("https://b", "x.")],
+    ] {
+        assert!(keys(rows).is_ok(), "{rows:?}");
+    }
+    for (rows, words) in [
+        (&[("https://a", "-"), ("https://b", "-")][..], "may name users of '0' as its own"),
+        (&[("https://a", "-"), ("-", "-")], "may name users of '0' as its own"),
+        (&[("https://a", "a."), ("https://b", "-")], "may name users of '0' as its own"),
+        (&[("https://a", ""), ("https://b", "b.")], "begins with that of '0'"),
+        (&[("https://a", "ab"), ("https://b", "a")], "that of '0' begins with it"),
+        (&[("https://a", "a."), ("https://a", "b.")], "the same issuer as '0' and another user_prefix"),
+        (&[("https://a", "a:")], "is 0 to 32 of the characters A-Z a-z 0-9 . _ ~ -"),
+        (&[("https://a", "a234567890123456789012345678901234")], "is 0 to 32 of the characters"),
+    ] {
+        let text = keys(rows).unwrap_err();
+        assert!(text.contains("'token_keys.user_prefix'") && text.contains(words), "{rows:?}: {text}");
+    }
+}
+
+#[test]
 fn a_change_shows_although_nothing_of_a_key_is_kept() {
     let access = |file: &str| resolve(file).unwrap().access;
     let before = access(&key("secret_file = 'long.secret'"));

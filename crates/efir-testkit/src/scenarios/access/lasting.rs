@@ -1,13 +1,14 @@
 //! What lasts is judged again: when a token ends, when somebody is revoked, and when the rules change.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use efir_access::{Action, Audience, Pattern, Rule};
 use efir_client::{Payload, Read, Transport, Who};
 use efir_core::ChannelName;
 
 use super::{Reading, client_with, code, grant, granted};
 use crate::{
-    access::{Closed, now_ms, token},
+    access::{Closed, SERVER_KEY, now_ms, token},
+    ask::Ask,
     readers::Kind,
     room::{Cell, Room, same},
 };
@@ -132,6 +133,62 @@ pub(super) async fn a_revoked_user_is_ended(cell: Cell) -> Result<()> {
     let problem = super::refused(&room, &a, row, None).await?;
     ensure!(problem.detail.contains("revoked"), "{}", problem.detail);
     b.publish(&room.channel, Payload::Text("m1".into()), None).await?;
+    room.close().await
+}
+
+/// Whoever came by a token or a server key is gone with that key, and not let in again; the same keys in new rules end nobody.
+pub(super) async fn a_key_that_is_exchanged_ends_who_came_by_it(cell: Cell) -> Result<()> {
+    let row = crate::readers::Row { is_several: false, ..cell.row()? };
+    let closed = Closed::everywhere(Audience::Grant)?;
+    let room = super::closed(&cell, closed.clone()).await?;
+    let (user, backend) = (client_with(&room, &grant(&room, "a", &READ)?)?, client_with(&room, SERVER_KEY)?);
+    let exchange = || room.node.close_to(&closed.clone().with_other_keys());
+    for client in [&user, &backend] {
+        let problem = match row.kind {
+            Kind::ShortPoll => exchange().map(|()| None)?,
+            Kind::LongPoll => Some(super::poll_ends(&room, client, row, async { exchange() }).await?),
+            _ => {
+                let mut reading = Reading::begin(&room, client, row, None).await?;
+                room.node.close_to(&closed)?;
+                backend.publish(&room.channel, Payload::Text("m1".into()), None).await?;
+                same("the same keys", reading.text().await?, "m1".into())?;
+                exchange()?;
+                let problem = reading.problem().await?;
+                reading.ends().await?;
+                Some(problem)
+            }
+        };
+        if let Some(problem) = problem {
+            code(&problem, "unauthorized")?;
+            ensure!(problem.detail.contains("key_gone"), "{}", problem.detail);
+        }
+        code(&super::refused(&room, client, row, None).await?, "unauthorized")?;
+        room.node.close_to(&closed)?;
+    }
+    room.close().await
+}
+
+/// A ticket says whose it is by itself; what it was made from has to be in force all the same.
+pub(super) async fn a_ticket_ends_with_the_key_of_its_token(cell: Cell) -> Result<()> {
+    let closed = Closed::everywhere(Audience::Grant)?;
+    let room = super::closed(&cell, closed.clone()).await?;
+    let bearer = format!("Bearer {}", grant(&room, "a", &READ)?);
+    let body = serde_json::json!({"channels": [room.channel]}).to_string();
+    let made = room.ask(Ask::json("/tickets", &body).with("authorization", bearer)).await?.json()?;
+    let ticket = made["ticket"].as_str().context("no ticket")?.to_owned();
+    let read = Read::channel(Transport::Sse, room.channel.clone()).query("ticket", &ticket);
+    let stranger = room.client()?;
+    let mut reading = Reading::Response(Box::new(stranger.open(&read).await?));
+    room.node.close_to(&closed.clone().with_other_keys())?;
+    let problem = reading.problem().await?;
+    code(&problem, "unauthorized")?;
+    ensure!(problem.detail.contains("key_gone"), "{}", problem.detail);
+    reading.ends().await?;
+    let refused =
+        room.ask(Ask::get(room.path(&format!("?ticket={ticket}")))).await?.problem("unauthorized")?;
+    ensure!(refused["detail"].as_str().is_some_and(|detail| detail.contains("key_gone")), "{refused}");
+    room.node.close_to(&closed)?;
+    same("in force again", room.ask(Ask::get(room.path(&format!("?ticket={ticket}")))).await?.status, 200)?;
     room.close().await
 }
 

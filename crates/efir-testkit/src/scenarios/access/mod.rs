@@ -22,8 +22,10 @@ use carried::{
     tokens_of_all_kinds_that_are_worth_nothing,
 };
 use lasting::{
-    a_revoked_user_is_ended, a_token_that_ends_stops_delivery, closing_ends_those_who_came_before,
-    rules_that_change_end_what_they_no_longer_allow, who_may_no_longer_be_there_is_put_out,
+    a_key_that_is_exchanged_ends_who_came_by_it, a_revoked_user_is_ended,
+    a_ticket_ends_with_the_key_of_its_token, a_token_that_ends_stops_delivery,
+    closing_ends_those_who_came_before, rules_that_change_end_what_they_no_longer_allow,
+    who_may_no_longer_be_there_is_put_out,
 };
 use rights::{
     a_grant_reads_and_publishes, a_rule_may_allow_less, history_needs_its_right, one_denied_among_several,
@@ -39,6 +41,8 @@ scenarios! { "access";
     Rows rules_that_change_end_what_they_no_longer_allow: "D11";
     Rows closing_ends_those_who_came_before: "D11";
     Rows a_revoked_user_is_ended: "D11";
+    Rows a_key_that_is_exchanged_ends_who_came_by_it: "D11";
+    Carriers a_ticket_ends_with_the_key_of_its_token: "D11";
     Carriers who_may_no_longer_be_there_is_put_out: "D11", "D12";
     Carriers presence_needs_its_right: "D11", "D12";
     Carriers a_rule_may_allow_less: "D11";
