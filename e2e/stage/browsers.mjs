@@ -48,8 +48,8 @@ export const outage = [
 ];
 
 /**
- * Starts one. `hosts`: names besides localhost that lead to 127.0.0.1. `flags`: further ones of Chromium's command line. `language`: what
- * a Firefox asks for everywhere (a window of Chromium is told its own).
+ * Starts one. `hosts`: names besides localhost that lead to 127.0.0.1. `flags`: further ones of Chromium's command line; `prefs`: further
+ * ones of Firefox. `language`: what a Firefox asks for everywhere (a window of Chromium is told its own).
  */
 export const start = {
   async chromium({ hosts = [], flags = [] } = {}) {
@@ -58,10 +58,11 @@ export const start = {
     const program = process.env.CHROMIUM ?? "/usr/bin/chromium";
     return new Chromium(await playwright.launch({ executablePath: program, args: [...chromium_flags, ...flags, ...resolver] }));
   },
-  async firefox({ hosts = [], language = "en-US, en" } = {}) {
+  async firefox({ hosts = [], language = "en-US, en", prefs: further = {}, isTrusting = false } = {}) {
     const program = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
-    const prefs = { ...firefox_prefs, "intl.accept_languages": language, "network.dns.localDomains": hosts.join(",") };
-    const browser = await puppeteer.launch({ browser: "firefox", executablePath: program, headless: true, extraPrefsFirefox: prefs });
+    const prefs = { ...firefox_prefs, "intl.accept_languages": language, "network.dns.localDomains": hosts.join(","), ...further };
+    const options = { browser: "firefox", executablePath: program, headless: true, extraPrefsFirefox: prefs };
+    const browser = await puppeteer.launch({ ...options, acceptInsecureCerts: isTrusting });
     return new Firefox(browser);
   },
 };

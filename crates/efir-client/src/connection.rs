@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::client::HttpVersion;
 use crate::encryption::{Encryption, Stream};
 use crate::error::ClientError;
+use crate::interim::Interim;
 use crate::target::Target;
 
 /// Between two looks at whether the server's settings have come.
@@ -83,6 +84,18 @@ impl Connections {
     /// Sends a request on an idle connection or a new one. A request that an idle connection could not even begin to
     /// send goes out again on another; one that may have been sent does not.
     pub(crate) async fn send(
+        self: &Arc<Self>,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Lease), ClientError> {
+        let interim = Interim::watch(&mut request);
+        tokio::select! {
+            sent = self.send_on_any(request) => sent,
+            // What is dropped with the request is its connection.
+            error = interim.too_many() => Err(error),
+        }
+    }
+
+    async fn send_on_any(
         self: &Arc<Self>,
         mut request: Request<Full<Bytes>>,
     ) -> Result<(Response<Incoming>, Lease), ClientError> {

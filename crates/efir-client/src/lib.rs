@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod follow;
 mod following;
+mod interim;
 mod presence;
 mod read;
 mod socket;

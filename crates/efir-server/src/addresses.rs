@@ -13,6 +13,7 @@ use std::{
 };
 
 use efir_engine::{Guest, Network};
+use efir_transports::Scheme;
 use parking_lot::Mutex;
 
 use crate::{config::networks::Trust, forwarded};
@@ -61,6 +62,11 @@ impl Addresses {
     pub(crate) fn arrive_behind(&self, proxy: &Guest, headers: &http::HeaderMap) -> Option<Arc<Guest>> {
         let client = forwarded::client(headers, self.trust.written, |address| self.is_proxy(address));
         self.admit(client.unwrap_or_else(|| proxy.address()))
+    }
+
+    /// By which scheme the client of a trusted proxy asked, if the proxy says so.
+    pub(crate) fn scheme_behind(&self, headers: &http::HeaderMap) -> Option<Scheme> {
+        forwarded::scheme(headers, self.trust.written, |address| self.is_proxy(address))
     }
 
     /// Whether there was room for a guest when it came.

@@ -5,7 +5,8 @@ use std::{net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use efir_core::{Code, Limits, Problem};
 use efir_engine::{Guest, Socket};
-use http::{Request, Response, header, request::Parts};
+use efir_transports::Scheme;
+use http::{HeaderMap, Request, Response, header, request::Parts};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -23,6 +24,15 @@ const RETRY_MS: std::ops::RangeInclusive<u64> = 3_000..=8_000;
 pub(crate) enum Surplus {
     OfServer,
     OfAddress,
+}
+
+/// How a request has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    /// Whose connection it is; `None`: nothing limits it.
+    pub(crate) guest: Option<&'a Arc<Guest>>,
+    /// Whether that connection is encrypted.
+    pub(crate) is_tls: bool,
 }
 
 impl Heads {
@@ -59,14 +69,16 @@ impl Heads {
 }
 
 impl Shared {
-    /// Tells whoever answers a request who asks: the guest of its connection, or the one for whom a trusted proxy asks. Tells if that
-    /// guest is one too many.
-    pub(crate) fn introduce<B>(
-        &self,
-        request: &mut Request<B>,
-        guest: Option<&Arc<Guest>>,
-    ) -> Option<Surplus> {
-        let guest = guest?;
+    /// Tells whoever answers a request who asks, and by which scheme: the guest of its connection, or the one for whom a trusted proxy
+    /// asks. Tells if that guest is one too many.
+    pub(crate) fn introduce<B>(&self, request: &mut Request<B>, arrival: Arrival<'_>) -> Option<Surplus> {
+        // Nobody asks for it but whoever judges an origin.
+        if request.headers().contains_key(header::ORIGIN)
+            && let Some(scheme) = self.scheme(request.headers(), arrival)
+        {
+            request.extensions_mut().insert(scheme);
+        }
+        let guest = arrival.guest?;
         let guest = match guest.is_proxy() {
             true => self.addresses.arrive_behind(guest, request.headers())?,
             false => Arc::clone(guest),
@@ -74,6 +86,13 @@ impl Shared {
         let is_surplus = self.addresses.room(Some(&guest)) != Room::Free;
         request.extensions_mut().insert(guest);
         is_surplus.then_some(Surplus::OfAddress)
+    }
+
+    /// By which scheme the client asked, as far as anybody knows: in cleartext a proxy that nobody trusts may stand in front.
+    fn scheme(&self, headers: &HeaderMap, arrival: Arrival<'_>) -> Option<Scheme> {
+        let is_told = arrival.guest.is_some_and(|guest| guest.is_proxy());
+        let told = is_told.then(|| self.addresses.scheme_behind(headers)).flatten();
+        told.or(arrival.is_tls.then_some(Scheme::Https))
     }
 
     /// The answer when there are too many connections; closes its own.

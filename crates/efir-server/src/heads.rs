@@ -35,7 +35,7 @@ use tower::ServiceExt;
 use crate::{
     addresses::Addresses,
     admin::Pulses,
-    admission::Surplus,
+    admission::{Arrival, Surplus},
     body::ServerBody,
     clocks::{self, Clocks, Outcome},
     lab::{self, Lab},
@@ -115,7 +115,8 @@ impl Heads {
     pub(crate) fn welcome(&self, socket: Socket, guest: Option<Arc<Guest>>) {
         let connections = &self.shared.connections;
         if !connections.is_far_over() {
-            let response = PlainRequests::first(&self.shared, guest.as_ref(), connections.is_full());
+            let arrival = Arrival { guest: guest.as_ref(), is_tls: socket.is_tls() };
+            let response = PlainRequests::first(&self.shared, arrival, connections.is_full());
             self.intake.adopt(Adoption { guest, socket, input: BytesMut::new(), response });
         }
     }
@@ -143,7 +144,7 @@ impl Heads {
 
     /// Gives a connection to the worker, where it waits for its next request.
     fn rest(&self, socket: Socket, guest: Option<Arc<Guest>>, input: BytesMut) {
-        let response = PlainRequests::next(&self.shared, guest.as_ref(), input.len());
+        let response = self.between(input.len(), guest.as_ref(), &socket);
         self.intake.adopt(Adoption { guest, socket, input, response });
     }
 
@@ -220,7 +221,7 @@ impl Heads {
         let exit = Exit::default();
         let service = service_fn({
             let (heads, meter, exit) = (Rc::clone(self), Rc::clone(&meter), Rc::clone(&exit));
-            let guest = io.guest().cloned();
+            let (guest, is_tls) = (io.guest().cloned(), io.is_tls());
             move |request| {
                 let (heads, meter, exit) = (Rc::clone(&heads), Rc::clone(&meter), Rc::clone(&exit));
                 let guest = guest.clone();
@@ -228,7 +229,8 @@ impl Heads {
                 let answering = Answering::begin(&meter);
                 Box::pin(async move {
                     let is_last = is_chunked(&request);
-                    let Ok(mut response) = heads.answer(request, guest.as_ref(), &meter, Some(exit)).await;
+                    let arrival = Arrival { guest: guest.as_ref(), is_tls };
+                    let Ok(mut response) = heads.answer(request, arrival, &meter, Some(exit)).await;
                     if is_last {
                         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     }
@@ -299,11 +301,13 @@ impl Heads {
         let meter = io.meter();
         let service = service_fn({
             let (heads, meter, guest) = (Rc::clone(self), Rc::clone(&meter), io.guest().cloned());
+            let is_tls = io.is_tls();
             move |request| {
                 let (heads, meter, guest) = (Rc::clone(&heads), Rc::clone(&meter), guest.clone());
                 let streaming = Streaming::begin(&meter, request.method() == http::Method::CONNECT);
                 async move {
-                    let answer = heads.answer(request, guest.as_ref(), &meter, None).await;
+                    let arrival = Arrival { guest: guest.as_ref(), is_tls };
+                    let answer = heads.answer(request, arrival, &meter, None).await;
                     answer.map(|response| response.map(|body| body.streamed_until_its_end(streaming)))
                 }
             }
@@ -338,11 +342,11 @@ impl Heads {
     async fn answer(
         &self,
         mut request: Request<Incoming>,
-        guest: Option<&Arc<Guest>>,
+        arrival: Arrival<'_>,
         meter: &Meter,
         exit: Option<Exit>,
     ) -> Answer {
-        let surplus = self.shared.introduce(&mut request, guest);
+        let surplus = self.shared.introduce(&mut request, arrival);
         let (parts, body) = request.into_parts();
         let refused = match surplus {
             Some(surplus) => Some(self.shared.refusal(&parts, surplus)),
@@ -408,8 +412,13 @@ impl Heads {
 }
 
 impl Surroundings for Heads {
-    fn between(&self, ahead: usize, guest: Option<&Arc<Guest>>) -> efir_engine::Response {
-        PlainRequests::next(&self.shared, guest, ahead)
+    fn between(
+        &self,
+        ahead: usize,
+        guest: Option<&Arc<Guest>>,
+        socket: &Socket,
+    ) -> efir_engine::Response {
+        PlainRequests::next(&self.shared, Arrival { guest, is_tls: socket.is_tls() }, ahead)
     }
 
     fn depart(self: Rc<Self>, departure: Departure) {

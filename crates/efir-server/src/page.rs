@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{RawQuery, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -25,6 +26,8 @@ use crate::{
 #[folder = "$OUT_DIR/page"]
 struct Page;
 
+const TRAFFIC: &str = "/traffic";
+const TRAFFIC_METHODS: &str = "GET, HEAD, OPTIONS";
 /// Clients that one traffic report names at most.
 const CLIENTS_MAX: usize = 64;
 
@@ -39,7 +42,7 @@ pub(crate) fn build() -> String {
 /// The routes; files of `static_dir` come before those of the page.
 pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>, reloader: &Arc<Reloader>) -> Router {
     let report = get(report).fallback(wrong_method);
-    let router = Router::new().route("/traffic", report).with_state(traffic);
+    let router = Router::new().route(TRAFFIC, report).with_state(traffic);
     let nosniff = SetResponseHeaderLayer::if_not_present(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -53,15 +56,20 @@ pub(crate) fn router(traffic: Arc<Traffic>, static_dir: Option<&Path>, reloader:
         }
         None => router.fallback(get(page)),
     };
-    router.layer(nosniff).layer(middleware::from_fn_with_state(Arc::clone(reloader), share_client))
+    router.layer(nosniff).layer(middleware::from_fn_with_state(Arc::clone(reloader), share))
 }
 
-/// Pages of other origins that may use this server may also take its client from it.
-async fn share_client(State(reloader): State<Arc<Reloader>>, request: Request, next: Next) -> Response {
-    if request.uri().path() != "/efir.js" {
+/// Pages of other origins that may use this server may also take its client from it, and see what they cost.
+async fn share(State(reloader): State<Arc<Reloader>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if !matches!(path, "/efir.js" | TRAFFIC) {
         return next.run(request).await;
     }
+    let is_preflight = path == TRAFFIC && request.method() == Method::OPTIONS;
     let (parts, body) = request.into_parts();
+    if is_preflight {
+        return reloader.site().policy().preflight(&parts, TRAFFIC_METHODS).map(Body::from);
+    }
     let mut response = next.run(Request::from_parts(parts.clone(), body)).await;
     reloader.site().policy().share(&parts, response.headers_mut());
     response
@@ -102,9 +110,9 @@ async fn keep_hidden(request: Request, next: Next) -> Response {
 async fn wrong_method(method: Method) -> Response {
     let problem = Problem::new(
         Code::MethodNotAllowed,
-        format!("{method} is not among the methods of /traffic: GET, HEAD"),
+        format!("{method} is not among the methods of {TRAFFIC}: {TRAFFIC_METHODS}"),
     );
-    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::ALLOW, "GET, HEAD")];
+    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::ALLOW, TRAFFIC_METHODS)];
     (StatusCode::METHOD_NOT_ALLOWED, headers, problem.to_json()).into_response()
 }
 

@@ -19,7 +19,10 @@ use efir_transports::{Reply, TakeOver};
 use http::{HeaderValue, header};
 
 use self::parse::{Parsed, PlainRequest};
-use crate::{admission::Surplus, heads::Shared};
+use crate::{
+    admission::{Arrival, Surplus},
+    heads::Shared,
+};
 
 /// Answers that wait to be written before further requests of the connection are read.
 const AHEAD_BYTES_MAX: usize = 64 * 1024;
@@ -52,25 +55,27 @@ pub(crate) struct PlainRequests {
     is_surplus: bool,
     /// Whose connection it is.
     guest: Option<Arc<Guest>>,
+    is_tls: bool,
     is_draining: bool,
 }
 
 impl PlainRequests {
     /// Those of a fresh connection; a surplus one is told that it is one too many.
-    pub(crate) fn first(shared: &Arc<Shared>, guest: Option<&Arc<Guest>>, is_surplus: bool) -> Response {
-        Self { is_fresh: true, is_surplus, ..Self::new(shared, guest) }.response()
+    pub(crate) fn first(shared: &Arc<Shared>, arrival: Arrival<'_>, is_surplus: bool) -> Response {
+        Self { is_fresh: true, is_surplus, ..Self::new(shared, arrival) }.response()
     }
 
     /// Those that follow after a response; `ahead` bytes of the next one are read already.
-    pub(crate) fn next(shared: &Arc<Shared>, guest: Option<&Arc<Guest>>, ahead: usize) -> Response {
+    pub(crate) fn next(shared: &Arc<Shared>, arrival: Arrival<'_>, ahead: usize) -> Response {
         let stage = if ahead > 0 { Stage::Head } else { Stage::Rest };
-        Self { stage, ..Self::new(shared, guest) }.response()
+        Self { stage, ..Self::new(shared, arrival) }.response()
     }
 
-    fn new(shared: &Arc<Shared>, guest: Option<&Arc<Guest>>) -> Self {
+    fn new(shared: &Arc<Shared>, arrival: Arrival<'_>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            guest: guest.cloned(),
+            guest: arrival.guest.cloned(),
+            is_tls: arrival.is_tls,
             stage: Stage::Rest,
             since: None,
             successor: None,
@@ -115,7 +120,8 @@ impl PlainRequests {
         self.is_fresh = false;
         let how = TakeOver { version: request.version(), keep_alive: keep_alive && !self.is_draining };
         let up = bytes as u64;
-        let of_address = self.shared.introduce(&mut request, self.guest.as_ref());
+        let arrival = Arrival { guest: self.guest.as_ref(), is_tls: self.is_tls };
+        let of_address = self.shared.introduce(&mut request, arrival);
         if let Some(surplus) = of_address.or(self.is_surplus.then_some(Surplus::OfServer)) {
             return self.say(how, self.shared.refusal(&request.into_parts().0, surplus), out).0;
         }

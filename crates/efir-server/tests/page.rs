@@ -55,3 +55,33 @@ fn the_client_is_shared_as_channels_are() {
         assert!(!wire.answer().head.contains("access-control"), "pages are nobody else's");
     }
 }
+
+/// What a client costs is told as channels are: to pages of the same origins, with the same words for caches and preflights.
+#[test]
+fn traffic_is_shared_as_channels_are() {
+    let node = Node::with(|config| config.allow_origins = vec!["https://app.example".into()]);
+    let told = |method: &str, path: &str, origin: &str| {
+        let mut wire = node.connect();
+        let asks = "Access-Control-Request-Method: GET\r\n";
+        wire.send(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n{asks}Content-Length: 0\r\n\r\n"
+        ));
+        let answer = wire.answer();
+        let is_ours =
+            |line: &&str| line.starts_with("access-control-allow-origin") || line.starts_with("vary");
+        let mut lines: Vec<_> = answer.head.lines().filter(is_ours).map(str::to_owned).collect();
+        lines.sort();
+        (answer.status, lines, answer.head.contains("access-control-allow-methods: "))
+    };
+    for (origin, is_told) in
+        [("https://app.example", true), ("http://localhost:5173", true), ("https://evil.example", false)]
+    {
+        for (method, status) in [("GET", 200), ("OPTIONS", 204), ("DELETE", 405)] {
+            let of_traffic = told(method, "/traffic?client=me", origin);
+            assert_eq!(of_traffic, told(method, "/info", origin), "{method} for {origin}");
+            assert_eq!(of_traffic.0, status, "{method} for {origin}");
+            assert_eq!(of_traffic.1.len(), 1 + usize::from(is_told), "{method} for {origin}: {of_traffic:?}");
+            assert_eq!(of_traffic.2, is_told && method == "OPTIONS", "{method} for {origin}");
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod http_stream;
 mod info;
 mod life;
 mod long_poll;
+mod origin;
 mod peer;
 mod place;
 mod policy;
@@ -46,6 +47,7 @@ use http::Request;
 
 pub use access::Access;
 pub use body::Body;
+pub use origin::Scheme;
 pub use policy::Policy;
 pub use poll::EmptyAnswer;
 pub use problem::refusal;

@@ -2,14 +2,14 @@
 //!
 //! Nothing here knows tokens or users. A server applies [`Policy::check_host`] to its own paths as well.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use efir_core::{Code, Problem};
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{self, HeaderName},
     request::Parts,
 };
+
+use crate::origin::{Scheme, host, is_loopback, is_same, split_port};
 
 const ALLOW_HEADERS: &str =
     "Authorization, Content-Type, Last-Event-ID, Cache-Control, If-None-Match, Prefer, Idempotency-Key";
@@ -66,7 +66,13 @@ impl Policy {
             return Ok(());
         }
         let origin = String::from_utf8_lossy(origin.as_bytes());
-        let detail = format!("the origin {origin:?} is not allowed here; allow it with --allow-origin");
+        let asked = match parts.extensions.get::<Scheme>() {
+            Some(Scheme::Http) => ", which was asked by http",
+            Some(Scheme::Https) => ", which was asked by https",
+            None => "",
+        };
+        let detail =
+            format!("the origin {origin:?} is not that of this server{asked}; allow it with --allow-origin");
         Err(Problem::new(Code::OriginRefused, detail))
     }
 
@@ -167,60 +173,9 @@ impl Cors {
     }
 }
 
-/// Whether an origin is that of the host that the client wanted.
-fn is_same(parts: &Parts, origin: &str) -> bool {
-    let default_port = match origin.split_once("://") {
-        Some(("http", _)) => "80",
-        Some(("https", _)) => "443",
-        _ => return false,
-    };
-    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
-    host(parts).is_some_and(|host| {
-        let ((name, port), (own_name, own_port)) = (split_port(authority), split_port(host));
-        name.eq_ignore_ascii_case(own_name)
-            && port.unwrap_or(default_port) == own_port.unwrap_or(default_port)
-    })
-}
-
 /// Whether the `Origin` check applies to this method whatever it asks for.
 pub(crate) fn is_unsafe(method: &Method) -> bool {
     !(method.is_safe() || method.as_str() == "QUERY" || method == Method::CONNECT)
-}
-
-/// The authority that the client wanted: `:authority` on HTTP/2, `Host` otherwise. Two `Host` headers are none.
-fn host(parts: &Parts) -> Option<&str> {
-    if let Some(authority) = parts.uri.authority() {
-        return Some(authority.as_str());
-    }
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let first = hosts.next()?;
-    if hosts.next().is_some() {
-        return None;
-    }
-    first.to_str().ok()
-}
-
-/// Splits `name:port`, `[v6]:port`; the name without a trailing dot.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let (name, port) = match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !is_open_bracket(name) => {
-            (name, Some(port))
-        }
-        _ => (authority, None),
-    };
-    (name.strip_suffix('.').unwrap_or(name), port.filter(|port| !port.is_empty()))
-}
-
-fn is_open_bracket(name: &str) -> bool {
-    name.starts_with('[') && !name.ends_with(']')
-}
-
-fn is_loopback(name: &str) -> bool {
-    if let Some(v6) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        return v6.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
-    }
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -32,5 +32,7 @@ pub use efir_core::{
     Limits, Message, Payload, PayloadError, Position, Problem, ReadMost, Receipt, Start, TIMES, Times,
 };
 pub use efir_engine::{Hub, Page, Publish, PublishError};
-pub use efir_transports::{Access, Policy, Site, SiteOptions as RouterOptions, TRANSPORTS, TransportRow};
+pub use efir_transports::{
+    Access, Policy, Scheme, Site, SiteOptions as RouterOptions, TRANSPORTS, TransportRow,
+};
 pub use router::{router, router_of, router_with};

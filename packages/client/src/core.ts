@@ -91,8 +91,8 @@ export function connect(url: string | undefined, options: CoreOptions): Client {
     wanted: () => [...logs.values()].flatMap((log) => log.wanted()),
     joined: (channel, cursor) => logs.get(channel)?.joined(cursor),
     take(push) {
-      const { channel, gap, problem, presence, position } = push;
-      if (position) logs.get(channel!)?.take(push as WireMessage);
+      const { gap, problem, presence } = push;
+      if (push.position) logs.get(push.channel!)?.take(push as WireMessage);
       else if (gap) logs.get(gap.channel)?.gap(gap);
       else if (problem) logs.get(problem.channel!)?.refuse(problem);
       else if (presence) logs.get(presenceOf(presence.channel))?.state(presence);

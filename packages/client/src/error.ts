@@ -18,14 +18,12 @@ export class EfirError extends Error {
   constructor(problem: Problem, cause?: unknown) {
     const { code, detail, action, channel } = problem;
     super(detail ? `${code}: ${detail}` : code, { cause });
-    Object.assign(this, {
-      name: "EfirError",
-      code,
-      problem,
-      // A channel that wants a token where none was shown: asked again, none is shown either.
-      retryable: action !== "stop" && !(channel && code === "unauthorized"),
-      docs: `docs/reference/codes.md#${code}`,
-    });
+    this.name = "EfirError";
+    this.code = code;
+    this.problem = problem;
+    // A channel that wants a token where none was shown: asked again, none is shown either.
+    this.retryable = action !== "stop" && !(channel && code === "unauthorized");
+    this.docs = `docs/reference/codes.md#${code}`;
   }
 }
 

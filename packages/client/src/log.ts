@@ -90,7 +90,7 @@ export function openLog(core: Core, channel: string): Log {
   let isRefused = false;
   let lease: Lease | undefined;
 
-  const isRead = (): boolean => !isRefused && (!!lease || subscribers.size > 0);
+  const isRead = (): unknown => !isRefused && (lease || subscribers.size);
 
   const stand = (text: string | undefined): void => {
     cursor = text;

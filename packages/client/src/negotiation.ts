@@ -28,7 +28,7 @@ interface Attempt {
   readonly transport: Transport;
   readonly connection: Connection;
   /** When the server had its first word. */
-  upSince: number;
+  since: number;
   close(): void;
   /** The network changed (`isNetwork`), or the machine may have slept. */
   wake(isNetwork: boolean): void;
@@ -168,7 +168,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
     }
     current = undefined;
     probes = 0;
-    if (now() - attempt.upSince > lasting_ms) failures = 0;
+    if (now() - attempt.since > lasting_ms) failures = 0;
     stop = error.retryable ? undefined : error;
     tell.transport(null);
     if (racing.size) tell.state("connecting");
@@ -209,8 +209,8 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
         heard = now();
         silence_ms = ms;
         look();
-        if (attempt.upSince) return;
-        attempt.upSince = heard;
+        if (attempt.since) return;
+        attempt.since = heard;
         up(attempt);
       },
       // Whoever is no longer the carrier is not listened to: the other reads the same.
@@ -228,7 +228,7 @@ export function negotiate(core: Core, tell: Listener): Negotiation {
     const attempt: Attempt = {
       transport,
       connection,
-      upSince: 0,
+      since: 0,
       close,
       wake(isNetwork) {
         const at = now();

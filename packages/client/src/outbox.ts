@@ -123,7 +123,7 @@ function openQueue(core: Core, channel: string) {
       const receipt = await (command
         ? (command(
             "publish",
-            `${JSON.stringify({ channel, key }).slice(0, -1)},${isText ? `"data":${body}` : `"bytes":"${base64(body)}"`}}`,
+            `${JSON.stringify({ channel, key, bytes: isText ? undefined : base64(body) }).slice(0, -1)}${isText ? `,"data":${body}` : ""}}`,
           ) as Promise<Receipt>)
         : askJson<Receipt>(core, pathOf(channel), {}, {
             method: "POST",
@@ -179,7 +179,7 @@ function openQueue(core: Core, channel: string) {
     },
     flush(): void {
       // Perhaps the server came back with another epoch; what is on its way has noted what was known before.
-      if (![...letters].some(({ isAway }) => isAway)) epoch = [...letters].some(({ sent }) => sent) ? "" : undefined;
+      if (![...letters].some((one) => one.isAway)) epoch = [...letters].some((one) => one.sent) ? "" : undefined;
       pump();
     },
     close(): void {

@@ -21,7 +21,8 @@ export interface Options {
    * first command of a WebSocket; an EventSource shows a ticket that was got with it.
    *
    * A token that the server refuses is reported (`unauthorized`, `token_expired`), and the client comes back as after any loss, asking
-   * for a token anew. One that ends while messages come loses none of them. A client is one user: for another one, connect anew.
+   * for a token anew. One that ends while messages come loses none of them; a WebSocket goes on with the next one, for which it is asked
+   * when half of the time is over. A client is one user: for another one, connect anew.
    */
   token?: string | (() => string | Promise<string>) | undefined;
   /** The transports that may be used, best first. All five when not given (`efir/core`: must be given). */

@@ -233,6 +233,24 @@ test("tokens that end while messages come: each once, in order, by every transpo
   }
 });
 
+test("a WebSocket goes on with the next token, and others come back with it", { skip }, async () => {
+  const writer = writing();
+  const readers = [websocket, sse].map((transport) => {
+    let tokens = 0;
+    const { client, errors } = open({ transports: [transport], token: () => (tokens++, tokenFor("anna", 12)) });
+    return { client, errors, got: read(client, "chat:renewed"), tokens: () => tokens };
+  });
+  const [socket, stream] = readers as [(typeof readers)[0], (typeof readers)[0]];
+  for (const { got } of readers) await heard(writer, "chat:renewed", got);
+  const losses = [0, 0];
+  readers.forEach(({ client }, at) => client.on("transport", (by) => void (by || (losses[at]! += 1))));
+  // The first token of the stream is over, and so would be that of the socket, which began before it.
+  await until(() => losses[1]! >= 1 && stream.client.state === "online");
+  await heard(writer, "chat:renewed", socket.got);
+  assert.deepEqual([losses[0], socket.errors], [0, []]);
+  assert.ok(socket.tokens() >= 2);
+});
+
 test("a request that publishes with a token that is over goes again, under its key, with a fresh one", { skip }, async () => {
   let stale = 0;
   const posts: Array<string | undefined> = [];

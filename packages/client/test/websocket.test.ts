@@ -137,3 +137,102 @@ test("a token that ends while the socket stands: the next one begins after the c
   ]);
   assert.deepEqual(told, []);
 });
+
+/** A socket that stands with a token of so many ms. */
+async function stands(socket: Scripted, lasts_ms: number): Promise<void> {
+  socket.say(hello);
+  await clock.settle();
+  socket.say({ id: 1, reply: { user: "anna", expires: clock.now() + lasts_ms } });
+  socket.say({ id: 2, reply: { channel: "a", cursor: "E-4" } });
+  await clock.settle();
+}
+
+/** Lets time pass, with heartbeats. */
+async function pass(socket: Scripted, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 10_000) {
+    await clock.go(Math.min(10_000, ms - passed));
+    if (!socket.isClosed) socket.say({ heartbeat: { time: clock.now() } });
+  }
+}
+
+test("the next token is shown on the same socket, when half of the time is over", async () => {
+  let tokens = 0;
+  const socket = await begin({ transport: "websocket", token: () => `T${++tokens}` });
+  await stands(socket, 60_000);
+  await pass(socket, 29_990);
+  assert.equal(tokens, 1);
+  for (let turn = 2; turn < 6; turn += 1) {
+    await pass(socket, 20);
+    assert.deepEqual(socket.frames.slice(turn), [{ id: turn + 1, authorize: { token: `T${turn}` } }]);
+    socket.say({ id: turn + 1, reply: { user: "anna", expires: clock.now() + 60_000 } });
+    await pass(socket, 29_980);
+  }
+  assert.deepEqual([Scripted.all.length, client.state, told], [1, "online", []]);
+  const { length } = socket.frames;
+  client.close();
+  await clock.go(120_000);
+  assert.deepEqual([tokens, socket.frames.length], [5, length], "nothing is asked for behind the end");
+});
+
+test("a token that the application keeps is shown anew, and the next socket comes when it is over", async () => {
+  let token = "T1";
+  let asked = 0;
+  const socket = await begin({ transport: "websocket", token: () => ((asked += 1), token) });
+  const expires = clock.now() + 60_000;
+  await stands(socket, 60_000);
+  for (let passed = 0; passed < 59_000; passed += 1_000) {
+    await pass(socket, 1_000);
+    const { id, authorize } = socket.frames.at(-1) as { id: number; authorize?: object };
+    if (authorize) socket.say({ id, reply: { user: "anna", expires } });
+  }
+  assert.ok(asked > 2 && asked < 6, `asked ${asked} times`);
+  token = "T2";
+  socket.say({ problem: refused });
+  await clock.go(301);
+  assert.equal(Scripted.all.length, 2);
+  assert.deepEqual(told, []);
+});
+
+test("a renewal that is refused, or for which there is no token, leaves the socket to its time", async () => {
+  const ends: Array<(socket: Scripted) => void> = [
+    (socket) => socket.say({ id: 3, problem: { code: "forbidden", status: 403, action: "stop" } }),
+    () => undefined,
+  ];
+  for (const [turn, end] of ends.entries()) {
+    Scripted.all = [];
+    let tokens = 0;
+    const give = (): string => {
+      tokens += 1;
+      if (turn && tokens === 2) throw new Error("no session");
+      return `T${tokens}`;
+    };
+    const socket = await begin({ transport: "websocket", token: give });
+    await stands(socket, 60_000);
+    await pass(socket, 30_000);
+    end(socket);
+    await pass(socket, 29_000);
+    assert.deepEqual([Scripted.all.length, socket.isClosed, client.state], [1, false, "online"]);
+    assert.deepEqual(told, turn ? ["callback_failed"] : []);
+    socket.say({ problem: refused });
+    await clock.go(301);
+    assert.equal(Scripted.all.length, 2);
+    client.close();
+  }
+});
+
+test("no timer is set by tokens that are nearly over, by clocks that are wrong, or beyond what timers can wait", async () => {
+  for (const [lasts_ms, renewals] of [
+    [9_000, 0],
+    [-3_600_000, 0],
+    [400 * 86_400_000, 0],
+    [Number.NaN, 0],
+  ] as const) {
+    Scripted.all = [];
+    let tokens = 0;
+    const socket = await begin({ transport: "websocket", token: () => `T${++tokens}` });
+    await stands(socket, lasts_ms);
+    await pass(socket, 120_000);
+    assert.equal(tokens, 1 + renewals, `${lasts_ms}`);
+    client.close();
+  }
+});

@@ -11,6 +11,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use crate::scripted::{Scripted, Then};
+
 /// What a client may have taken when it gives up, besides the largest that it accepts: buffers of both kernels.
 const TAKEN_MORE: usize = 16 << 20;
 /// How long one server may take to be given up.
@@ -36,6 +38,8 @@ fn answer(kind: &str, more: &str) -> Vec<u8> {
 
 const AGREED: &str =
     "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+const EARLY_HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </efir.js>; rel=preload\r\n\r\n";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 
 fn of_sockets() -> Vec<Malice> {
@@ -117,6 +121,14 @@ fn of_bodies() -> Vec<Malice> {
         poll("bad_chunk", answer(json, CHUNKED), b"+2\r\n{}\r\n".to_vec()),
         poll("chunk_of_2_64", answer(json, CHUNKED), b"ffffffffffffffff1\r\n{}\r\n".to_vec()),
         poll("endless_head", b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: y\r\n".repeat(100)),
+        poll("endless_continue", CONTINUE.into(), CONTINUE.repeat(1_000).into()),
+        poll("endless_early_hints", CONTINUE.into(), EARLY_HINTS.repeat(100).into()),
+        Malice {
+            name: "endless_continue_of_a_socket",
+            transport: Transport::WebSocket,
+            begin: CONTINUE.into(),
+            repeat: CONTINUE.repeat(1_000).into(),
+        },
         poll("nested", answer(json, "Content-Length: 1000000\r\n"), vec![b'['; 65_536]),
         poll("not_http", b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), Vec::new()),
         poll("nothing", Vec::new(), Vec::new()),
@@ -133,6 +145,20 @@ async fn v12_sockets_that_mean_ill() {
 #[tokio::test]
 async fn v12_bodies_that_mean_ill() {
     against(of_bodies()).await;
+}
+
+/// Some interim answers are every server's right (RFC 9110 §15.2).
+#[tokio::test]
+async fn a_few_interim_answers_are_passed_over() {
+    let batch = r#"{"channel":"a","messages":[],"cursor":"e-1","more":false}"#;
+    let answer = format!(
+        "{}HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{batch}",
+        [CONTINUE, EARLY_HINTS].concat().repeat(4),
+        batch.len()
+    );
+    let server = Scripted::start(vec![(answer, Then::KeepOpen)]).await;
+    let client = Client::with_options(&server.url(), ClientOptions::default()).unwrap();
+    client.open(&Read::channel(Transport::ShortPoll, "a")).await.unwrap();
 }
 
 async fn against(all: Vec<Malice>) {

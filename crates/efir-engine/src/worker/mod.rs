@@ -70,7 +70,7 @@ pub struct Departure {
 /// What surrounds a worker: what its connections do between two responses, and where they go when they leave.
 pub trait Surroundings {
     /// A connection may carry a further request, of which `ahead` bytes are read already: what goes on with it.
-    fn between(&self, ahead: usize, guest: Option<&Arc<Guest>>) -> Response;
+    fn between(&self, ahead: usize, guest: Option<&Arc<Guest>>, socket: &Socket) -> Response;
 
     /// Takes over a connection that leaves.
     fn depart(self: Rc<Self>, departure: Departure);
@@ -288,7 +288,7 @@ impl Worker {
                     connection.socket.say_goodbye();
                     return self.remove(key);
                 }
-                let response = self.surroundings.between(ahead, connection.guest.as_ref());
+                let response = self.surroundings.between(ahead, connection.guest.as_ref(), &connection.socket);
                 self.succeed(key, response, now);
             }
             Turn::Succeed => match connection.exchange.succeed() {

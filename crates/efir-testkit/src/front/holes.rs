@@ -91,6 +91,13 @@ pub const HOLES: &[Hole] = &[
         reason: "what stands for efir there reads HTTP only; front::each_client_has_an_address_of_its_own asks efir itself",
     },
     Hole {
+        scenario: "origin::schemes",
+        rows: ANY,
+        programs: Program::ALL,
+        carriers: Carrier::ALL,
+        reason: "it is the proxy that knows the scheme there and says it; front::host_and_origin is theirs",
+    },
+    Hole {
         scenario: "poll::half_closed_after_the_request",
         rows: ANY,
         programs: &[Program::Nginx, Program::NginxTls, Program::Caddy],

@@ -155,14 +155,18 @@ async fn names_come_through(cell: Cell) -> Result<()> {
     room.close().await
 }
 
-/// The site's name reaches efir, which is told by the paper to answer for it, and its pages may open sockets. Others may not.
+/// The site's name reaches efir, which is told by the paper to answer for it, and its pages may open sockets; those of the other scheme may
+/// not, where the proxy says by which it was asked. Others may not either.
 async fn host_and_origin(cell: Cell) -> Result<()> {
     let settings = paper::settings(program()?)?;
     ensure!(settings.contains(&format!("hosts = [\"{}\"]", paper::SITE)), "{settings}");
     let room = Room::with(&cell, |settings| settings.hosts = vec![paper::SITE.into()]).await?;
+    let (own, other) = if cell.carrier.is_tls() { ("https", "http") } else { ("http", "https") };
+    // The PROXY protocol says addresses only, as efir reads it.
+    let of_other = if program()? == Program::HaproxyV2 { 101 } else { 403 };
     for (host, origin, wanted) in [
-        (paper::SITE, format!("https://{}", paper::SITE), 101),
-        (paper::SITE, format!("http://{}", paper::SITE), 101),
+        (paper::SITE, format!("{own}://{}", paper::SITE), 101),
+        (paper::SITE, format!("{other}://{}", paper::SITE), of_other),
         (paper::SITE, "https://evil.example".into(), 403),
         (paper::SITE, format!("https://{}.evil.example", paper::SITE), 403),
         ("evil.example", "https://evil.example".into(), 421),

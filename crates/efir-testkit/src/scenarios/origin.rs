@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use super::{http::several, scenarios};
 use crate::{
     ask::Ask,
+    carrier::Carrier,
     raw::{Raw, upgrade},
     room::{Cell, Room, same},
 };
@@ -13,6 +14,8 @@ scenarios! { "origin";
     Carriers preflight: "wire";
     Carriers origins: "wire";
     Carriers origins_of_a_list: "wire";
+    Carriers schemes: "wire";
+    Carriers schemes_behind_a_proxy: "wire";
     Carriers hosts: "wire";
 }
 
@@ -91,6 +94,96 @@ async fn origins_of_a_list(cell: Cell) -> Result<()> {
         answer.problem("origin_refused").with_context(|| origin.to_owned())?;
     }
     room.close().await
+}
+
+/// A page of the server's own name is its own by its own scheme only, as far as the server knows that: where it ends TLS itself.
+async fn schemes(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.hosts = vec![NAME.into()]).await?;
+    let port = room.node.address().port();
+    let with_port = format!("{NAME}:{port}");
+    for (host, origin, is_own) in [
+        (NAME, format!("https://{NAME}"), true),
+        (NAME, format!("https://{NAME}:443"), true),
+        (&with_port, format!("https://{with_port}"), true),
+        // In cleartext a proxy in front may have ended TLS, and only it knows.
+        (NAME, format!("http://{NAME}"), !cell.carrier.is_tls()),
+        (&with_port, format!("http://{with_port}"), !cell.carrier.is_tls()),
+        (NAME, format!("https://{with_port}"), false),
+        (NAME, format!("http://{NAME}:443"), false),
+        (&format!("{NAME}:80"), format!("https://{NAME}"), false),
+    ] {
+        is_own_page(&room, Ask::new("", "").with("host", host).with("origin", origin), is_own).await?;
+    }
+    room.close().await
+}
+
+/// What a trusted proxy says of the scheme counts, and what anybody else says does not.
+async fn schemes_behind_a_proxy(cell: Cell) -> Result<()> {
+    use efir_server::config::networks::Written;
+    for (written, http, https) in [
+        (Written::XForwardedFor, ("x-forwarded-proto", "http"), ("x-forwarded-proto", "https")),
+        (
+            Written::Forwarded,
+            ("forwarded", "for=192.0.2.1;proto=http"),
+            ("forwarded", "for=192.0.2.1;proto=https"),
+        ),
+    ] {
+        for is_trusted in [true, false] {
+            let room = Room::with(&cell, |settings| {
+                settings.hosts = vec![NAME.into()];
+                settings.trust.written = written;
+                if is_trusted {
+                    settings.trust.proxies = "127.0.0.1".parse().into_iter().collect();
+                }
+            })
+            .await?;
+            for ((header, said), scheme) in [(http, "http"), (https, "https")] {
+                for origin in ["http", "https"] {
+                    let is_own = match (is_trusted, cell.carrier.is_tls()) {
+                        // Somebody's application knows no proxies of ours.
+                        _ if cell.carrier == Carrier::Axum => true,
+                        (true, _) => origin == scheme,
+                        (false, true) => origin == "https",
+                        (false, false) => true,
+                    };
+                    let ask = Ask::new("", "").with("host", NAME).with(header, said);
+                    is_own_page(&room, ask.with("origin", format!("{origin}://{NAME}")), is_own).await?;
+                }
+            }
+            room.close().await?;
+        }
+    }
+    Ok(())
+}
+
+const NAME: &str = "efir.example";
+
+/// Whether a page that sends these headers publishes, reads and opens sockets, or does none of that.
+async fn is_own_page(room: &Room, page: Ask, is_own: bool) -> Result<()> {
+    let what = format!("{:?}", page.headers);
+    let ask = |method: &str, path: String| {
+        let mut ask = if method == "POST" { Ask::text(path, "m") } else { Ask::get(path) };
+        ask.headers.extend(page.headers.iter().cloned());
+        ask
+    };
+    let origin = page.headers.iter().find(|(name, _)| name == "origin").map(|(_, origin)| origin.as_str());
+    let publish = room.ask(ask("POST", room.path(""))).await?;
+    let read = room.ask(ask("GET", room.path(""))).await?;
+    let allowed = read.header("access-control-allow-origin");
+    same("a publish", (&what, publish.status), (&what, if is_own { 200 } else { 403 }))?;
+    same("a read", (&what, read.status, allowed), (&what, 200, origin.filter(|_| is_own)))?;
+    if !is_own {
+        publish.problem("origin_refused")?;
+    }
+    if !room.cell.carrier.is_http2() {
+        for path in [room.path(""), "/socket".into()] {
+            let bytes = upgrade(ask("GET", path)).bytes(room.node.address());
+            let mut raw = Raw::send(room.node.address(), &bytes).await?;
+            let status = raw.head("GET").await?.status;
+            same("a socket", (&what, status), (&what, if is_own { 101 } else { 403 }))?;
+        }
+    }
+    Ok(())
 }
 
 /// On a loopback bind unknown host names are refused, because only DNS rebinding leads them here.

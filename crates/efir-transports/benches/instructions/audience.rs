@@ -71,10 +71,11 @@ impl Audience {
         }
         let _entered = self.runtime.enter();
         let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
-        let response = Requests(self.site.clone()).between(0, None);
+        let socket = Socket::Tcp(stream);
+        let response = Requests(self.site.clone()).between(0, None, &socket);
         self.intake.adopt(Adoption {
             guest: None,
-            socket: Socket::Tcp(stream),
+            socket,
             input: BytesMut::new(),
             response,
         });
@@ -156,7 +157,7 @@ impl Audience {
 struct Requests(Site);
 
 impl Surroundings for Requests {
-    fn between(&self, _ahead: usize, _guest: Option<&Arc<Guest>>) -> Response {
+    fn between(&self, _ahead: usize, _guest: Option<&Arc<Guest>>, _socket: &Socket) -> Response {
         let requests = Asking { site: self.0.clone(), successor: None };
         Response {
             head: Bytes::new(),
