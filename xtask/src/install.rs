@@ -35,6 +35,7 @@ const NEEDS: &[Need] = &[
     Need { present: "nginx", package: "nginx", optional: true },
     Need { present: "haproxy", package: "haproxy", optional: true },
     Need { present: "caddy", package: "caddy", optional: true },
+    Need { present: "pebble", package: "pebble", optional: true },
     Need { present: "systemd-analyze", package: "systemd", optional: true },
     Need { present: "strace", package: "strace", optional: true },
 ];

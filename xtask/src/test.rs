@@ -48,6 +48,9 @@ const STAGES: &[Stage] = &[
 /// The matrix is the integration test of this crate; every other crate's tests count as units.
 const MATRIX: &str = "efir-testkit";
 
+/// The tests of efir-server (`tests/operator/acme.rs`) that need an authority on this machine.
+const ACME_TESTS: u64 = 2;
+
 /// What has been seen so far.
 #[derive(Default)]
 struct Report {
@@ -179,6 +182,12 @@ fn units(report: &mut Report) -> Result<()> {
         arguments.extend(["--test", name]);
     }
     report.many(&mut cargo(&arguments))?;
+    // The tests that need it return at once, so the runner counts them as passed.
+    if !install::is_present("pebble") || !install::is_present("pebble-challtestsrv") {
+        report.notes.push("not run: pebble is not installed; no certificate was ordered (ACME)".into());
+        report.tally.skipped += ACME_TESTS;
+        report.tally.passed = report.tally.passed.saturating_sub(ACME_TESTS);
+    }
     report.many(&mut cargo(&["test", "--workspace", "--no-fail-fast", "--doc"]))
 }
 

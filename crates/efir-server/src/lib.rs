@@ -21,6 +21,7 @@ mod lab;
 mod listen;
 mod log;
 mod meter;
+mod outgoing;
 mod page;
 mod parting;
 mod plain;

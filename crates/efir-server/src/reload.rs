@@ -121,6 +121,11 @@ impl Reloader {
         let _ = self.log.set(log);
     }
 
+    /// Whether a certificate was ordered and has not come yet.
+    pub(crate) fn lacks_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.lacks_certificate())
+    }
+
     /// What requests that come now are answered by.
     pub(crate) fn site(&self) -> Guard<Arc<Site>> {
         self.site.load()
@@ -222,6 +227,7 @@ impl Change {
             listen,
             listen_tls,
             certificates,
+            acme,
             workers,
             allow_origins,
             hosts,
@@ -263,6 +269,7 @@ impl Change {
         tell("lab", old.lab != lab, restart);
         tell("log_format", old.log_format != log_format, restart);
         tell("tls", old.certificates != certificates, restart);
+        tell("tls.acme", old.acme != acme, restart);
         tell("admin", old.admin != admin, restart);
         tell("trusted_proxies", old.trust.proxies != trust.proxies, restart);
         tell("forwarded_header", old.trust.written != trust.written, restart);

@@ -73,7 +73,7 @@ impl Server {
         let silent_max = Duration::from_millis(config.times.silent_ms_max);
         let tls = match config.listen_tls.is_empty() {
             true => None,
-            false => Some(Arc::new(Tls::new(config.certificates.clone(), &config.limits, &config.times)?)),
+            false => Some(Arc::new(Tls::new(&config)?)),
         };
         let mut doors = Doors { per_worker: (0..workers).map(|_| Vec::new()).collect(), silent_max };
         let addresses = doors.open(&config.listen, None)?;
@@ -125,6 +125,7 @@ impl Server {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             threads.push(thread.spawn(move || run_worker(&runtime, index, doors, (shared, stopping)))?);
         }
+        tls.as_ref().map_or(Ok(()), |tls| tls.begin_orders())?;
         let admin_address = admin.as_ref().map(|admin| admin.address);
         tracing::info!(
             event = "started",

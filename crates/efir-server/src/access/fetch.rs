@@ -1,19 +1,15 @@
 //! One set of keys from its URL: one request, no redirects, so much and no more. Only URLs of the configuration come here.
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use efir_access::keys::JWKS_BYTES_MAX;
 use http::{HeaderMap, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::outgoing::{self, OutgoingError};
 
 /// How long a request may take in all.
 const REQUEST_MAX: Duration = Duration::from_secs(4);
@@ -35,10 +31,8 @@ pub(super) struct Answer {
 /// Why there is no answer. No text repeats what the other side said.
 #[derive(Debug, Error)]
 pub(super) enum FetchError {
-    #[error("the connection failed: {0}")]
-    Io(#[from] io::Error),
-    #[error("the request failed: {0}")]
-    Http(#[from] hyper::Error),
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingError),
     #[error("the answer is {}, not 200{}", .0.as_u16(), if .0.is_redirection() { "; redirects are not followed" } else { "" })]
     Status(StatusCode),
     #[error("the answer has more than {JWKS_BYTES_MAX} bytes, or broke off")]
@@ -47,8 +41,6 @@ pub(super) enum FetchError {
     Text,
     #[error("there was no answer within {} s", REQUEST_MAX.as_secs())]
     Late,
-    #[error("the URL cannot be asked for")]
-    Url,
     #[error("TLS cannot be spoken: {0}")]
     Tls(#[from] rustls::Error),
     #[error("this machine trusts no certificate authority; name a file with them in SSL_CERT_FILE")]
@@ -76,42 +68,18 @@ impl Fetcher {
     }
 
     async fn ask(&self, url: &Uri) -> Result<Answer, FetchError> {
-        let authority = url.authority().ok_or(FetchError::Url)?;
-        let host = authority.host().trim_matches(['[', ']']);
-        let is_tls = url.scheme_str() == Some("https");
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let stream = TcpStream::connect((host, port)).await?;
-        if !is_tls {
-            return exchange(stream, url).await;
+        let request = Request::get(url.clone())
+            .header(header::ACCEPT, "application/jwk-set+json, application/json")
+            .body(Empty::<Bytes>::new())
+            .map_err(|_| OutgoingError::Url)?;
+        let (parts, body) = outgoing::send(self.tls.as_ref(), request).await?.into_parts();
+        if parts.status != StatusCode::OK {
+            return Err(FetchError::Status(parts.status));
         }
-        let connector = self.tls.as_ref().ok_or(FetchError::Url)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| FetchError::Url)?;
-        exchange(connector.connect(name, stream).await?, url).await
+        let body = Limited::new(body, JWKS_BYTES_MAX).collect().await.map_err(|_| FetchError::Body)?;
+        let text = String::from_utf8(body.to_bytes().to_vec()).map_err(|_| FetchError::Text)?;
+        Ok(Answer { text, fresh: fresh(&parts.headers) })
     }
-}
-
-async fn exchange<S>(stream: S, url: &Uri) -> Result<Answer, FetchError>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the sender; its faults show in the answer.
-    tokio::spawn(async move { _ = connection.await });
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header(header::HOST, url.authority().map_or("", |authority| authority.as_str()))
-        .header(header::ACCEPT, "application/jwk-set+json, application/json")
-        .header(header::USER_AGENT, concat!("efir/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| FetchError::Url)?;
-    let (parts, body) = sender.send_request(request).await?.into_parts();
-    if parts.status != StatusCode::OK {
-        return Err(FetchError::Status(parts.status));
-    }
-    let bytes = Limited::new(body, JWKS_BYTES_MAX).collect().await.map_err(|_| FetchError::Body)?.to_bytes();
-    let text = String::from_utf8(bytes.to_vec()).map_err(|_| FetchError::Text)?;
-    Ok(Answer { text, fresh: fresh(&parts.headers) })
 }
 
 /// How long the answer is good, as it says (RFC 9111 §5.2.2.1), within bounds.
@@ -127,16 +95,11 @@ fn fresh(headers: &HeaderMap) -> Duration {
 }
 
 fn connector() -> Result<TlsConnector, FetchError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let roots = outgoing::machine_roots();
     if roots.is_empty() {
         return Err(FetchError::NoRoots);
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config).into())
+    Ok(outgoing::connector(roots)?)
 }
 
 #[cfg(test)]

@@ -128,6 +128,10 @@ impl Desk {
         if self.node.reloader.site().is_draining() {
             return word(StatusCode::SERVICE_UNAVAILABLE, "draining");
         }
+        if self.node.reloader.lacks_certificate() {
+            // Where nobody is sent the authority cannot look either, and the certificate would never come.
+            return word(StatusCode::OK, "ready, without a certificate yet");
+        }
         word(StatusCode::OK, "ready")
     }
 

@@ -37,16 +37,7 @@ pub fn read(path: &Path, text: &str, keys: &[Key], env: &[(String, String)]) -> 
     let tables = access::TABLES;
     for (name, value) in table.get_ref().iter().filter(|(name, _)| !tables.contains(&name.get_ref().as_ref()))
     {
-        let is_section = keys.iter().any(|key| key.section == name.get_ref().as_ref());
-        match value.get_ref() {
-            DeValue::Table(inner) if is_section => {
-                for (inner_name, inner_value) in inner {
-                    let path = format!("{}.{}", name.get_ref(), inner_name.get_ref());
-                    file.take(&path, inner_name.span().start, inner_value);
-                }
-            }
-            _ => file.take(name.get_ref(), name.span().start, value),
-        }
+        file.walk(name.get_ref(), name.span().start, value);
     }
     let access = access::read(path, text, env, table.get_ref()).unwrap_or_else(|errors| {
         file.errors.extend(errors);
@@ -70,6 +61,19 @@ struct File<'a> {
 }
 
 impl File<'_> {
+    /// Takes a key, or those of a section and of the sections within.
+    fn walk(&mut self, written: &str, at: usize, value: &Spanned<DeValue<'_>>) {
+        let is_section = self.keys.iter().any(|key| key.section == written);
+        match value.get_ref() {
+            DeValue::Table(inner) if is_section => {
+                for (name, value) in inner {
+                    self.walk(&format!("{written}.{}", name.get_ref()), name.span().start, value);
+                }
+            }
+            _ => self.take(written, at, value),
+        }
+    }
+
     fn take(&mut self, written: &str, at: usize, value: &Spanned<DeValue<'_>>) {
         let line = line_of(self.text, at);
         let origin = Origin::File(self.path.to_owned(), line);
@@ -126,12 +130,7 @@ fn check(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
         DeValue::Boolean(is_on) if matches!(kind, Kind::Switch | Kind::AutoSwitch) => {
             Ok(Value::Switch(*is_on))
         }
-        DeValue::Array(items)
-            if matches!(
-                kind,
-                Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks
-            ) =>
-        {
+        DeValue::Array(items) if kind.is_list() => {
             let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
             kind.read_list(texts.ok_or_else(|| kind.expected())?.into_iter())
         }

@@ -19,6 +19,12 @@ pub enum Kind {
     Origins,
     /// Host names.
     Hosts,
+    /// Names for a certificate.
+    Names,
+    /// Mail addresses.
+    Contacts,
+    /// A URL with TLS.
+    Url,
     /// Networks of addresses.
     Networks,
     /// A folder.
@@ -97,6 +103,7 @@ pub fn all() -> Vec<Key> {
     keys.extend(super::access::keys());
     keys.extend(super::peers::keys());
     keys.extend(tls());
+    keys.extend(super::acme::keys());
     keys.extend(super::admin::keys());
     for (section, table, rows) in [
         ("retention", Table::Limits, LIMITS),
@@ -293,6 +300,21 @@ impl Key {
 }
 
 impl Kind {
+    /// Whether there may be several values.
+    #[must_use]
+    pub fn is_list(self) -> bool {
+        matches!(
+            self,
+            Self::Addresses
+                | Self::Origins
+                | Self::Hosts
+                | Self::Names
+                | Self::Contacts
+                | Self::Files
+                | Self::Networks
+        )
+    }
+
     /// Reads one text.
     ///
     /// # Errors
@@ -300,9 +322,7 @@ impl Kind {
     pub fn read_text(self, text: &str) -> Result<Value, String> {
         let text = text.trim();
         match self {
-            Self::Addresses | Self::Origins | Self::Hosts | Self::Files | Self::Networks => {
-                self.read_list(std::iter::once(text))
-            }
+            Self::Url => super::acme::url(text).map(Value::Text).ok_or_else(|| self.expected()),
             Self::Folder | Self::File | Self::Secret => Ok(Value::Text(text.to_owned())),
             Self::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Self::Choice(_) => Err(self.expected()),
@@ -320,6 +340,13 @@ impl Kind {
             Self::Count(least) => self.at_least(parse_count(text), least),
             Self::Bytes(least) => self.at_least(parse_size(text), least),
             Self::Time(least) => self.at_least(parse_time(text), least),
+            Self::Addresses
+            | Self::Origins
+            | Self::Hosts
+            | Self::Names
+            | Self::Contacts
+            | Self::Files
+            | Self::Networks => self.read_list(std::iter::once(text)),
         }
     }
 
@@ -333,6 +360,8 @@ impl Kind {
             Self::Files => Some(text.to_owned()),
             Self::Origins => origin(text),
             Self::Hosts => host(text),
+            Self::Names => super::acme::name(text),
+            Self::Contacts => super::acme::contact(text),
             Self::Networks => text.parse().ok().map(|cidr: Cidr| cidr.to_string()),
             _ => None,
         };
@@ -366,6 +395,9 @@ impl Kind {
             }
             Self::Origins => "an origin such as https://example.org (no path), or a list of them".into(),
             Self::Hosts => "a host name such as chat.example.org, or a list of them".into(),
+            Self::Names => "a name such as chat.example.org (no wildcard, no address), or a list of them".into(),
+            Self::Contacts => "a mail address, or a list of them".into(),
+            Self::Url => "a URL that begins with https://".into(),
             Self::Networks => "a network such as 10.0.0.0/8, an address, or a list of them".into(),
             Self::Folder => "the path of a folder".into(),
             Self::File => "the path of a file".into(),

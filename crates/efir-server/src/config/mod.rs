@@ -2,6 +2,7 @@
 //! [`file`] reads TOML, [`resolved`] is what the server gets. Nothing here starts anything.
 
 pub mod access;
+pub mod acme;
 mod admin;
 pub mod file;
 pub mod keys;
@@ -282,10 +283,8 @@ impl Settings {
     }
 
     fn lay(&mut self, key: &Key, texts: &[String], origin: Origin, errors: &mut Vec<ConfigError>) {
-        let is_list =
-            matches!(key.kind, Kind::Addresses | Kind::Origins | Kind::Hosts | Kind::Files | Kind::Networks);
         let value = match texts {
-            [text] if !is_list => key.kind.read_text(text),
+            [text] if !key.kind.is_list() => key.kind.read_text(text),
             _ => key.kind.read_list(texts.iter().flat_map(|text| text.split(','))),
         };
         match value {

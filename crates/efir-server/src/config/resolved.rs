@@ -10,6 +10,7 @@ use crate::admin::AdminOptions;
 use crate::log::Format;
 
 use super::access::Access;
+use super::acme::AcmeOptions;
 use super::keys::{self, Key, MESSAGE_BYTES_MOST, Table};
 use super::networks::Trust;
 use super::unit::Value;
@@ -33,6 +34,8 @@ pub struct Resolved {
     pub listen_tls: Vec<SocketAddr>,
     /// What to show there; the first one to whoever names no host that fits.
     pub certificates: Vec<CertificateFiles>,
+    /// How certificates are ordered, where some are.
+    pub acme: Option<AcmeOptions>,
     /// How many worker threads; at least 1.
     pub workers: usize,
     /// Origins of other sites that are allowed, as browsers send them.
@@ -74,6 +77,7 @@ impl Default for Resolved {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             listen_tls: Vec::new(),
             certificates: Vec::new(),
+            acme: None,
             workers: cores(),
             allow_origins: Vec::new(),
             hosts: Vec::new(),
@@ -151,6 +155,10 @@ impl Resolved {
         let mut errors: Vec<_> = keys.iter().filter_map(|key| out_of_order(settings, &keys, key)).collect();
         errors.extend(too_many(settings, &keys));
         errors.extend(too_large(settings, &keys));
+        match super::acme::resolve(settings, !resolved.listen_tls.is_empty()) {
+            Ok(acme) => resolved.acme = acme,
+            Err(error) => errors.push(error),
+        }
         errors.extend(no_certificate(settings, &resolved));
         errors.extend(no_folder(settings, resolved.static_dir.as_deref()));
         match super::peers::resolve(settings) {
@@ -269,9 +277,11 @@ fn no_certificate(settings: &Settings, resolved: &Resolved) -> Option<ConfigErro
     if certificates.len() != keys.len() {
         return error("tls.key_file", keys, "as many files as tls.certificate_file has, in the same order");
     }
-    if certificates.is_empty() && !resolved.listen_tls.is_empty() {
-        let listen = list(settings, "listen");
-        return error("listen", listen, "a certificate for https:// in [tls]: certificate_file and key_file");
+    let has_names = !list(settings, "tls.acme.names").is_empty();
+    if certificates.is_empty() && !has_names && !resolved.listen_tls.is_empty() {
+        let expected =
+            "a certificate for https:// in [tls]: certificate_file and key_file, or [tls.acme] names";
+        return error("listen", list(settings, "listen"), expected);
     }
     None
 }

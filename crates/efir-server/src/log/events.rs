@@ -42,6 +42,12 @@ events! {
     "panicked" error "A bug in efir, and where it stands in the source. What the panic says is not written, because it may repeat what a client sent.";
     "certificates_changed" info "The certificate files have changed, and new connections get the new certificates.";
     "certificates_bad" warn "The certificate files have changed and are no good; the old certificates stay. Put the files right.";
+    "certificate_cached" info "A certificate that was ordered before is in force, taken from `cache_dir`; it is good `until` then.";
+    "certificate_cache_bad" warn "The certificate in `cache_dir` cannot be read, has expired or does not fit; another one is ordered.";
+    "certificate_ordered" info "A certificate was ordered (ACME), came, and is in force for new connections; it is good `until` then. The next one is ordered with a third of that time left.";
+    "certificate_not_ordered" warn "No certificate came; `why` says what the authority or the way to it lacks. What is in force stays; it is tried again after `retry_s`, and at once on a reload.";
+    "certificate_not_cached" error "A certificate came and cannot be written into `cache_dir`. It is in force, but the next start orders another one; authorities limit how often.";
+    "certificate_missing" warn "A client's handshake failed because the certificate that is ordered has not come. Told once until it has; `certificate_not_ordered` says why it takes so long.";
     "handshake_failed" debug "A client's TLS handshake failed or took too long.";
     "http2_flood" debug "An HTTP/2 connection sent too many frames of a `kind` that cost us and not its client, and was ended.";
     "admin_started" info "The admin listener answers.";

@@ -58,6 +58,17 @@ impl Certificates {
         Ok(())
     }
 
+    /// The one that is good for this name; unlike [`Certificates::resolve`] none for others.
+    pub(super) fn fitting(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let name = ServerName::try_from(name).ok()?;
+        self.keys.load().iter().find(|key| is_for(key, &name)).cloned()
+    }
+
+    /// Whether there is none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Reads them again if a file has changed.
     pub(crate) fn look(&self) {
         if *self.seen.lock() == stamps(&self.files) {
@@ -96,7 +107,8 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn is_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
+/// Whether a certificate is good for a name.
+pub(super) fn is_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
     let parsed = key.cert.first().and_then(|certificate| ParsedCertificate::try_from(certificate).ok());
     parsed.is_some_and(|parsed| verify_server_name(&parsed, name).is_ok())
 }
@@ -118,9 +130,16 @@ fn read_all(files: &[CertificateFiles]) -> anyhow::Result<Vec<Arc<CertifiedKey>>
 }
 
 fn read_one(files: &CertificateFiles) -> anyhow::Result<CertifiedKey> {
+    certified(files, &read_file(&files.certificate)?, &read_file(&files.key)?)
+}
+
+/// What the texts of these files say.
+///
+/// # Errors
+/// A text that is no good, or a key that does not belong to its certificate.
+pub(super) fn certified(files: &CertificateFiles, chain: &[u8], key: &[u8]) -> anyhow::Result<CertifiedKey> {
     let shown = |path: &PathBuf| path.display().to_string();
-    let text = read_file(&files.certificate)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
     let chain = chain.with_context(|| format!("{} is not PEM", shown(&files.certificate)))?;
     let Some(first) = chain.first() else {
         bail!("{} has no CERTIFICATE in PEM", shown(&files.certificate));
@@ -128,9 +147,8 @@ fn read_one(files: &CertificateFiles) -> anyhow::Result<CertifiedKey> {
     if ParsedCertificate::try_from(first).is_err() {
         bail!("the first CERTIFICATE of {} cannot be read", shown(&files.certificate));
     }
-    let text = read_file(&files.key)?;
     // What is wrong with a key is not shown word for word.
-    let Ok(key) = PrivateKeyDer::from_pem_slice(&text) else {
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key) else {
         bail!("{} has no private key in PEM", shown(&files.key));
     };
     let Ok(key) = any_supported_type(&key) else {

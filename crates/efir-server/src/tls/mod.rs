@@ -1,16 +1,17 @@
 //! TLS: what the server shows and agrees to. The records themselves are the engine's ([`TlsSocket`]).
 
+mod acme;
 mod certificates;
+mod shown;
 
 use std::{sync::Arc, time::Duration};
 
-use efir_core::{Limits, Times};
 use efir_engine::{HandshakeError, TlsSocket};
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage};
 use tokio::net::TcpStream;
 
-pub(crate) use self::certificates::Certificates;
-use crate::config::resolved::CertificateFiles;
+use self::{acme::Acme, certificates::Certificates, shown::Shown};
+use crate::config::Resolved;
 
 /// What HTTP/2 is called in a handshake (RFC 9113 §3.3).
 pub(crate) const H2: &[u8] = b"h2";
@@ -23,22 +24,28 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) struct Tls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
+    acme: Option<Acme>,
     time_max: Duration,
     bytes_max: usize,
 }
 
 impl Tls {
-    /// Reads the certificates.
+    /// Reads the certificates, and the one that was ordered before.
     ///
     /// # Errors
     /// A file that cannot be read, or a key that does not belong to its certificate.
-    pub(crate) fn new(files: Vec<CertificateFiles>, limits: &Limits, times: &Times) -> anyhow::Result<Self> {
-        let certificates = Arc::new(Certificates::read(files)?);
+    pub(crate) fn new(resolved: &Resolved) -> anyhow::Result<Self> {
+        let certificates = Arc::new(Certificates::read(resolved.certificates.clone())?);
+        let acme = resolved.acme.clone().map(Acme::new).transpose()?;
+        let ordered = acme.as_ref().map(Acme::ordered);
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&certificates) as _);
+            .with_cert_resolver(Arc::new(Shown::new(Arc::clone(&certificates), ordered)));
         config.alpn_protocols = vec![H2.to_vec(), HTTP1.to_vec()];
+        if acme.is_some() {
+            config.alpn_protocols.push(acme::ALPN.to_vec());
+        }
         // A session is resumed from what its client keeps, under keys that change every six hours: nothing is kept here. Nothing is
         // accepted before the handshake is over (0-RTT), because it could be sent a second time by anybody.
         config.ticketer = aws_lc_rs::Ticketer::new()?;
@@ -47,8 +54,9 @@ impl Tls {
         Ok(Self {
             config: Arc::new(config),
             certificates,
-            time_max: Duration::from_millis(times.handshake_ms_max),
-            bytes_max: limits.handshake_bytes_max,
+            acme,
+            time_max: Duration::from_millis(resolved.times.handshake_ms_max),
+            bytes_max: resolved.limits.handshake_bytes_max,
         })
     }
 
@@ -56,6 +64,8 @@ impl Tls {
     pub(crate) async fn accept(&self, stream: TcpStream) -> Option<TlsSocket> {
         let handshake = TlsSocket::accept(stream, Arc::clone(&self.config), self.bytes_max);
         match tokio::time::timeout(self.time_max, handshake).await {
+            // An authority wanted to see a certificate, and has (RFC 8737 §3).
+            Ok(Ok(socket)) if socket.protocol() == Some(acme::ALPN) => None,
             Ok(Ok(socket)) => Some(socket),
             // Whoever looks for a port does this all day.
             Ok(Err(HandshakeError::Io(_))) => None,
@@ -73,11 +83,28 @@ impl Tls {
         }
     }
 
-    /// Reads the certificates again; those in force stay where the new ones are no good.
+    /// Orders what has to be ordered, from now on. The server must listen: the authority comes and looks.
+    ///
+    /// # Errors
+    /// The thread for it cannot be started.
+    pub(crate) fn begin_orders(&self) -> anyhow::Result<()> {
+        self.acme.as_ref().map_or(Ok(()), Acme::begin)
+    }
+
+    /// Whether a certificate was ordered and has not come yet.
+    pub(crate) fn lacks_certificate(&self) -> bool {
+        self.acme.as_ref().is_some_and(|acme| acme.ordered().shown().is_none())
+    }
+
+    /// Reads the certificates again; those in force stay where the new ones are no good. What could not be ordered is ordered again
+    /// at once.
     ///
     /// # Errors
     /// As [`Tls::new`].
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
+        if let Some(acme) = &self.acme {
+            acme.hurry();
+        }
         self.certificates.reload()
     }
 

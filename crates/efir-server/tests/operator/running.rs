@@ -49,9 +49,15 @@ impl Running {
     }
 
     pub(crate) fn start_in(folder: &Path, settings: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut args = vec!["serve", "--listen", "127.0.0.1:0"];
-        args.extend(["--set", "log_format=json", "--set", "admin.listen=127.0.0.1:0"]);
+        let mut args = vec!["--listen", "127.0.0.1:0"];
         settings.iter().for_each(|setting| args.extend(["--set", setting]));
+        Self::start_as(folder, &args, env)
+    }
+
+    /// With these flags besides.
+    pub(crate) fn start_as(folder: &Path, flags: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut args = vec!["serve", "--set", "log_format=json", "--set", "admin.listen=127.0.0.1:0"];
+        args.extend(flags);
         let mut command = efir(folder, &args);
         command.envs(env.iter().copied());
         let mut child = command.spawn().unwrap();
