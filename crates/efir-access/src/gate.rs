@@ -220,7 +220,7 @@ impl Closed {
         let audience = rule.audience(asked);
         match caller {
             // It names the log of members itself: to read that is less than to enter the channel.
-            Caller::User(user) if user.is_ticket => admit_ticket(user, action, channel, audience),
+            Caller::User(user) if user.is_ticket() => admit_ticket(user, action, channel, audience),
             _ => admit(caller, asked, name, audience),
         }
         .map_err(refuse)?;

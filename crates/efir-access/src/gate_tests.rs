@@ -36,7 +36,7 @@ fn user(name: &str, grants: &[(&str, Actions)]) -> User {
         token_id: Some("t".into()),
         key: "k".into(),
         signer: KeyMark::default(),
-        is_ticket: false,
+        ticket: None,
     }
 }
 
@@ -212,7 +212,7 @@ fn a_signature_that_failed_is_not_checked_again() {
 fn a_ticket_reads_its_channels_and_nothing_else() {
     use RefusalReason as R;
     let mut user = user("anna", &[]);
-    user.is_ticket = true;
+    user.ticket = Some(KeyMark::default());
     for name in ["a", "a/presence", "closed"] {
         user.grants.push(Grant::exactly(&channel(name), Actions::READ));
     }
