@@ -53,7 +53,7 @@ cases! {
     "V6" "CVE-2026-39972": names::injective, names::keys_belong_to_their_channel;
     "V7" "CVE-2026-32689": bombs::dense_bodies, bombs::dense_bodies_after_authentication;
     "V8" "CVE-2022-42975": origins::sixty_at_every_endpoint;
-    "V9" "CVE-2026-48779,CVE-2026-62389": frames::a_million_fragments;
+    "V9" "CVE-2026-48779,CVE-2026-62389": frames::a_million_fragments, frames::a_million_fragments_after_authentication;
     "V10" "CVE-2024-37890,CVE-2021-32640": handshakes::hostile_lists;
     "V11" "CVE-2020-7662,CVE-2020-7663,CVE-2026-54466": handshakes::endless_lists;
     "V13" "CVE-2022-21676,CVE-2022-41940,CVE-2024-38355,CVE-2023-32695,CVE-2022-2421": commands::confused_types;
