@@ -36,8 +36,9 @@ pub struct User {
     pub key: Arc<str>,
     /// The mark of that key: when it is in force no more, neither is the user.
     pub signer: KeyMark,
-    /// It was a ticket: good for reading, and for the channels of its grants only.
-    pub is_ticket: bool,
+    /// The mark of the secret that signed the ticket, where it was one: good for reading, and for the channels of its
+    /// grants only.
+    pub ticket: Option<KeyMark>,
 }
 
 /// Actions on channels that a token allows.
@@ -103,6 +104,12 @@ impl Caller {
 }
 
 impl User {
+    /// Whether a ticket was shown, and no token.
+    #[must_use]
+    pub fn is_ticket(&self) -> bool {
+        self.ticket.is_some()
+    }
+
     /// Whether a grant allows the action on a channel of this name.
     #[must_use]
     pub fn is_granted(&self, action: Action, channel: &str) -> bool {
@@ -136,7 +143,7 @@ impl fmt::Debug for User {
             .field("grants", &self.grants)
             .field("expires_ms", &self.expires_ms)
             .field("key", &self.key)
-            .field("is_ticket", &self.is_ticket)
+            .field("is_ticket", &self.is_ticket())
             .finish_non_exhaustive()
     }
 }

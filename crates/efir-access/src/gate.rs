@@ -12,7 +12,7 @@ use crate::keys::KeySet;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::revocations::Revocations;
 use crate::rules::{Audience, Rule, RuleOptions, Rules};
-use crate::seen::Seen;
+use crate::seen::{Seen, Shown};
 use crate::server_keys::ServerKeys;
 use crate::token::{self, TokenError, TokenReason};
 
@@ -44,7 +44,9 @@ pub struct Gate(Option<Box<Closed>>);
 struct Closed {
     parts: GateParts,
     /// Tokens whose signature held; dies with the gate, and so with its keys.
-    seen: Seen,
+    seen: Seen<Arc<User>>,
+    /// Those that a signature was checked for in vain, and when.
+    failed: Seen<(TokenError, u64)>,
 }
 
 impl Default for GateParts {
@@ -71,7 +73,7 @@ impl Gate {
     #[must_use]
     pub fn new(mut parts: GateParts) -> Self {
         parts.leeway_ms = parts.leeway_ms.min(LEEWAY_MS_MAX);
-        Self(Some(Box::new(Closed { parts, seen: Seen::default() })))
+        Self(Some(Box::new(Closed { parts, seen: Seen::default(), failed: Seen::default() })))
     }
 
     /// Whether everything passes: one branch.
@@ -141,7 +143,7 @@ impl Gate {
         }
     }
 
-    /// The user of a token. What was verified once is remembered, until it is over.
+    /// The user of a token. What was verified once is remembered, until it is over, and so is what failed.
     ///
     /// # Errors
     /// The token is worth nothing; the reason is stable, the text says what to do.
@@ -218,7 +220,7 @@ impl Closed {
         let audience = rule.audience(asked);
         match caller {
             // It names the log of members itself: to read that is less than to enter the channel.
-            Caller::User(user) if user.is_ticket => admit_ticket(user, action, channel, audience),
+            Caller::User(user) if user.is_ticket() => admit_ticket(user, action, channel, audience),
             _ => admit(caller, asked, name, audience),
         }
         .map_err(refuse)?;
@@ -250,20 +252,32 @@ impl Closed {
     }
 
     fn identify(&self, token: &str, now_ms: u64) -> Result<Arc<User>, TokenError> {
-        let parts = &self.parts;
-        let user = match self.seen.find(token) {
+        let shown = Shown::of(token);
+        let user = match self.seen.find(&shown) {
             Some(user) if user.expires_ms <= now_ms => return Err(TokenError::new(TokenReason::Expired)),
             Some(user) => user,
-            None => {
-                let user = token::verify(token, &parts.token_keys, parts.leeway_ms, now_ms, &mut ())?;
-                let user = Arc::new(user);
-                self.seen.keep(token, &user);
-                user
-            }
+            None => self.verify(token, &shown, now_ms)?,
         };
-        if parts.revocations.has(&user, now_ms) {
+        if self.parts.revocations.has(&user, now_ms) {
             return Err(TokenError::new(TokenReason::Revoked));
         }
+        Ok(user)
+    }
+
+    /// Checks a signature, unless it is known what comes of that.
+    fn verify(&self, token: &str, shown: &Shown, now_ms: u64) -> Result<Arc<User>, TokenError> {
+        // A clock that was set back may make good what was over.
+        if let Some((error, _)) = self.failed.find(shown).filter(|(_, at_ms)| *at_ms <= now_ms) {
+            return Err(error);
+        }
+        let parts = &self.parts;
+        let verified = token::verify(token, &parts.token_keys, parts.leeway_ms, now_ms, &mut ());
+        let user = verified.map(Arc::new).inspect_err(|error| {
+            if error.reason.is_for_good() {
+                self.failed.keep(shown, (error.clone(), now_ms));
+            }
+        })?;
+        self.seen.keep(shown, Arc::clone(&user));
         Ok(user)
     }
 

@@ -36,7 +36,7 @@ fn user(name: &str, grants: &[(&str, Actions)]) -> User {
         token_id: Some("t".into()),
         key: "k".into(),
         signer: KeyMark::default(),
-        is_ticket: false,
+        ticket: None,
     }
 }
 
@@ -178,10 +178,41 @@ fn whoever_came_by_a_key_stays_while_it_is_in_force_as_it_was() {
 }
 
 #[test]
+fn a_signature_that_failed_is_not_checked_again() {
+    const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+    let terms = KeyTerms { name: "app".into(), algorithms: vec![Algorithm::Hs256], ..KeyTerms::default() };
+    let token_keys = Arc::new(KeySet::from_secret(&terms, SECRET).unwrap());
+    let parts = GateParts { token_keys, leeway_ms: 0, ..GateParts::default() };
+    let gate = Gate::new(parts.clone());
+    let closed = gate.0.as_ref().unwrap();
+    let signing = crate::sign::SigningKey::from_secret(Algorithm::Hs256, SECRET).unwrap();
+    let claims = |expires_s| crate::sign::Claims { user: "anna".into(), expires_s, ..Default::default() };
+    let good = signing.token(None, &claims(NOW / 1_000 + 10)).unwrap();
+    let over = signing.token(None, &claims(NOW / 1_000 + 1)).unwrap();
+    let forged = format!("{}.AAAA", good.rsplit_once('.').unwrap().0);
+    let reason =
+        |gate: &Gate, token: &str, now_ms| gate.identify(token, now_ms).map_err(|error| error.reason);
+    let refused = |reason| Err(reason);
+    for (token, is_kept) in [(forged.as_str(), true), ("nonsense", false), ("e30.e30.", false)] {
+        for _ in 0..2 {
+            assert!(gate.identify(token, NOW).is_err());
+            assert_eq!(closed.failed.find(&Shown::of(token)).is_some(), is_kept, "{token}");
+        }
+    }
+    // What is remembered answers, not the signature, which would hold.
+    closed.failed.keep(&Shown::of(&good), (TokenError::new(TokenReason::WrongIssuer), NOW));
+    assert_eq!(reason(&gate, &good, NOW), refused(TokenReason::WrongIssuer));
+    // It dies with the gate, and so with its keys, and is not believed when the clock was set back.
+    assert!(Gate::new(parts).identify(&good, NOW).is_ok());
+    assert_eq!(reason(&gate, &over, NOW + 5_000), refused(TokenReason::Expired));
+    assert!(gate.identify(&over, NOW).is_ok());
+}
+
+#[test]
 fn a_ticket_reads_its_channels_and_nothing_else() {
     use RefusalReason as R;
     let mut user = user("anna", &[]);
-    user.is_ticket = true;
+    user.ticket = Some(KeyMark::default());
     for name in ["a", "a/presence", "closed"] {
         user.grants.push(Grant::exactly(&channel(name), Actions::READ));
     }

@@ -143,7 +143,7 @@ mod tests {
             token_id: token_id.map(Into::into),
             key: Arc::from("k"),
             signer: crate::keys::KeyMark::default(),
-            is_ticket: false,
+            ticket: None,
         }
     }
 

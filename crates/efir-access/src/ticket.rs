@@ -28,7 +28,12 @@ const CONTEXT: &[u8] = b"efir ticket 1\n";
 /// Makes and checks tickets.
 pub struct Tickets {
     /// The first signs, all are accepted: so a secret can be changed without cutting anybody off.
-    keys: Vec<hmac::Key>,
+    keys: Vec<Key>,
+}
+
+struct Key {
+    key: hmac::Key,
+    mark: KeyMark,
 }
 
 /// A ticket.
@@ -113,7 +118,7 @@ impl Tickets {
         if let Some(weak) = secrets.iter().find(|secret| secret.len() < SECRET_BYTES_MIN) {
             return Err(short(weak.len()));
         }
-        let keys: Vec<_> = secrets.iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret)).collect();
+        let keys: Vec<_> = secrets.iter().map(|secret| Key::new(secret)).collect();
         if keys.is_empty() { Err(short(0)) } else { Ok(Self { keys }) }
     }
 
@@ -129,7 +134,7 @@ impl Tickets {
         origin: Option<&str>,
         now_ms: u64,
     ) -> Result<Ticket, IssueError> {
-        if user.is_ticket {
+        if user.is_ticket() {
             return Err(IssueError::FromTicket);
         }
         if user.expires_ms <= now_ms {
@@ -166,7 +171,7 @@ impl Tickets {
     /// The ticket is worth nothing.
     pub fn identify(&self, text: &str, origin: Option<&str>, now_ms: u64) -> Result<Caller, TicketError> {
         let refused = |reason| TicketError { reason };
-        let said = self.read(text).map_err(refused)?;
+        let (said, mark) = self.read(text).map_err(refused)?;
         if said.expires_ms <= now_ms {
             return Err(refused(TicketReason::Expired));
         }
@@ -187,18 +192,25 @@ impl Tickets {
             token_id: said.token_id,
             key: said.key,
             signer: said.signer,
-            is_ticket: true,
+            ticket: Some(mark),
         })))
+    }
+
+    /// Whether what this user showed is still accepted here: it was no ticket, or one that a secret of now has signed.
+    #[must_use]
+    pub fn accept(&self, user: &User) -> bool {
+        user.ticket.is_none_or(|mark| self.keys.iter().any(|known| known.mark == mark))
     }
 
     fn sign(&self, said: &Said) -> Option<String> {
         let json = serde_json::to_vec(said).ok()?;
-        let tag = hmac::sign(self.keys.first()?, &in_context(&json));
+        let tag = hmac::sign(&self.keys.first()?.key, &in_context(&json));
         let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(&json), URL_SAFE_NO_PAD.encode(tag));
         (text.len() <= TICKET_BYTES_MAX).then_some(text)
     }
 
-    fn read(&self, text: &str) -> Result<Said, TicketReason> {
+    /// What it says, and whose signature that was.
+    fn read(&self, text: &str) -> Result<(Said, KeyMark), TicketReason> {
         if text.len() > TICKET_BYTES_MAX {
             return Err(TicketReason::Malformed);
         }
@@ -206,10 +218,17 @@ impl Tickets {
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TicketReason::Malformed);
         let (json, tag) = (decode(json)?, decode(tag)?);
         let signed = in_context(&json);
-        if !self.keys.iter().any(|key| hmac::verify(key, &signed, &tag).is_ok()) {
-            return Err(TicketReason::BadSignature);
-        }
-        serde_json::from_slice(&json).map_err(|_| TicketReason::Malformed)
+        let signer = self.keys.iter().find(|known| hmac::verify(&known.key, &signed, &tag).is_ok());
+        let mark = signer.ok_or(TicketReason::BadSignature)?.mark;
+        Ok((serde_json::from_slice(&json).map_err(|_| TicketReason::Malformed)?, mark))
+    }
+}
+
+impl Key {
+    fn new(secret: &[u8]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let mark = KeyMark::of([Some(hmac::sign(&key, b"efir mark of a ticket's secret 1\n").as_ref())]);
+        Self { key, mark }
     }
 }
 

@@ -18,7 +18,7 @@ fn anna() -> User {
         token_id: Some("t1".into()),
         key: "main".into(),
         signer: KeyMark::of([Some(b"main".as_slice())]),
-        is_ticket: false,
+        ticket: None,
     }
 }
 
@@ -39,7 +39,7 @@ fn a_ticket_reads_its_channels_until_it_is_over() {
     for now_ms in [NOW, NOW + 1_000, NOW + TICKET_MS_MAX - 1] {
         let caller = tickets().identify(&ticket.text, ORIGIN, now_ms).unwrap();
         let user = caller.user().unwrap();
-        assert_eq!((&*user.name, user.token_id.as_deref(), user.is_ticket), ("anna", Some("t1"), true));
+        assert_eq!((&*user.name, user.token_id.as_deref(), user.is_ticket()), ("anna", Some("t1"), true));
         assert!(user.is_granted(Action::Subscribe, "общий") && user.is_granted(Action::History, "chat"));
         assert!(!user.is_granted(Action::Publish, "chat") && !user.is_granted(Action::Presence, "chat"));
         assert!(
@@ -135,6 +135,9 @@ fn the_secret_may_change_without_cutting_anybody_off() {
     let both = Tickets::new(&[new, SECRET]).unwrap();
     assert!(both.identify(&ticket.text, None, NOW).is_ok());
     let fresh = both.issue(&anna(), &channels(&["a"]), None, NOW).unwrap();
+    let user = |ticket: &Ticket| both.identify(&ticket.text, None, NOW).unwrap().user().unwrap().clone();
+    assert!(both.accept(&user(&ticket)) && tickets().accept(&user(&ticket)));
+    assert!(both.accept(&user(&fresh)) && !tickets().accept(&user(&fresh)) && tickets().accept(&anna()));
     assert_eq!(reason(&fresh.text, None, NOW), TicketReason::BadSignature);
     assert!(Tickets::new(&[]).is_err() && Tickets::new(&[b"short"]).is_err());
     assert_eq!(format!("{both:?}"), "Tickets(2 secrets)");
@@ -143,7 +146,7 @@ fn the_secret_may_change_without_cutting_anybody_off() {
 #[test]
 fn what_makes_no_ticket_says_why() {
     let issue = |user: &User, channels: &[(ChannelName, Actions)]| tickets().issue(user, channels, None, NOW);
-    let with_ticket = User { is_ticket: true, ..anna() };
+    let with_ticket = User { ticket: Some(KeyMark::default()), ..anna() };
     assert_eq!(issue(&with_ticket, &channels(&["a"])), Err(IssueError::FromTicket));
     let over = User { expires_ms: NOW, ..anna() };
     assert_eq!(issue(&over, &channels(&["a"])), Err(IssueError::Expired));

@@ -258,11 +258,10 @@ impl Change {
         tell("websocket_deflate", old.has_websocket_deflate != has_websocket_deflate, taken);
         tell("open", old.is_open != is_open, taken);
         tell("token_leeway", old.token_leeway_ms != token_leeway_ms, taken);
-        let restart: fn(&mut Reloaded) -> &mut Vec<String> = |reloaded| &mut reloaded.needs_restart;
-        // Tickets that are out must stay good, so what signs them is settled at the start.
         for table in access.changes(&old.access) {
-            tell(table, true, if table == "tickets" { restart } else { taken });
+            tell(table, true, taken);
         }
+        let restart: fn(&mut Reloaded) -> &mut Vec<String> = |reloaded| &mut reloaded.needs_restart;
         tell("listen", (&old.listen, &old.listen_tls) != (&listen, &listen_tls), restart);
         tell("workers", old.workers != workers, restart);
         tell("static_dir", old.static_dir != static_dir, restart);
@@ -282,7 +281,7 @@ impl Change {
             hosts,
             has_websocket_deflate,
             is_open,
-            access: access.with_tickets_of(&old.access),
+            access,
             token_leeway_ms,
             limits,
             times,

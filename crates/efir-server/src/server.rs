@@ -88,7 +88,7 @@ impl Server {
         let options = SiteOptions { has_lab, ..site_options(&config, is_loopback_bind) };
         let revocations = Arc::<Revocations>::default();
         let keeper = Keeper::start(&config, Arc::clone(&revocations))?;
-        let site = Site::with_access(hub, options, keeper.access(&config)?);
+        let site = Site::with_access(hub, options, keeper.access());
         keeper.attach(&site);
         let (admin, static_dir) = (config.admin.clone(), config.static_dir.clone());
         let has_proxy_protocol = config.has_proxy_protocol;

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use efir_access::{Action, Caller, FromPolicy, Gate, RefusalReason, RuleOptions, TicketReason, Tickets};
 use efir_core::{ChannelName, Code, Problem, Start};
 use efir_engine::{Holder, Hub, clock};
@@ -33,7 +33,7 @@ pub struct Access {
     is_closed: AtomicBool,
     /// How often the rules, keys or revocations have changed.
     changes: AtomicU64,
-    tickets: Option<Arc<Tickets>>,
+    tickets: ArcSwapOption<Tickets>,
     /// Told of tokens that name a key which nobody knows; set once.
     unknown_key: OnceLock<UnknownKey>,
 }
@@ -62,7 +62,7 @@ impl Access {
             gate: ArcSwap::from_pointee(Gate::open()),
             is_closed: AtomicBool::new(false),
             changes: AtomicU64::new(0),
-            tickets: None,
+            tickets: ArcSwapOption::empty(),
             unknown_key: OnceLock::new(),
         }
     }
@@ -70,7 +70,7 @@ impl Access {
     /// This gate judges, and gives tickets if it can.
     pub fn new(gate: Gate, tickets: Option<Arc<Tickets>>) -> Self {
         let is_closed = AtomicBool::new(!gate.is_open());
-        Self { gate: ArcSwap::from_pointee(gate), is_closed, tickets, ..Self::open() }
+        Self { gate: ArcSwap::from_pointee(gate), is_closed, tickets: tickets.into(), ..Self::open() }
     }
 
     /// Whether everybody may do everything.
@@ -114,8 +114,12 @@ impl Access {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn tickets(&self) -> Option<&Tickets> {
-        self.tickets.as_deref()
+    pub(crate) fn replace_tickets(&self, tickets: Arc<Tickets>) {
+        self.tickets.store(Some(tickets));
+    }
+
+    pub(crate) fn tickets(&self) -> Option<Arc<Tickets>> {
+        self.tickets.load_full()
     }
 }
 
@@ -306,15 +310,24 @@ impl Visitor {
     /// # Errors
     /// It is over or revoked, or its key is no longer in force.
     pub(crate) fn check_caller(&self) -> Result<(), Problem> {
-        check_caller(&self.access.gate(), &self.caller, clock::now_ms())
+        check_caller(&self.access.gate(), &self.caller, clock::now_ms())?;
+        let is_accepted = |user| self.access.tickets().is_some_and(|tickets| tickets.accept(user));
+        match self.caller.user().filter(|user| user.is_ticket()) {
+            Some(user) if !is_accepted(user) => Err(gone(RefusalReason::KeyGone)),
+            _ => Ok(()),
+        }
     }
 }
 
 fn check_caller(gate: &Gate, caller: &Caller, now_ms: u64) -> Result<(), Problem> {
     gate.check_caller(caller, now_ms).map_err(|reason| match reason {
         RefusalReason::Expired => expired(),
-        reason => Problem::new(Code::Unauthorized, format!("{} ({})", reason.text(), reason.as_str())),
+        reason => gone(reason),
     })
+}
+
+fn gone(reason: RefusalReason) -> Problem {
+    Problem::new(Code::Unauthorized, format!("{} ({})", reason.text(), reason.as_str()))
 }
 
 /// The token's time is over.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use efir_engine::Hub;
 
-use efir_access::Gate;
+use efir_access::{Gate, Tickets};
 
 use crate::{access::Access, policy::Policy};
 
@@ -75,6 +75,12 @@ impl Site {
     pub fn replace_gate(&self, gate: Gate) {
         self.0.access.replace_gate(gate);
         self.0.hub.recheck();
+    }
+
+    /// From now on this makes tickets, and no other one is accepted. Goes before [`Site::replace_gate`], which looks at those
+    /// who are connected.
+    pub fn replace_tickets(&self, tickets: Arc<Tickets>) {
+        self.0.access.replace_tickets(tickets);
     }
 
     /// Those who are connected are judged again: somebody was revoked.

@@ -82,6 +82,25 @@ impl TokenReason {
         }
     }
 
+    /// Whether a signature was checked before this was found, and later it will be no other with the same keys.
+    pub(crate) fn is_for_good(self) -> bool {
+        match self {
+            Self::BadSignature
+            | Self::Expired
+            | Self::WrongIssuer
+            | Self::WrongAudience
+            | Self::MissingClaim
+            | Self::InvalidClaim
+            | Self::InvalidGrants => true,
+            Self::Malformed
+            | Self::TooLong
+            | Self::UnknownKey
+            | Self::WrongAlgorithm
+            | Self::NotYet
+            | Self::Revoked => false,
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Self::Malformed => "the token is no JWT in compact form",

@@ -54,7 +54,7 @@ pub(crate) fn verify(
     let (name, token_id, grants) = (claims.user(&key.user_prefix)?, claims.token_id()?, claims.grants()?);
     witness.held("claims", || format!("{} grants", grants.len()));
     let (signer, key) = (key.mark, key.name.clone());
-    Ok(User { name, grants, expires_ms, token_id, key, signer, is_ticket: false })
+    Ok(User { name, grants, expires_ms, token_id, key, signer, ticket: None })
 }
 
 /// Whether a token names a key (`kid`) that is not known and could be one of an issuer's public keys: perhaps it has

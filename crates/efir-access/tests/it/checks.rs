@@ -151,7 +151,7 @@ impl World {
             token_id: None,
             key: "k".into(),
             signer: KeyMark::default(),
-            is_ticket: person.ticket.is_some(),
+            ticket: person.ticket.as_ref().map(|_| KeyMark::default()),
         }))
     }
 

@@ -53,6 +53,8 @@ struct State {
     parts: Option<GateParts>,
     local: KeySet,
     fetched: Vec<Fetched>,
+    /// What makes tickets; `None`: a secret of this process.
+    tickets: Option<Arc<Tickets>>,
     /// Where gates go to, once there is a site.
     site: Option<Site>,
 }
@@ -61,6 +63,8 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     revocations: Arc<Revocations>,
+    /// What makes tickets where the configuration says nothing about that; as long as the process lives.
+    own_tickets: Arc<Tickets>,
     state: Mutex<State>,
     tried: Condvar,
     follower: Mutex<Option<Follower>>,
@@ -74,11 +78,13 @@ impl Keeper {
     /// came before them would be told that its token is worth nothing.
     ///
     /// # Errors
-    /// The keys do not fit together, or there is no way to ask for those behind URLs.
+    /// The keys do not fit together, there is no way to ask for those behind URLs, or the system has no random bytes for what
+    /// makes tickets.
     pub(crate) fn start(config: &Resolved, revocations: Arc<Revocations>) -> anyhow::Result<Arc<Self>> {
         let state = State::new(config, &revocations, &[])?;
         let keeper = Arc::new(Self {
             revocations,
+            own_tickets: own_tickets()?,
             state: Mutex::new(state),
             tried: Condvar::new(),
             follower: Mutex::new(None),
@@ -96,20 +102,13 @@ impl Keeper {
     }
 
     /// Who may do what on a site that is made now.
-    ///
-    /// # Errors
-    /// The system has no random bytes for what makes tickets.
-    pub(crate) fn access(&self, config: &Resolved) -> anyhow::Result<Access> {
-        let tickets = match &config.access.tickets {
-            Some(tickets) => Arc::clone(tickets),
-            None => {
-                let mut secret = [0; 32];
-                aws_lc_rs::rand::fill(&mut secret)
-                    .map_err(|_| anyhow::anyhow!("the system has no random bytes"))?;
-                Arc::new(Tickets::new(&[&secret])?)
-            }
-        };
-        Ok(Access::new(self.state.lock().gate(), Some(tickets)))
+    pub(crate) fn access(&self) -> Access {
+        let state = self.state.lock();
+        Access::new(state.gate(), Some(self.tickets(&state)))
+    }
+
+    fn tickets(&self, state: &State) -> Arc<Tickets> {
+        Arc::clone(state.tickets.as_ref().unwrap_or(&self.own_tickets))
     }
 
     /// New gates go to this site, and it tells of keys that it misses.
@@ -143,6 +142,7 @@ impl Keeper {
     pub(crate) fn replace(self: &Arc<Self>, Prepared(fresh): Prepared, site: Site) -> anyhow::Result<()> {
         let mut state = self.state.lock();
         *state = fresh;
+        site.replace_tickets(self.tickets(&state));
         state.site = Some(site);
         state.publish();
         drop(state);
@@ -193,6 +193,7 @@ impl State {
             parts: is_closed.then(|| parts(config, revocations)).transpose()?,
             local: access.token_keys.clone(),
             fetched: access.remote_keys.iter().map(fetched).collect(),
+            tickets: access.tickets.clone(),
             site: None,
         };
         state.join()?;
@@ -231,6 +232,13 @@ impl State {
             site.replace_gate(self.gate());
         }
     }
+}
+
+/// What makes tickets, with a secret that nobody else has.
+fn own_tickets() -> anyhow::Result<Arc<Tickets>> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("the system has no random bytes"))?;
+    Ok(Arc::new(Tickets::new(&[&secret])?))
 }
 
 /// What a follower gives its finds to; it must not keep a server alive.

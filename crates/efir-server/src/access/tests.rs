@@ -34,7 +34,7 @@ impl Room {
     fn open(config: &Resolved) -> Self {
         let keeper = Keeper::start(config, Arc::default()).unwrap();
         let hub = Hub::new(Limits::default(), Times::default());
-        let site = Site::with_access(hub, SiteOptions::default(), keeper.access(config).unwrap());
+        let site = Site::with_access(hub, SiteOptions::default(), keeper.access());
         keeper.attach(&site);
         Self { keeper, site }
     }

@@ -234,6 +234,54 @@ fn a_key_that_is_taken_away_takes_along_who_came_by_it() {
 }
 
 #[test]
+fn the_secrets_of_tickets_are_exchanged_while_the_server_runs() {
+    let with = |secrets: &[&str]| format!("{RULES}\n[tickets]\nsecrets = {secrets:?}\n");
+    let (old, new) = ("a-secret-of-tickets-with-enough-bytes-1", "a-secret-of-tickets-with-enough-bytes-2");
+    let (folder, running) = start(&with(&[old]));
+    let anna = bearer(&token("anna", 600, &[("chat:*", Actions::ALL)]));
+    let make = || {
+        let (status, text) = running.ask("POST /tickets", &anna, br#"{"channels":["chat:1"]}"#);
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str::<Value>(&text).unwrap()["ticket"].as_str().unwrap().to_owned()
+    };
+    let mut reloads = 0;
+    let mut reload = |text: &str| {
+        std::fs::write(folder.join("efir.toml"), text).unwrap();
+        running.signal("HUP");
+        reloads += 1;
+        let told = running.events_from("reloaded", reloads).pop().unwrap();
+        assert_eq!((&told["taken_over"], &told["needs_restart"]), (&"tickets".into(), &"".into()));
+    };
+    let status = |ticket: &str| running.ask(&format!("GET /channels/chat:1?ticket={ticket}"), "", b"").0;
+    let open =
+        |ticket: &str| Live::open(&running, &format!("/channels/chat:1?transport=sse&ticket={ticket}"), "");
+    let first = make();
+    let mut by_first = open(&first);
+    // Both are accepted while the new one signs, and nobody notices.
+    reload(&with(&[new, old]));
+    let second = make();
+    assert_eq!((status(&first), status(&second)), (200, 200));
+    let mut by_second = open(&second);
+    assert_eq!(running.ask("POST /channels/chat:1", &anna, b"hello").0, 200);
+    by_first.until("hello");
+    by_second.until("hello");
+    // A secret that is taken away takes along what it signed.
+    reload(&with(&[new]));
+    let end = by_first.read_all();
+    assert!(end.contains("key_gone"), "{end}");
+    assert_eq!((status(&first), status(&second)), (401, 200));
+    // Without the table it is a secret of the process again, and each time the same.
+    reload(RULES);
+    assert!(by_second.read_all().contains("key_gone"));
+    assert_eq!(status(&second), 401);
+    let own = make();
+    reload(&with(&[new]));
+    assert_eq!((status(&own), status(&second)), (401, 200));
+    reload(RULES);
+    assert_eq!(status(&own), 200);
+}
+
+#[test]
 fn a_token_that_runs_out_ends_what_lasts() {
     let (_folder, running) = start(&format!("token_leeway = \"0\"\n{RULES}"));
     let live =

@@ -234,12 +234,6 @@ pub const HOLES: &[Hole] = &[
         reason: "the application's own server accepts the connections, reads their heads and knows where they come from",
     },
     Hole {
-        scenario: "limits::proxy_protocol",
-        rows: ANY,
-        carriers: &[Carrier::TlsH1, Carrier::TlsH2],
-        reason: "the raw client begins with its handshake; the header stands before that",
-    },
-    Hole {
         scenario: "limits::memory_in_all",
         rows: ANY,
         carriers: &[Carrier::H2c, Carrier::TlsH1, Carrier::TlsH2],

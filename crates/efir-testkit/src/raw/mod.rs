@@ -66,6 +66,13 @@ impl Raw {
         Self::new(socket.connect(address).await?, address).await
     }
 
+    /// Connects as a proxy that says something in cleartext before the connection that it passes on begins.
+    pub async fn connect_behind(before: &[u8], address: SocketAddr) -> Result<Self> {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(before).await?;
+        Self::new(stream, address).await
+    }
+
     async fn new(stream: TcpStream, address: SocketAddr) -> Result<Self> {
         Self::over(stream, address, b"http/1.1").await
     }

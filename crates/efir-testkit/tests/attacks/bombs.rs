@@ -54,8 +54,12 @@ async fn measured<'a>(
 
 /// Opens a WebSocket that may compress.
 async fn open(victim: &Victim, target: &str) -> Result<Raw> {
-    let (mut raw, agreed) = Raw::websocket_with(victim.address(), target, DEFLATE).await?;
-    ensure!(agreed.is_some(), "nothing was agreed");
+    let mut raw = Raw::connect(victim.address()).await?;
+    let ask = victim.shown(Ask::get(target)).with("Sec-WebSocket-Extensions", DEFLATE);
+    raw.write(&upgrade(ask).bytes(victim.address())).await?;
+    let answer = raw.answer_to("GET").await?;
+    ensure!(answer.status == 101, "no upgrade: {} {}", answer.status, answer.text());
+    ensure!(answer.header("sec-websocket-extensions").is_some(), "nothing was agreed");
     raw.object().await?;
     Ok(raw)
 }
@@ -71,14 +75,22 @@ async fn ends_with(raw: &mut Raw, bytes: &[u8], wanted: u16) -> Result<()> {
 
 /// V1: who has shown nothing yet sends little that inflates to much, and much that is announced.
 pub(crate) async fn flood_before_anything_is_known() -> Result<()> {
-    let victim = Victim::start().await?;
+    flood(&Victim::start().await?).await
+}
+
+/// V1: the same by somebody who was let in.
+pub(crate) async fn flood_after_authentication() -> Result<()> {
+    flood(&Victim::start_closed().await?).await
+}
+
+async fn flood(victim: &Victim) -> Result<()> {
     // 60 MiB in 61 KB.
     let bomb = deflated(&vec![b'x'; 60 << 20])?;
     ensure!(bomb.len() < MESSAGE_BYTES_MAX, "{} bytes", bomb.len());
     for target in ["/channels/bomb", "/socket", "/subscribe?channel=bomb"] {
         let frame = frame_bytes(TEXT_COMPRESSED, &bomb);
         let is_read_only = target.starts_with("/subscribe");
-        measured(&victim, &format!("a thousandfold on {target}"), |victim| {
+        measured(victim, &format!("a thousandfold on {target}"), |victim| {
             let frame = frame.clone();
             Box::pin(async move {
                 let mut raw = open(victim, target).await?;
@@ -90,19 +102,20 @@ pub(crate) async fn flood_before_anything_is_known() -> Result<()> {
         })
         .await?;
     }
-    measured(&victim, "a GiB that is announced", |victim| {
+    measured(victim, "a GiB that is announced", |victim| {
         Box::pin(async move {
-            let mut raw = Raw::websocket(victim.address(), "/channels/bomb").await?;
+            let mut raw = victim.websocket("/channels/bomb").await?;
             let head = [&[0x82, 0xff][..], &(1_u64 << 30).to_be_bytes(), &[1, 2, 3, 4]].concat();
             ends_with(&mut raw, &[head, vec![0; 32 << 10]].concat(), 1009).await
         })
     })
     .await?;
-    measured(&victim, "a body of a GiB", |victim| {
+    measured(victim, "a body of a GiB", |victim| {
         Box::pin(async move {
             let head = format!(
-                "POST /channels/bomb HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+                "POST /channels/bomb HTTP/1.1\r\nHost: {}\r\n{}Content-Length: {}\r\n\r\n",
                 victim.address(),
+                victim.lines(),
                 1_u64 << 30
             );
             let mut raw = Raw::send(victim.address(), head.as_bytes()).await?;
@@ -112,11 +125,12 @@ pub(crate) async fn flood_before_anything_is_known() -> Result<()> {
         })
     })
     .await?;
-    measured(&victim, "chunks without an end", |victim| {
+    measured(victim, "chunks without an end", |victim| {
         Box::pin(async move {
             let head = format!(
-                "POST /channels/bomb HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n",
-                victim.address()
+                "POST /channels/bomb HTTP/1.1\r\nHost: {}\r\n{}Transfer-Encoding: chunked\r\n\r\n",
+                victim.address(),
+                victim.lines()
             );
             let mut raw = Raw::send(victim.address(), head.as_bytes()).await?;
             let chunk = [b"4000\r\n".to_vec(), vec![b'x'; 0x4000], b"\r\n".to_vec()].concat();
@@ -170,11 +184,19 @@ pub(crate) async fn first_frame_compressed() -> Result<()> {
 
 /// V4: each limit counts what comes out of a frame, not what goes in.
 pub(crate) async fn limits_count_what_is_inflated() -> Result<()> {
-    let victim = Victim::start().await?;
+    limits_count_what_is_inflated_of(&Victim::start().await?).await
+}
+
+/// V4: the same by somebody who was let in.
+pub(crate) async fn limits_count_what_is_inflated_after_authentication() -> Result<()> {
+    limits_count_what_is_inflated_of(&Victim::start_closed().await?).await
+}
+
+async fn limits_count_what_is_inflated_of(victim: &Victim) -> Result<()> {
     let name = |bytes: usize| "m".repeat(bytes);
     let fits = deflated(&vec![b'x'; MESSAGE_BYTES_MAX])?;
     let over = deflated(&vec![b'x'; MESSAGE_BYTES_MAX + 1])?;
-    let mut raw = open(&victim, "/channels/inflated").await?;
+    let mut raw = open(victim, "/channels/inflated").await?;
     raw.write(&frame_bytes(TEXT_COMPRESSED, &fits)).await?;
     ensure!(
         raw.message_frame().await?.object()?["data"].as_str().map(str::len) == Some(MESSAGE_BYTES_MAX),
@@ -188,9 +210,9 @@ pub(crate) async fn limits_count_what_is_inflated() -> Result<()> {
         .flat_map(|(number, piece)| frame_bytes(if number == 0 { 0x41 } else { 0 }, piece))
         .chain(frame_bytes(0x80, b""))
         .collect();
-    ends_with(&mut open(&victim, "/channels/inflated").await?, &pieces, 1009).await?;
+    ends_with(&mut open(victim, "/channels/inflated").await?, &pieces, 1009).await?;
     // On /socket the limits of fields hold for what is inflated, too.
-    let mut raw = open(&victim, "/socket").await?;
+    let mut raw = open(victim, "/socket").await?;
     for (command, wanted) in [
         (format!(r#"{{"id":1,"subscribe":{{"channel":"{}"}}}}"#, name(256)), "invalid_channel"),
         (format!(r#"{{"id":1,"enter":{{"channel":"a","member":"{}"}}}}"#, name(65)), "invalid_member"),
@@ -214,7 +236,15 @@ pub(crate) async fn limits_count_what_is_inflated() -> Result<()> {
 
 /// V7: lines, commas and brackets by the ten thousand.
 pub(crate) async fn dense_bodies() -> Result<()> {
-    let victim = Victim::start().await?;
+    dense_bodies_of(&Victim::start().await?).await
+}
+
+/// V7: the same by somebody who was let in.
+pub(crate) async fn dense_bodies_after_authentication() -> Result<()> {
+    dense_bodies_of(&Victim::start_closed().await?).await
+}
+
+async fn dense_bodies_of(victim: &Victim) -> Result<()> {
     for unit in ["\n", ",", "[]", "[],", "{},", "\"\",", "[", "{\"a\":", "\r\n\r\n", "0,", "null,", "[\n"] {
         let dense = unit.repeat(MESSAGE_BYTES_MAX / unit.len());
         for (target, kind) in [
@@ -225,7 +255,7 @@ pub(crate) async fn dense_bodies() -> Result<()> {
             let body =
                 if target == "/subscribe" { format!("{{\"channels\":[{dense}]}}") } else { dense.clone() };
             let ask = Ask::post(target, kind, body);
-            measured(&victim, &format!("{unit:?} to {target} as {kind}"), |victim| {
+            measured(victim, &format!("{unit:?} to {target} as {kind}"), |victim| {
                 let ask = ask.clone();
                 Box::pin(async move {
                     let answer = victim.ask(ask).await?;
@@ -247,21 +277,29 @@ pub(crate) async fn dense_bodies() -> Result<()> {
 
 /// V17: nesting, wherever JSON is read.
 pub(crate) async fn nesting() -> Result<()> {
-    let victim = Victim::start().await?;
+    nesting_of(&Victim::start().await?).await
+}
+
+/// V17: the same by somebody who was let in.
+pub(crate) async fn nesting_after_authentication() -> Result<()> {
+    nesting_of(&Victim::start_closed().await?).await
+}
+
+async fn nesting_of(victim: &Victim) -> Result<()> {
     for (open_bracket, close_bracket) in [("[", "]"), ("{\"a\":", "}")] {
         let depth = MESSAGE_BYTES_MAX / (open_bracket.len() + close_bracket.len()) - 50;
         let nested = format!("{}1{}", open_bracket.repeat(depth), close_bracket.repeat(depth));
         let body = nested.clone();
-        measured(&victim, &format!("{depth} times {open_bracket} as a payload"), |victim| {
+        measured(victim, &format!("{depth} times {open_bracket} as a payload"), |victim| {
             let ask = Ask::json("/channels/nested", &body);
             Box::pin(async move { victim.ask(ask).await?.problem("invalid_json").map(drop) })
         })
         .await?;
         let frame = frame_bytes(0x81, nested.as_bytes());
-        measured(&victim, &format!("{depth} times {open_bracket} in a frame"), |victim| {
+        measured(victim, &format!("{depth} times {open_bracket} in a frame"), |victim| {
             let frame = frame.clone();
             Box::pin(async move {
-                let mut raw = Raw::websocket(victim.address(), "/channels/nested?payload=json").await?;
+                let mut raw = victim.websocket("/channels/nested?payload=json").await?;
                 raw.write(&frame).await?;
                 told(&mut raw).await
             })
@@ -273,10 +311,10 @@ pub(crate) async fn nesting() -> Result<()> {
             nested.clone(),
         ] {
             let frame = frame_bytes(0x81, command.as_bytes());
-            measured(&victim, &format!("{depth} times {open_bracket} in a command"), |victim| {
+            measured(victim, &format!("{depth} times {open_bracket} in a command"), |victim| {
                 let frame = frame.clone();
                 Box::pin(async move {
-                    let mut raw = Raw::websocket(victim.address(), "/socket").await?;
+                    let mut raw = victim.websocket("/socket").await?;
                     raw.write(&frame).await?;
                     told(&mut raw).await
                 })
@@ -300,7 +338,15 @@ async fn told(raw: &mut Raw) -> Result<()> {
 
 /// Headers without an end, before anything is known of who sends them.
 pub(crate) async fn headers() -> Result<()> {
-    let victim = Victim::start().await?;
+    headers_of(&Victim::start().await?).await
+}
+
+/// Headers without an end, by somebody who shows a token among them.
+pub(crate) async fn headers_after_authentication() -> Result<()> {
+    headers_of(&Victim::start_closed().await?).await
+}
+
+async fn headers_of(victim: &Victim) -> Result<()> {
     let long = format!("X: {}\r\n", "x".repeat(1 << 20));
     let many = "X-Y: z\r\n".repeat(2_000);
     let named: String = (0..2_000).map(|number| format!("X-{number}: z\r\n")).collect();
@@ -311,8 +357,9 @@ pub(crate) async fn headers() -> Result<()> {
         ("2,000 names", &named),
         ("100,000 empty headers", &empty),
     ] {
-        let head = format!("GET /info HTTP/1.1\r\nHost: {}\r\n{lines}\r\n", victim.address());
-        measured(&victim, name, |victim| {
+        let shown = victim.lines();
+        let head = format!("GET /channels/a HTTP/1.1\r\nHost: {}\r\n{shown}{lines}\r\n", victim.address());
+        measured(victim, name, |victim| {
             let head = head.clone();
             Box::pin(async move {
                 let mut raw = Raw::connect(victim.address()).await?;

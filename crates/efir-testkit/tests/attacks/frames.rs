@@ -53,10 +53,18 @@ async fn refused(victim: &Victim, target: &str, bytes: &[u8]) -> Result<()> {
 
 /// V9: fragments of nothing or next to it, which never end.
 pub(crate) async fn a_million_fragments() -> Result<()> {
-    let victim = Victim::start().await?;
+    a_million_fragments_of(&Victim::start().await?).await
+}
+
+/// V9: the same by somebody who was let in.
+pub(crate) async fn a_million_fragments_after_authentication() -> Result<()> {
+    a_million_fragments_of(&Victim::start_closed().await?).await
+}
+
+async fn a_million_fragments_of(victim: &Victim) -> Result<()> {
     for target in TARGETS {
         for payload in [&b""[..], b"x"] {
-            let mut raw = Raw::websocket(victim.address(), target).await?;
+            let mut raw = victim.websocket(target).await?;
             let before = victim.memory()?;
             raw.write(&frame_bytes(0x01, payload)).await?;
             let more = frame_bytes(0x00, payload).repeat(1_000);
@@ -73,7 +81,7 @@ pub(crate) async fn a_million_fragments() -> Result<()> {
             ensure!(grown <= CONNECTION_BYTES_MAX, "{grown} bytes for {sent} fragments");
         }
         // A ping in between is no end of a message.
-        let mut raw = Raw::websocket(victim.address(), target).await?;
+        let mut raw = victim.websocket(target).await?;
         raw.write(&frame_bytes(0x01, b"x")).await?;
         let more = [frame_bytes(0x00, b"").repeat(100), frame_bytes(0x89, b"")].concat().repeat(60);
         let _ = raw.write(&more).await;

@@ -43,14 +43,17 @@ macro_rules! cases {
 }
 
 cases! {
-    "V1" "CVE-2026-27571,CVE-2026-33219": bombs::flood_before_anything_is_known, bombs::headers;
+    "V1" "CVE-2026-27571,CVE-2026-33219":
+        bombs::flood_before_anything_is_known, bombs::flood_after_authentication, bombs::headers,
+        bombs::headers_after_authentication;
     "V2" "CVE-2026-27889": frames::lengths;
     "V3" "CVE-2026-29785": bombs::first_frame_compressed;
-    "V4" "CVE-2026-62963": bombs::limits_count_what_is_inflated;
+    "V4" "CVE-2026-62963":
+        bombs::limits_count_what_is_inflated, bombs::limits_count_what_is_inflated_after_authentication;
     "V6" "CVE-2026-39972": names::injective, names::keys_belong_to_their_channel;
-    "V7" "CVE-2026-32689": bombs::dense_bodies;
+    "V7" "CVE-2026-32689": bombs::dense_bodies, bombs::dense_bodies_after_authentication;
     "V8" "CVE-2022-42975": origins::sixty_at_every_endpoint;
-    "V9" "CVE-2026-48779,CVE-2026-62389": frames::a_million_fragments;
+    "V9" "CVE-2026-48779,CVE-2026-62389": frames::a_million_fragments, frames::a_million_fragments_after_authentication;
     "V10" "CVE-2024-37890,CVE-2021-32640": handshakes::hostile_lists;
     "V11" "CVE-2020-7662,CVE-2020-7663,CVE-2026-54466": handshakes::endless_lists;
     "V13" "CVE-2022-21676,CVE-2022-41940,CVE-2024-38355,CVE-2023-32695,CVE-2022-2421": commands::confused_types;
@@ -58,7 +61,7 @@ cases! {
     "V15" "CVE-2026-59725,CVE-2020-36048": endings::bad_posts;
     "V16" "CVE-2020-7693": handshakes::upgrades_everywhere;
     "V17" "CVE-2026-45591,CVE-2026-56170,CVE-2026-114147":
-        bombs::nesting, commands::cases_and_normal_forms, commands::readers_leave_nothing_behind;
+        bombs::nesting, bombs::nesting_after_authentication, commands::cases_and_normal_forms, commands::readers_leave_nothing_behind;
     "V18" "CVE-2026-19204": frames::unknown_opcodes;
     "V19" "CVE-2026-44545": defaults::everything_is_finite;
     "V20" "CVE-2023-43669,CVE-2022-35922,CVE-2020-35896": handshakes::a_byte_at_a_time;

@@ -112,7 +112,7 @@ fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<(KeyTe
             KeySet::from_secret(&terms, secret.as_bytes())
         }
     };
-    Ok((terms.clone(), Found::Here(set.map_err(refused)?)))
+    Ok((terms, Found::Here(set.map_err(refused)?)))
 }
 
 /// A key that comes over a wire that anybody may change is nobody's key.

@@ -65,13 +65,6 @@ impl Access {
         !(self.token_keys.is_empty() && self.remote_keys.is_empty() && self.server_keys.is_empty())
     }
 
-    /// With what makes tickets from before.
-    pub(crate) fn with_tickets_of(mut self, before: &Self) -> Self {
-        self.tickets.clone_from(&before.tickets);
-        self.marks[2] = before.marks[2];
-        self
-    }
-
     /// The tables that say something else than before.
     pub(crate) fn changes(&self, before: &Self) -> Vec<&'static str> {
         let [token_keys, server_keys, tickets] = self.marks;

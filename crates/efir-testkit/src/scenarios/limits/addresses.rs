@@ -3,6 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::limit_of;
 use crate::{
@@ -27,7 +31,7 @@ fn stream(room: &Room) -> Ask {
 
 /// A stream over HTTP/1.1 that is open.
 async fn held(address: SocketAddr, before: &[u8], ask: &Ask) -> Result<Raw> {
-    let mut raw = Raw::send(address, before).await?;
+    let mut raw = Raw::connect_behind(before, address).await?;
     raw.write(&ask.bytes(address)).await?;
     same("status", raw.head("GET").await?.status, 200)?;
     raw.body_until("hello").await?;
@@ -157,23 +161,29 @@ pub(super) async fn proxy_protocol(cell: Cell) -> Result<()> {
         streams.push(held(address, &one, &stream(&room).with("x-forwarded-for", "203.0.113.9")).await?);
     }
     let by = async |header: &[u8]| {
-        let mut raw = Raw::send(address, header).await?;
+        let mut raw = Raw::connect_behind(header, address).await?;
         raw.write(&Ask::get(room.path("")).bytes(address)).await?;
         raw.answer_to("GET").await
     };
     check_refusal(&by(&one).await?)?;
     same("another client", by(&other).await?.status, 200)?;
     // In pieces, as networks like to bring it.
-    let mut raw = Raw::connect(address).await?;
-    for piece in other.chunks(5) {
-        raw.write(piece).await?;
-        tokio::task::yield_now().await;
+    if !cell.carrier.is_tls() {
+        let mut raw = Raw::connect(address).await?;
+        for piece in other.chunks(5) {
+            raw.write(piece).await?;
+            tokio::task::yield_now().await;
+        }
+        raw.write(&Ask::get("/info").bytes(address)).await?;
+        same("status", raw.answer_to("GET").await?.status, 200)?;
     }
-    raw.write(&Ask::get("/info").bytes(address)).await?;
-    same("status", raw.answer_to("GET").await?.status, 200)?;
     for nonsense in [&Ask::get("/info").bytes(address)[..], b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n\r\n"] {
-        let mut raw = Raw::send(address, nonsense).await?;
-        let said = raw.to_end().await?;
+        // In cleartext, also where TLS would be next.
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(nonsense).await?;
+        let mut said = Vec::new();
+        // Whoever is not listened to may be told so by a reset.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await?;
         ensure!(said.is_empty(), "an answer to whoever says not whose it is: {said:?}");
     }
     drop(streams);
