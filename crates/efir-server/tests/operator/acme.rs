@@ -33,6 +33,14 @@ fn start(folder: &Path) -> Running {
     Running::start_as(folder, &[], &[])
 }
 
+/// Waits for the certificate; a reload ends the pause after a failure, however long it is.
+fn until_ordered(running: &Running) {
+    until("the certificate", || {
+        running.signal("HUP");
+        (!running.events("certificate_ordered").is_empty()).then_some(())
+    });
+}
+
 /// The certificate's file in the cache.
 fn kept(folder: &Path) -> PathBuf {
     let mut files = std::fs::read_dir(folder.join("kept/acme")).unwrap().map(|file| file.unwrap().path());
@@ -110,7 +118,7 @@ fn a_certificate_is_ordered_kept_and_renewed() {
 
     // It comes, and is for each name, from that authority, and no other.
     let pebble = place.start();
-    running.event("certificate_ordered");
+    until_ordered(&running);
     let first = shown(&place, NAME, &pebble.root).unwrap();
     assert_eq!(shown(&place, OTHER_NAME, &pebble.root).as_ref(), Some(&first), "one for all names");
     assert!(
@@ -143,7 +151,7 @@ fn a_certificate_is_ordered_kept_and_renewed() {
     running.event("certificate_not_ordered");
     let mut reader = subscribe(&place, &old);
     let pebble = place.start();
-    running.event("certificate_ordered");
+    until_ordered(&running);
     let fresh = shown(&place, NAME, &pebble.root).unwrap();
     assert!(fresh != old.to_vec() && shown(&place, NAME, &old).is_none());
     assert!(ask(&place, &pebble.root, "POST /channels/chat", "Renewed").starts_with("HTTP/1.1 200"));
@@ -179,12 +187,15 @@ fn what_an_authority_refuses_is_told_and_files_serve_meanwhile() {
     drop(pebble);
     place.challenge_port = listening;
     let pebble = place.start();
-    until("the order", || {
-        running.signal("HUP");
-        running.event("reloaded");
-        (!running.events("certificate_ordered").is_empty()).then_some(())
-    });
+    until_ordered(&running);
     assert!(certificate(&pebble.root).is_some() && certificate(&old).is_none());
+
+    // Other names need a restart.
+    let file = folder.join("efir.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(OTHER_NAME, "other.efir.test")).unwrap();
+    let (status, told) = running.ask_admin("POST /reload", "");
+    assert!(status == 200 && told.contains("\"needs_restart\":[\"tls.acme\"]"), "{status} {told}");
 }
 
 #[test]

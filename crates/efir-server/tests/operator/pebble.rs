@@ -1,12 +1,13 @@
 //! An authority on this machine: Debian's `pebble`, with the name server that comes with it, which knows every name as 127.0.0.1.
 
 use std::{
+    fs::OpenOptions,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rcgen::{CertificateParams, KeyPair};
@@ -16,7 +17,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
-use crate::running::PATIENCE;
+/// How long anything may take here: pebble makes RSA keys when it starts, which takes its time on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A client's side of an encrypted connection.
 pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -31,9 +33,15 @@ pub(crate) fn absent() -> Option<&'static str> {
     (!is_whole).then_some("pebble is not installed (Debian's package of that name)")
 }
 
-/// A port that was free a moment ago.
+/// Ports that no connection takes for its own end, so that one that is free now is free in a moment.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A port that nobody uses, not for datagrams either.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let is_free = |port: &u16| {
+        TcpListener::bind(("127.0.0.1", *port)).and(UdpSocket::bind(("127.0.0.1", *port))).is_ok()
+    };
+    std::iter::repeat_with(|| fastrand::u16(PORTS)).take(1_000).find(is_free).unwrap()
 }
 
 /// Where an authority will be, whether it runs or not.
@@ -93,10 +101,13 @@ impl Place {
         // The kept ones are ended if something goes wrong below.
         let mut pebble = Pebble { programs: Vec::new(), root: self.own.clone() };
         for program in [&mut server, &mut authority] {
-            program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let log =
+                OpenOptions::new().create(true).append(true).open(self.folder.join("pebble.log")).unwrap();
+            program.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
             pebble.programs.push(program.spawn().unwrap());
         }
-        pebble.root = until("pebble", || {
+        let log = self.folder.join("pebble.log");
+        pebble.root = until(&format!("pebble (see {})", log.display()), || {
             let mut stream = connect(self.management_port, "localhost", &self.own).ok()?;
             let head = "GET /roots/0 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
             stream.write_all(head.as_bytes()).ok()?;
@@ -126,7 +137,7 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(began.elapsed() < PATIENCE, "{what} has not come");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -72,7 +72,8 @@ pub(super) async fn place(desk: &Desk) -> Result<Delivery, OrderError> {
     answer(&mut order, &desk.ordered).await?;
     match order.poll_ready(&POLLING).await {
         Ok(OrderStatus::Ready) => {}
-        Ok(_) | Err(Error::Api(_)) => return Err(OrderError::Refused(why(&mut order).await)),
+        Ok(_) => return Err(why(&mut order, "the authority refused the order and does not say why").await),
+        Err(Error::Api(problem)) => return Err(why(&mut order, &words(&problem)).await),
         Err(error) => return Err(error.into()),
     }
     let key = order.finalize().await?;
@@ -129,8 +130,8 @@ fn certificate_of(name: String, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
     Ok(CertifiedKey::new(vec![certificate.der().clone()], any_ecdsa_type(&key)?))
 }
 
-/// What the authority did not like, name by name.
-async fn why(order: &mut Order) -> String {
+/// What the authority did not like, name by name; `otherwise` where it does not say that.
+async fn why(order: &mut Order, otherwise: &str) -> OrderError {
     let mut told = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
@@ -141,10 +142,7 @@ async fn why(order: &mut Order) -> String {
         let errors = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
         told.extend(errors.map(|error| format!("{name}: {}", words(error))));
     }
-    match told.is_empty() {
-        true => "the authority refused the order and does not say why".to_owned(),
-        false => told.join("; "),
-    }
+    OrderError::Refused(if told.is_empty() { otherwise.to_owned() } else { told.join("; ") })
 }
 
 /// An authority's own words, with the kind of the problem (RFC 8555 §6.7), and those about single names.
