@@ -163,13 +163,17 @@ const isWithheld = (requests, way) => requests.some(({ url, origin }) => origin 
 
 for (const name of names) {
   describe(name, () => {
-    const figures = { origins: 0, writes: 0, reads: 0 };
-    const count = () => {
-      figures.origins += 1;
+    const figures = { origins: 0, closed: 0, writes: 0, reads: 0 };
+    const count = (what) => {
+      figures[what] += 1;
       figures.writes += writes.length;
       figures.reads += reads.length + elements.length;
     };
-    after(() => console.log(`${name}: ${figures.origins} origins, ${figures.writes} attempts to write, ${figures.reads} to read`));
+    after(() => {
+      const { origins, closed: pages, writes: written, reads: read } = figures;
+      const where = `${origins} of ${rows.length} origins, ${pages} pages at a closed server`;
+      console.log(`${name}: ${where}: ${written} attempts to write and ${read} to read as specified`);
+    });
 
     for (const { origin: written, standing } of rows.filter(({ origin }) => isOfPage(origin.replace("{port}", "20000"))))
       test(`${name}, open server: ${standing.toLowerCase()}: ${written}`, async () => {
@@ -188,7 +192,7 @@ for (const name of names) {
           for (const way of reads) assert.match(heard[way] ?? "", /before/, way);
         }
         if (origin !== `http://localhost:${open.port}`) for (const way of elements) assert.equal(heard[way], undefined, way);
-        count();
+        count("origins");
       });
 
     /** The visitor has been at the server before, and carries all that could be taken for a token. */
@@ -216,7 +220,7 @@ for (const name of names) {
         else assertRefused(found);
         const isSent = found.requests.some(({ cookie }) => cookie?.includes("token=ey"));
         assert.equal(isSent, !origin().startsWith("https:"), "cookies go along within the site");
-        count();
+        count("closed");
       });
 
     for (const [what, origin] of [
@@ -227,12 +231,12 @@ for (const name of names) {
         const { heard, published } = await against(origin(), tokenFor("visitor"));
         assert.deepEqual(published, writes.filter(({ showsToken }) => showsToken).map((write) => write.name));
         for (const way of reads) assert.match(heard[way] ?? "", /before/, way);
-        count();
+        count("closed");
       });
 
     test(`${name}, by a token: a page of another site can do nothing even with a good one`, async () => {
       assertNothing(await against("http://evil.example", tokenFor("visitor")));
-      count();
+      count("closed");
     });
   });
 }

@@ -2,7 +2,9 @@
 // Screenshots go to artefacts/.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { BarePage } from "../stage/bare.mjs";
@@ -17,19 +19,27 @@ const desktop = { width: 1440, height: 900 };
 const phone = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 let server;
+/** Lets nobody do anything. */
+let closed;
+let folder;
 let chromium;
 let firefox;
 const windows = [];
 
 before(async () => {
   mkdirSync(artefacts, { recursive: true });
+  folder = mkdtempSync(path.join(tmpdir(), "efir-looks-"));
+  const file = path.join(folder, "efir.toml");
+  writeFileSync(file, '[[rules]]\nchannels = "**"\nsubscribe = "nobody"\n');
   server = await Server.start({ args: ["--static", pages] });
+  closed = await Server.start({ args: ["--config", file] });
   [chromium, firefox] = await Promise.all([start.chromium(), start.firefox({ language: "ru, en" })]);
 });
 
 after(async () => {
   await Promise.all([chromium, firefox].map((browser) => browser?.close()));
-  await server?.stop();
+  await Promise.all([server, closed].map((one) => one?.stop()));
+  rmSync(folder, { recursive: true });
 });
 
 /** Language of the document, and the words of the button that leads to the other one. */
@@ -149,6 +159,33 @@ for (const locale of ["ru", "en"]) {
     });
   }
 }
+
+/** The lines of the panes that stick out of them, or of which something is cut off. */
+const cutOff = (window) =>
+  window.evaluate(() => {
+    const lines = [...document.querySelectorAll(".pane-about, .state, .refusal")];
+    const sticksOut = (line) => {
+      const text = document.createRange();
+      text.selectNodeContents(line);
+      const [inner, outer] = [text, line.closest(".pane")].map((box) => box.getBoundingClientRect());
+      return inner.right > outer.right || inner.left < outer.left || line.scrollWidth > line.clientWidth;
+    };
+    return lines.filter(sticksOut).map((line) => line.textContent);
+  });
+
+for (const width of [1280, 390])
+  for (const colorScheme of ["light", "dark"])
+    test(`${width} wide, ${colorScheme}: a pane tells the whole of why it is refused`, async () => {
+      const window = await chromium.visitor({ locale: "en-US", colorScheme, viewport: { width, height: 844 } });
+      const page = await ChatPage.open(window, closed.url, "secret");
+      // An EventSource is not told, and tries again and again.
+      for (const pane of page.panes.filter(({ name }) => name !== "sse")) await pane.isIn("stopped");
+      await page.pane("long-poll").say("hello");
+      await until("the refusal is shown", () => window.evaluate(() => /no user/.test(document.querySelector(".refusal")?.textContent)));
+      assert.deepEqual(await cutOff(window), []);
+      await window.screenshot(`${artefacts}refused-${width}-${colorScheme}.png`);
+      await window.close();
+    });
 
 test("screenshots of the dialog and of a window that stands back", async () => {
   const [first, second] = [await visitor({ locale: "en", viewport: desktop }, "dialog"), await visitor({ locale: "ru", viewport: desktop }, "dialog")];

@@ -35,6 +35,8 @@ impl Interim {
     /// Waits until there are too many, for ever where there never are.
     pub(crate) async fn too_many(&self) -> ClientError {
         self.exceeded.notified().await;
-        ClientError::Protocol(format!("more than {INTERIM_MAX} interim answers (1xx) came instead of an answer"))
+        ClientError::Protocol(format!(
+            "more than {INTERIM_MAX} interim answers (1xx) came instead of an answer"
+        ))
     }
 }

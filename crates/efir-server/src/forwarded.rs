@@ -49,11 +49,7 @@ pub(crate) fn scheme(
 }
 
 /// The client's address, and how many hops stand right of it.
-fn walk(
-    headers: &HeaderMap,
-    written: Written,
-    is_proxy: impl Fn(IpAddr) -> bool,
-) -> (Option<IpAddr>, usize) {
+fn walk(headers: &HeaderMap, written: Written, is_proxy: impl Fn(IpAddr) -> bool) -> (Option<IpAddr>, usize) {
     let name = match written {
         Written::XForwardedFor => X_FORWARDED_FOR,
         Written::Forwarded => header::FORWARDED,

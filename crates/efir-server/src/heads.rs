@@ -412,12 +412,7 @@ impl Heads {
 }
 
 impl Surroundings for Heads {
-    fn between(
-        &self,
-        ahead: usize,
-        guest: Option<&Arc<Guest>>,
-        socket: &Socket,
-    ) -> efir_engine::Response {
+    fn between(&self, ahead: usize, guest: Option<&Arc<Guest>>, socket: &Socket) -> efir_engine::Response {
         PlainRequests::next(&self.shared, Arrival { guest, is_tls: socket.is_tls() }, ahead)
     }
 

@@ -408,3 +408,33 @@ fn an_interrupted_bench_shows_what_it_has_measured() {
         text(&output.stdout)
     );
 }
+
+/// On a server with rules the lines of the banner say how a token is made and where it goes; copied into a shell they work.
+#[test]
+fn the_banner_of_a_closed_server_shows_lines_that_work() {
+    let folder = folder();
+    let rules = "[[rules]]\nchannels = \"room:*\"\nsubscribe = \"authenticated\"\npublish = \"grant\"\n";
+    let key = "[[token_keys]]\nname = \"app\"\nalgorithms = [\"HS384\", \"HS512\"]\nsecret_file = \"a secret\"\nissuer = \"app\"\naudience = [\"efir\"]\n";
+    std::fs::write(folder.join("efir.toml"), format!("{rules}{key}")).unwrap();
+    std::fs::write(folder.join("a secret"), "x".repeat(80)).unwrap();
+    let mut server = efir(&["--listen", "127.0.0.1:0"]).current_dir(&folder).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let banner: Vec<String> = lines.by_ref().take_while(|line| !line.contains("Ctrl-C")).collect();
+    let line = |name: &str| {
+        let found = banner.iter().find_map(|line| line.trim().strip_prefix(name));
+        found.unwrap_or_else(|| panic!("no {name} in {banner:?}")).trim().to_owned()
+    };
+    let (token, say, listen) = (line("token "), line("say "), line("listen "));
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_efir"));
+    let script =
+        format!("{token}\n{say}\n{} --max-time 5 -o - | head -n 1", listen.replace("curl", "curl -s"));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(&folder);
+    shell.env("PATH", format!("{}:/usr/bin:/bin", path.parent().unwrap().display()));
+    let output = shell.output().unwrap();
+    signal(server.id(), "KILL");
+    let _ = server.wait();
+    let said = text(&output.stdout);
+    assert!(said.contains(r#""channel":"room:1""#) && said.contains(r#""offset":1"#), "{script}: {said}");
+    assert!(said.contains(r#"{"hello":"#), "{script}: {said}");
+}

@@ -288,7 +288,8 @@ impl Worker {
                     connection.socket.say_goodbye();
                     return self.remove(key);
                 }
-                let response = self.surroundings.between(ahead, connection.guest.as_ref(), &connection.socket);
+                let response =
+                    self.surroundings.between(ahead, connection.guest.as_ref(), &connection.socket);
                 self.succeed(key, response, now);
             }
             Turn::Succeed => match connection.exchange.succeed() {

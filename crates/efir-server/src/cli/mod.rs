@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands talk to people: results on stdout, everything else on stderr, and the
 //! exit code is 0 (done), 1 (it failed) or 2 (it was asked for wrongly).
 
+mod banner;
 mod bench;
 mod config;
 mod publish;

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::banner::{Trial, banner};
 use super::{Failure, INTERRUPTED, ServeFlags, runtime};
 use crate::Server;
 use crate::config::access::exposed;
@@ -25,6 +25,7 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
         tracing::warn!(event = "config_doubt", doubt, "the configuration may have a mistake");
     }
     let (static_dir, has_lab) = (config.static_dir.clone(), config.has_lab());
+    let trial = Trial::of(&config);
     let open = exposed(&config).filter(|_| config.is_open);
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -36,7 +37,7 @@ pub(super) fn run(flags: ServeFlags) -> Result<(), Failure> {
         }
         running.reloader().read_from(Box::new(move || read_again(&flags)), log);
         let urls = urls(&running.addresses, &running.tls_addresses);
-        write_banner(&urls, static_dir.as_deref())?;
+        write_banner(&banner(&urls, static_dir.as_deref(), &trial))?;
         tell_of_strangers(open, &running.addresses, has_lab);
         let name = signals.until_end(running.reloader()).await;
         tracing::info!(
@@ -57,29 +58,13 @@ fn read_again(flags: &Flags) -> Result<Resolved, Vec<ConfigError>> {
     Resolved::from_settings(&Settings::load(&sources)?)
 }
 
-fn write_banner(urls: &[String], static_dir: Option<&Path>) -> io::Result<()> {
+fn write_banner(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(banner(urls, static_dir).as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // A server goes on when nobody reads what it said at its start.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
-}
-
-fn banner(urls: &[String], static_dir: Option<&Path>) -> String {
-    let first = urls.first().map_or("", String::as_str);
-    let mut text = format!(
-        "\n  efir {} is on air\n\n    page     {first}/\n    listen   curl -N '{first}/channels/chat?transport=http-stream'\n    say      curl -d 'Привет' {first}/channels/chat\n",
-        env!("CARGO_PKG_VERSION"),
-    );
-    if let Some(dir) = static_dir {
-        text.push_str(&format!("    files    {}\n", dir.display()));
-    }
-    for url in urls.iter().skip(1) {
-        text.push_str(&format!("    also     {url}/\n"));
-    }
-    text.push_str("\n  Ctrl-C ends it.\n\n");
-    text
 }
 
 /// Where the server is reached from this machine.
@@ -157,7 +142,11 @@ mod tests {
     #[test]
     fn the_banner_shows_urls_that_work() {
         let addresses = ["0.0.0.0:8080".parse().unwrap(), "[::1]:81".parse().unwrap()];
-        let text = banner(&urls(&addresses, &["127.0.0.1:443".parse().unwrap()]), None);
+        let text = banner(
+            &urls(&addresses, &["127.0.0.1:443".parse().unwrap()]),
+            None,
+            &Trial::of(&Resolved::default()),
+        );
         assert!(text.contains("curl -d 'Привет' http://localhost:8080/channels/chat\n"), "{text}");
         assert!(text.contains("also     http://[::1]:81/\n"), "{text}");
         assert!(text.contains("also     https://127.0.0.1:443/\n"), "{text}");

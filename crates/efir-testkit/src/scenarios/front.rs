@@ -172,7 +172,10 @@ async fn host_and_origin(cell: Cell) -> Result<()> {
         ("evil.example", "https://evil.example".into(), 421),
     ] {
         let ask = upgrade(Ask::get(room.path("")).with("host", host).with("origin", &origin));
-        let mut raw = Raw::send(room.node.address(), &ask.bytes(room.node.address())).await?;
+        // From an address that is no proxy's: by the PROXY protocol efir takes the visitor's for that of the connection.
+        let visitor = Ipv4Addr::new(127, 77, 0, 1);
+        let mut raw = Raw::connect_from(visitor.into(), room.node.address()).await?;
+        raw.write(&ask.bytes(room.node.address())).await?;
         same(
             "status",
             (host, origin.as_str(), raw.head("GET").await?.status),

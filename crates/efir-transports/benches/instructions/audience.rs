@@ -73,12 +73,7 @@ impl Audience {
         let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
         let socket = Socket::Tcp(stream);
         let response = Requests(self.site.clone()).between(0, None, &socket);
-        self.intake.adopt(Adoption {
-            guest: None,
-            socket,
-            input: BytesMut::new(),
-            response,
-        });
+        self.intake.adopt(Adoption { guest: None, socket, input: BytesMut::new(), response });
         self.clients.push(client);
         self.clients.last_mut().expect("it was pushed just now")
     }

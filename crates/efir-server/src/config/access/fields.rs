@@ -177,9 +177,14 @@ impl Fields<'_> {
         self.text(key)?.map(|file| self.content(key, file)).transpose()
     }
 
+    /// Where a file stands that is named beside the configuration.
+    pub(super) fn path(&self, file: &str) -> PathBuf {
+        self.section.source.path.parent().unwrap_or(Path::new("")).join(file)
+    }
+
     /// What stands in a file.
     pub(super) fn content(&self, key: &'static str, file: &str) -> Result<String, ConfigError> {
-        let file: PathBuf = self.section.source.path.parent().unwrap_or(Path::new("")).join(file);
+        let file = self.path(file);
         let text = std::fs::read_to_string(&file).map_err(|error| {
             self.bad(key, format!("'{}' ({error})", file.display()), "a file that can be read")
         })?;

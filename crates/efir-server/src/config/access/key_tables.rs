@@ -52,13 +52,14 @@ pub(super) fn token_keys(
     let section = Section::new(source, "token_keys", &TOKEN_KEYS);
     let (mut sets, mut names, mut known) = (Vec::new(), BTreeSet::new(), Vec::new());
     for fields in &section.tables(root, errors) {
-        let (terms, found) = match token_key(fields, &mut names) {
+        let (terms, found, recipe) = match token_key(fields, &mut names) {
             Ok(read) => read,
             Err(error) => {
                 errors.push(error);
                 continue;
             }
         };
+        access.token_recipe.get_or_insert(recipe);
         known.push(terms.clone());
         if let Err(error) = check_users(&known) {
             errors.push(fields.unfit("user_prefix", error.to_string()));
@@ -75,7 +76,11 @@ pub(super) fn token_keys(
     section.mark()
 }
 
-fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<(KeyTerms, Found), ConfigError> {
+/// A key, and how tokens are made for it.
+fn token_key(
+    fields: &Fields<'_>,
+    names: &mut BTreeSet<String>,
+) -> Result<(KeyTerms, Found, String), ConfigError> {
     let algorithms = fields.texts("algorithms")?.unwrap_or_default();
     let algorithms = algorithms.iter().map(|name| {
         let bad = || fields.bad("algorithms", format!("{name:?}"), format!("some of {}", Algorithm::names()));
@@ -100,9 +105,10 @@ fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<(KeyTe
     if terms.id.is_some() && key.starts_with("jwks_") {
         return Err(fields.unfit("id", "a set of keys brings its own ids; leave this out"));
     }
+    let recipe = recipe(fields, key, &terms)?;
     if let Some(url) = fields.text("jwks_url")? {
         let url = url_of_keys(fields, url)?;
-        return Ok((terms, Found::Remote(url)));
+        return Ok((terms, Found::Remote(url), recipe));
     }
     let set = match (fields.file("public_key_file")?, fields.file("jwks_file")?) {
         (Some(pem), _) => KeySet::from_public_pem(&terms, &pem),
@@ -112,7 +118,48 @@ fn token_key(fields: &Fields<'_>, names: &mut BTreeSet<String>) -> Result<(KeyTe
             KeySet::from_secret(&terms, secret.as_bytes())
         }
     };
-    Ok((terms, Found::Here(set.map_err(refused)?)))
+    Ok((terms, Found::Here(set.map_err(refused)?), recipe))
+}
+
+/// The arguments of `efir token make`. Keys that only somebody else has are to be filled in.
+fn recipe(fields: &Fields<'_>, key: &'static str, terms: &KeyTerms) -> Result<String, ConfigError> {
+    let is_secret = key.starts_with("secret");
+    let mut words = match (key, fields.text(key)?) {
+        ("secret_file", Some(file)) => {
+            format!("--secret-file {}", quoted(&fields.path(file).display().to_string()))
+        }
+        ("secret_env", Some(name)) => format!("--secret-env {}", quoted(name)),
+        _ if is_secret => "--secret-file FILE".to_owned(),
+        _ => "--private-key-file FILE".to_owned(),
+    };
+    let mut add = |flag: &str, value: &str| words.push_str(&format!(" --{flag} {}", quoted(value)));
+    if let Some(first) = terms.algorithms.first()
+        && !(is_secret && terms.algorithms.contains(&Algorithm::Hs256))
+        && (is_secret || terms.algorithms.len() == 1)
+    {
+        add("algorithm", first.as_str());
+    }
+    match &terms.id {
+        Some(id) => add("key-id", id),
+        None if key.starts_with("jwks") => add("key-id", "ID"),
+        None => {}
+    }
+    if let Some(issuer) = &terms.issuer {
+        add("issuer", issuer);
+    }
+    if let Some(audience) = terms.audiences.first() {
+        add("audience", audience);
+    }
+    Ok(words)
+}
+
+/// A word of a shell's line.
+pub(crate) fn quoted(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "_-./:@,=+".contains(char);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A key that comes over a wire that anybody may change is nobody's key.
@@ -229,4 +276,21 @@ fn tickets_of(fields: &Fields<'_>) -> Result<Tickets, ConfigError> {
 #[cfg(test)]
 pub(super) fn all() -> Vec<&'static str> {
     [&TOKEN_KEYS[..], &SERVER_KEYS, &TICKETS].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_shell() {
+        for (text, word) in [
+            ("token.secret", "token.secret"),
+            ("my secret", "'my secret'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(text), word);
+        }
+    }
 }

@@ -19,6 +19,7 @@ use super::ConfigError;
 use super::keys::{Key, Kind};
 use super::unit::Value;
 
+pub(crate) use key_tables::quoted;
 pub(crate) use shown::EXAMPLE;
 pub(super) use shown::show;
 pub(super) use strangers::check;
@@ -40,6 +41,8 @@ pub struct Access {
     pub server_keys: ServerKeys,
     /// What makes tickets; `None`: a secret of this process.
     pub tickets: Option<Arc<Tickets>>,
+    /// What `efir token make` is to be told, so that the first of the token keys takes what it makes; `None`: there are none.
+    pub token_recipe: Option<String>,
     marks: [Mark; 3],
 }
 
