@@ -162,7 +162,12 @@ pub(super) async fn a_key_that_is_exchanged_ends_who_came_by_it(cell: Cell) -> R
             code(&problem, "unauthorized")?;
             ensure!(problem.detail.contains("key_gone"), "{}", problem.detail);
         }
-        code(&super::refused(&room, client, row, None).await?, "unauthorized")?;
+        let problem = match row.kind {
+            // It is told at once: a command that crosses the end could lose what was told.
+            Kind::Socket => Reading::Socket(Box::new(client.socket().await?)).problem().await?,
+            _ => super::refused(&room, client, row, None).await?,
+        };
+        code(&problem, "unauthorized")?;
         room.node.close_to(&closed)?;
     }
     room.close().await
