@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &[String]) -> Result<Verdict> {
     system::raise_files()?;
     system::pin(super::TOOL_CORE)?;
     let extent = plan.pick(
-        Extent { sittings: 2, time: Duration::from_secs(70), subscribers: 2_000 },
+        Extent { sittings: 3, time: Duration::from_secs(45), subscribers: 2_000 },
         Extent { sittings: 1, time: Duration::ZERO, subscribers: 200 },
     );
     let workshop = Workshop::new(extent.subscribers)?;
