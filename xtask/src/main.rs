@@ -71,7 +71,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
         arguments: "[--quick] [ROW…]",
-        about: "CPU a message and memory a connection, into docs/benchmarks.md; peers, scale, slow-readers, deflate, plots",
+        about: "CPU a message and memory a connection, into docs/benchmarks.md; peers, scale, slow-readers, strangers, deflate, plots",
         run: bench::run,
     },
     Command {

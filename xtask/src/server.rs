@@ -31,12 +31,18 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub(crate) fn start_by(mut command: Command, others: &[Ipv4Addr], port: u16) -> Result<Self> {
+    pub(crate) fn start_by(command: Command, others: &[Ipv4Addr], port: u16) -> Result<Self> {
+        let also = |other: &Ipv4Addr| ["--open".into(), "--listen".into(), format!("{other}:{port}")];
+        Self::start_with(command, &others.iter().flat_map(also).collect::<Vec<_>>(), port)
+    }
+
+    /// The same with more words for `serve`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub(crate) fn start_with(mut command: Command, more: &[String], port: u16) -> Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        command.args(["serve", "--log", "warn", "--listen", &address.to_string()]);
-        for other in others {
-            command.args(["--open", "--listen", &format!("{other}:{port}")]);
-        }
+        command.args(["serve", "--log", "warn", "--listen", &address.to_string()]).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
         let mut server = Self { child, address };

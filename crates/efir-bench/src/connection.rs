@@ -1,19 +1,19 @@
 //! One subscriber's connection: its socket, its seat, what it has seen, and what is cut.
 
-use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
 use crate::dialect::{Heard, Seat, Subscribe};
+use crate::encryption::Encryption;
+use crate::line::{Came, Line};
 use crate::sequence::{Faults, Sequence};
 
 /// An open connection. It holds no buffer while nothing is cut.
 #[derive(Debug)]
 pub struct Connection {
-    /// Not blocking.
-    pub socket: TcpStream,
+    line: Line,
     /// What it is and remembers.
     pub seat: Seat,
     dialect: Arc<dyn Subscribe>,
@@ -25,8 +25,6 @@ pub struct Connection {
     pub(crate) is_joined: bool,
     /// What has come but is cut: part of a head, frame or mark.
     cut: Vec<u8>,
-    /// What the socket has not taken yet.
-    unsent: Vec<u8>,
 }
 
 /// What one read brought.
@@ -38,16 +36,36 @@ pub(crate) struct Received {
 }
 
 impl Connection {
-    /// On a socket that is connected or connecting. `first` is the number of the first message that is owed.
+    /// In cleartext on a socket that is connected or connecting. `first` is the number of the first message that is owed.
     ///
     /// # Errors
     /// When the socket cannot be used without blocking.
     pub fn new(socket: TcpStream, dialect: Arc<dyn Subscribe>, seat: Seat, first: u64) -> Result<Self> {
-        socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
+        Self::on(Line::new(socket, None)?, dialect, seat, first)
+    }
+
+    /// The same, encrypted where that is wanted.
+    ///
+    /// # Errors
+    /// As [`Connection::new`].
+    pub(crate) fn encrypted(
+        (socket, encryption): (TcpStream, Option<&Encryption>),
+        dialect: Arc<dyn Subscribe>,
+        seat: Seat,
+        first: u64,
+    ) -> Result<Self> {
+        Self::on(Line::new(socket, encryption)?, dialect, seat, first)
+    }
+
+    fn on(line: Line, dialect: Arc<dyn Subscribe>, seat: Seat, first: u64) -> Result<Self> {
         let sequences = (0..seat.lanes_len()).map(|_| Sequence::starting_at(first)).collect();
-        let (cut, unsent) = (Vec::new(), Vec::new());
-        Ok(Self { socket, seat, dialect, sequences, is_open: false, is_joined: false, cut, unsent })
+        Ok(Self { line, seat, dialect, sequences, is_open: false, is_joined: false, cut: Vec::new() })
+    }
+
+    /// Not blocking.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        &self.line.socket
     }
 
     /// How it speaks.
@@ -61,15 +79,15 @@ impl Connection {
     /// # Errors
     /// When the socket could not be connected.
     pub(crate) fn open(&mut self) -> Result<usize> {
-        if let Some(error) = self.socket.take_error()? {
+        if let Some(error) = self.line.socket.take_error()? {
             return Err(error.into());
         }
         self.is_open = true;
         let mut opening = Vec::new();
         self.dialect.open(&mut self.seat, &mut opening);
-        self.send(&opening)?;
+        let sent = self.line.send(&opening)?;
         self.is_joined = self.dialect.joins_at_once(&self.seat);
-        Ok(opening.len())
+        Ok(sent)
     }
 
     /// Reads once and tells `heard`, which is cleared before.
@@ -78,15 +96,12 @@ impl Connection {
     /// When the connection has ended, or what came is not what the dialect expects.
     pub(crate) fn receive(&mut self, buffer: &mut [u8], heard: &mut Heard) -> Result<Received> {
         heard.clear();
-        let bytes = match (&self.socket).read(buffer) {
-            Ok(0) => bail!("the server ended a connection ({})", self.dialect.name()),
-            Ok(len) => len,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return Ok(Received::default());
-            }
-            Err(error) => return Err(error.into()),
+        let (bytes, content) = match self.line.receive(buffer)? {
+            Came::End => bail!("the server ended a connection ({})", self.dialect.name()),
+            Came::Bytes(wire, content) => (wire, content),
+            Came::Nothing => return Ok(Received::default()),
         };
-        let came = &buffer[..bytes];
+        let came = &buffer[..content];
         if self.cut.is_empty() {
             let done = self.dialect.receive(&mut self.seat, came, heard)?;
             self.cut.extend_from_slice(&came[done..]);
@@ -119,38 +134,20 @@ impl Connection {
     }
 
     fn reply(&mut self, heard: &Heard) -> Result<usize> {
-        if !heard.reply.is_empty() {
-            self.send(&heard.reply)?;
-        }
-        Ok(heard.reply.len())
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.is_waiting_to_send() {
-            self.unsent.extend_from_slice(bytes);
-            return Ok(());
-        }
-        let sent = sent_now(&self.socket, bytes)?;
-        self.unsent.extend_from_slice(&bytes[sent..]);
-        Ok(())
+        if heard.reply.is_empty() { Ok(0) } else { Ok(self.line.send(&heard.reply)?) }
     }
 
     /// The socket has not taken everything; it is to be watched for room.
     pub(crate) fn is_waiting_to_send(&self) -> bool {
-        !self.unsent.is_empty()
+        self.line.is_waiting_to_send()
     }
 
-    /// There is room again.
+    /// There is room again; returns how many bytes it took.
     ///
     /// # Errors
     /// When the connection has ended.
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        let sent = sent_now(&self.socket, &self.unsent)?;
-        self.unsent.drain(..sent);
-        if self.unsent.is_empty() {
-            self.unsent = Vec::new();
-        }
-        Ok(())
+    pub(crate) fn flush(&mut self) -> Result<usize> {
+        Ok(self.line.flush()?)
     }
 
     /// The number that is expected next, of the lane that has the least.
@@ -183,18 +180,4 @@ impl Connection {
             (sequence, ends.get(lane).copied().unwrap_or(0))
         })
     }
-}
-
-/// Writes what the socket takes without blocking.
-pub(crate) fn sent_now(mut socket: &TcpStream, bytes: &[u8]) -> std::io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match socket.write(&bytes[sent..]) {
-            Ok(len) => sent += len,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::dialect::{Heard, Seat};
+use crate::encryption::Destination;
 
 /// What an answer is made of.
 #[derive(Clone, Copy, Debug)]
@@ -169,27 +170,32 @@ fn check_status(head: &[u8], rest: &[u8]) -> Result<()> {
 /// # Errors
 /// When there is no answer or another status.
 pub fn get(address: SocketAddr, path: &str) -> Result<String> {
-    get_from(address, &address.to_string(), path)
+    get_from(&address.into(), &address.to_string(), path)
 }
 
-/// The same with a `Host` of its own.
+/// The same, encrypted where that is wanted, with a `Host` of its own.
 ///
 /// # Errors
 /// As [`get`].
-pub fn get_from(address: SocketAddr, host: &str, path: &str) -> Result<String> {
-    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n"))
+pub fn get_from(server: &Destination, host: &str, path: &str) -> Result<String> {
+    exchange(server, &format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n"))
 }
 
 /// One request as it stands, on a connection that the server closes (HTTP/1.0); the body of a 200.
 ///
 /// # Errors
 /// As [`get`].
-pub fn exchange(address: SocketAddr, request: &str) -> Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+pub fn exchange(server: &Destination, request: &str) -> Result<String> {
+    let mut stream = TcpStream::connect_timeout(&server.address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    match &server.encryption {
+        None => ask(&mut stream, request, &mut answer)?,
+        Some(encryption) => {
+            let mut session = encryption.session()?;
+            ask(&mut rustls::Stream::new(&mut session, &mut stream), request, &mut answer)?;
+        }
+    }
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
     if head.split(' ').nth(1) != Some("200") {
@@ -197,6 +203,11 @@ pub fn exchange(address: SocketAddr, request: &str) -> Result<String> {
         bail!("{}: {reason}", head.lines().next().unwrap_or_default());
     }
     Ok(body.to_owned())
+}
+
+fn ask(stream: &mut (impl Read + Write), request: &str, answer: &mut Vec<u8>) -> std::io::Result<()> {
+    stream.write_all(request.as_bytes())?;
+    stream.read_to_end(answer).map(drop)
 }
 
 #[cfg(test)]

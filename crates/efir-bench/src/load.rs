@@ -1,11 +1,11 @@
 //! What is put on a server: how many subscribers, how many messages, for how long.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::dialect::{Publish, Subscribe};
+use crate::encryption::Destination;
 
 /// How fast messages are published.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,8 +97,8 @@ impl Load {
 /// Where it is put, and how that server is spoken to.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The server. On loopback, connections come from several addresses of 127/8, so that ports do not run out.
-    pub address: SocketAddr,
+    /// The server.
+    pub destination: Destination,
     /// How subscribers speak.
     pub subscribe: Arc<dyn Subscribe>,
     /// How publishers speak.

@@ -1,19 +1,19 @@
 //! One connection that publishes: its socket, its seat, and what is on its way. `publisher.rs` decides what it sends.
 
-use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
-
 use anyhow::{Context, Result, bail};
 
-use crate::connection::sent_now;
 use crate::dialect::{Heard, Publish, Seat};
+use crate::line::{Came, Line};
 
 /// One connection that publishes.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) socket: TcpStream,
+    pub(crate) line: Line,
     pub(crate) seat: Seat,
+    /// Messages may be sent.
     pub(crate) is_open: bool,
+    /// The server does not have to say that messages may be sent.
+    pub(crate) opens_by_itself: bool,
     pub(crate) unanswered: u64,
     pub(crate) cut: Vec<u8>,
     pub(crate) unsent: Vec<u8>,
@@ -21,12 +21,22 @@ pub(crate) struct Outgoing {
     pub(crate) lane: u32,
 }
 
+const ENDED: &str = "the server ended a publisher's connection";
+
 impl Outgoing {
+    /// Gives the socket the next bytes, once it has taken those before.
     pub(crate) fn flush(&mut self) -> Result<u64> {
-        let sent =
-            sent_now(&self.socket, &self.unsent).context("the server ended a publisher's connection")?;
-        self.unsent.drain(..sent);
+        let mut sent = self.line.flush().context(ENDED)?;
+        if !self.line.is_waiting_to_send() {
+            sent += self.line.send(&self.unsent).context(ENDED)?;
+            self.unsent.clear();
+        }
         Ok(sent as u64)
+    }
+
+    /// Whether nothing is left to be sent.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.unsent.is_empty() && !self.line.is_waiting_to_send()
     }
 
     pub(crate) fn receive(
@@ -35,20 +45,17 @@ impl Outgoing {
         buffer: &mut [u8],
         heard: &mut Heard,
     ) -> Result<usize> {
-        let len = match (&self.socket).read(buffer) {
-            Ok(0) => bail!("the server ended a publisher's connection"),
-            Ok(len) => len,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return Ok(0);
-            }
-            Err(error) => return Err(error).context("the server ended a publisher's connection"),
+        let (len, content) = match self.line.receive(buffer).context(ENDED)? {
+            Came::End => bail!(ENDED),
+            Came::Bytes(wire, content) => (wire, content),
+            Came::Nothing => return Ok(0),
         };
-        self.cut.extend_from_slice(&buffer[..len]);
+        self.cut.extend_from_slice(&buffer[..content]);
         let done = dialect.receive(&mut self.seat, &self.cut, heard).context("publishing")?;
         self.cut.drain(..done);
         self.unsent.extend_from_slice(&heard.reply);
         self.unanswered = self.unanswered.saturating_sub(heard.answers);
-        self.is_open |= heard.is_joined;
+        self.is_open |= heard.is_joined || (self.opens_by_itself && self.line.is_agreed());
         Ok(len)
     }
 }

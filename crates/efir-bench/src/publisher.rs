@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::channels::Channels;
 use crate::dialect::{Heard, Message, Publish, Seat};
+use crate::encryption::Destination;
 use crate::histogram::Histogram;
+use crate::line::Line;
 use crate::load::Pace;
 use crate::mark::{self, Mark};
 use crate::outgoing::Outgoing;
@@ -93,7 +95,7 @@ impl Publishers {
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub fn connect(
-        server: SocketAddr,
+        server: impl Into<Destination>,
         dialect: &Arc<dyn Publish>,
         channels: &Arc<Channels>,
         clock: Instant,
@@ -118,8 +120,9 @@ impl Publishers {
             bytes_out: 0,
             bytes_in: 0,
         };
+        let server = server.into();
         for n in 0..count {
-            publishers.connect_one(server, n)?;
+            publishers.connect_one(&server, n)?;
         }
         let deadline = Instant::now() + ANSWERS_MAX;
         while publishers.outgoing.iter().any(|one| !one.is_open) {
@@ -133,16 +136,18 @@ impl Publishers {
         Ok(publishers)
     }
 
-    fn connect_one(&mut self, server: SocketAddr, n: u32) -> Result<()> {
-        let socket = TcpStream::connect(server).with_context(|| format!("connecting to {server}"))?;
-        socket.set_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        self.poll.add_for(&socket, u64::from(n), Interest::Read)?;
+    fn connect_one(&mut self, server: &Destination, n: u32) -> Result<()> {
+        let Destination { address, encryption } = server;
+        let socket = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+        let line = Line::new(socket, encryption.as_ref())?;
+        self.poll.add_for(&line.socket, u64::from(n), Interest::Read)?;
         let mut seat = Seat::new(Arc::clone(&self.channels), n, (self.channels.of_lane(n), 1));
         let mut unsent = Vec::new();
         self.dialect.open(&mut seat, &mut unsent);
-        let is_open = unsent.is_empty();
-        let mut one = Outgoing { socket, seat, is_open, unanswered: 0, cut: Vec::new(), unsent, lane: n };
+        let opens_by_itself = unsent.is_empty();
+        let is_open = opens_by_itself && line.is_agreed();
+        let (unanswered, cut) = (0, Vec::new());
+        let mut one = Outgoing { line, seat, is_open, opens_by_itself, unanswered, cut, unsent, lane: n };
         self.bytes_out += one.flush()?;
         self.outgoing.push(one);
         Ok(())
@@ -288,7 +293,7 @@ impl Publishers {
 
     /// Puts on the sockets what they take.
     fn flush(&mut self) -> Result<()> {
-        for one in self.outgoing.iter_mut().filter(|one| !one.unsent.is_empty()) {
+        for one in self.outgoing.iter_mut().filter(|one| !one.has_sent_all()) {
             self.bytes_out += one.flush()?;
         }
         Ok(())
@@ -311,7 +316,7 @@ impl Publishers {
     /// Waits for the last answers: requests that the server has not read would be lost with the connection.
     fn finish(&mut self) -> Result<()> {
         let deadline = Instant::now() + ANSWERS_MAX;
-        let is_done = |one: &Outgoing| one.unanswered == 0 && one.unsent.is_empty();
+        let is_done = |one: &Outgoing| one.unanswered == 0 && one.has_sent_all();
         while !self.outgoing.iter().all(is_done) {
             self.flush()?;
             self.read_answers(Duration::from_millis(1))?;

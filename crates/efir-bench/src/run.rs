@@ -95,8 +95,9 @@ impl Run<'_> {
             pipeline: self.load.pipeline,
             payload_bytes: self.load.payload_bytes,
         };
-        let Target { address, publish, .. } = self.target;
-        let publishers = Publishers::connect(*address, publish, &self.channels, self.clock, outfit)?;
+        let Target { destination, publish, .. } = self.target;
+        let publishers =
+            Publishers::connect(destination.clone(), publish, &self.channels, self.clock, outfit)?;
         let field = Field { readers, publishers };
         let (mut field, _) = self.publish(field, (Stage::WarmingUp, self.load.warm_up))?;
         self.end_if_stopped()?;
@@ -172,7 +173,7 @@ impl Run<'_> {
         let each = self.load.channels_a_connection as u32;
         let mut all = Vec::with_capacity(threads);
         for thread in 0..threads {
-            let mut subscribers = Subscribers::new(self.target.address, self.clock)?;
+            let mut subscribers = Subscribers::new(self.target.destination.clone(), self.clock)?;
             subscribers.opening_max = (subscribers.opening_max / threads).max(1);
             for n in (thread..count).step_by(threads) {
                 let first = (n as u64 * u64::from(each) % u64::from(self.channels.len())) as u32;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::connection::Connection;
 use crate::dialect::{Heard, Seat, Subscribe};
+use crate::encryption::Destination;
 use crate::histogram::Histogram;
 use crate::sequence::Faults;
 use crate::system::{self, Interest, Poll, Ready};
@@ -66,7 +67,7 @@ impl Seen {
 /// All connections of one thread. [`Subscribers::turn`] is the loop's body.
 #[derive(Debug)]
 pub struct Subscribers {
-    server: SocketAddr,
+    server: Destination,
     poll: Poll,
     /// `None` where a connection was let go or has ended.
     connections: Vec<Option<Connection>>,
@@ -102,9 +103,9 @@ impl Subscribers {
     ///
     /// # Errors
     /// When the system gives no epoll.
-    pub fn new(server: SocketAddr, clock: Instant) -> Result<Self> {
+    pub fn new(server: impl Into<Destination>, clock: Instant) -> Result<Self> {
         Ok(Self {
-            server,
+            server: server.into(),
             poll: Poll::new()?,
             connections: Vec::new(),
             planned: VecDeque::new(),
@@ -176,7 +177,7 @@ impl Subscribers {
     }
 
     fn place(&mut self, connection: Connection, interest: Interest) -> Result<()> {
-        self.poll.add_for(&connection.socket, self.connections.len() as u64, interest)?;
+        self.poll.add_for(connection.socket(), self.connections.len() as u64, interest)?;
         self.connections.push(Some(connection));
         self.opening += 1;
         Ok(())
@@ -185,7 +186,7 @@ impl Subscribers {
     /// The server.
     #[must_use]
     pub fn server(&self) -> SocketAddr {
-        self.server
+        self.server.address
     }
 
     /// How many were begun until now: the place of the next one.
@@ -228,7 +229,7 @@ impl Subscribers {
 
     fn watch(&self, n: usize, interest: Interest) -> Result<()> {
         if let Some(Some(connection)) = self.connections.get(n) {
-            self.poll.change(&connection.socket, n as u64, interest)?;
+            self.poll.change(connection.socket(), n as u64, interest)?;
         }
         Ok(())
     }
@@ -262,9 +263,11 @@ impl Subscribers {
         while self.opening < self.opening_max {
             let Some(Planned { dialect, seat, first }) = self.planned.pop_front() else { break };
             let number = seat.number;
-            let socket = system::begin_connecting(source(self.server, number), self.server)
+            let Destination { address, encryption } = &self.server;
+            let socket = system::begin_connecting(source(*address, number), *address)
                 .with_context(|| format!("opening connection {}", number + 1))?;
-            self.place(Connection::new(socket, dialect, seat, first)?, Interest::Write)?;
+            let socket = (socket, encryption.as_ref());
+            self.place(Connection::encrypted(socket, dialect, seat, first)?, Interest::Write)?;
         }
         Ok(())
     }
@@ -275,21 +278,21 @@ impl Subscribers {
         if !connection.is_open {
             self.seen.bytes_out += connection.open()? as u64;
             self.seen.requests += 1;
-            self.poll.change(&connection.socket, ready.token, interest(connection))?;
+            self.poll.change(connection.socket(), ready.token, interest(connection))?;
             let has_joined = connection.is_joined;
             self.count_join(has_joined);
             return Ok(());
         }
         let was_waiting = connection.is_waiting_to_send();
         if ready.can_write && was_waiting {
-            connection.flush()?;
+            self.seen.bytes_out += connection.flush()? as u64;
         }
         if ready.can_read {
             self.receive(n)?;
         }
         let Some(connection) = self.connections.get(n).and_then(Option::as_ref) else { return Ok(()) };
         if connection.is_waiting_to_send() != was_waiting {
-            self.poll.change(&connection.socket, ready.token, interest(connection))?;
+            self.poll.change(connection.socket(), ready.token, interest(connection))?;
         }
         Ok(())
     }

@@ -101,7 +101,12 @@ fn figures(address: SocketAddr, pace: Pace) -> Figures {
         ..Load::default()
     };
     let (subscribe, publish) = (Arc::new(Bare), Arc::new(Bare));
-    run(&load, &Target { address, subscribe, publish, processes: Vec::new() }, &mut |_| ()).unwrap()
+    run(
+        &load,
+        &Target { destination: address.into(), subscribe, publish, processes: Vec::new() },
+        &mut |_| (),
+    )
+    .unwrap()
 }
 
 #[test]

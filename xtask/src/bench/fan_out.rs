@@ -59,7 +59,7 @@ pub(super) fn measure(transport: Transport, load: Load) -> Result<Measured> {
     let server = super::pinned_server()?;
     let host = server.address().to_string();
     let target = Target {
-        address: server.address(),
+        destination: server.address().into(),
         subscribe: Arc::new(Efir::new(transport, &host)),
         publish: Arc::new(HttpPublisher::new(&host, "")),
         processes: vec![server.process()],

@@ -12,7 +12,7 @@ pub(super) fn measure(transport: Transport, count: usize) -> Result<u64> {
     let server = super::pinned_server()?;
     let host = server.address().to_string();
     let target = Target {
-        address: server.address(),
+        destination: server.address().into(),
         // Between two short polls there is a rest, and time for one more before all is over.
         subscribe: Arc::new(Efir::new(transport, &host).every(Duration::from_secs(8))),
         publish: Arc::new(HttpPublisher::new(&host, "")),

@@ -11,6 +11,7 @@ mod peers;
 mod plot;
 mod scale;
 mod slow_readers;
+mod strangers;
 mod tables;
 
 use std::os::unix::process::CommandExt;
@@ -80,6 +81,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
             "plots" => return plot::run(rest),
             "scale" => return scale::run(rest),
             "slow-readers" => return slow_readers::run(rest),
+            "strangers" => return strangers::run(rest),
             _ => {}
         }
     }

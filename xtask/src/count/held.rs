@@ -33,6 +33,8 @@ const PURPOSES: &[(&str, &str)] = &[
     ("reader::Subscription", "subscriptions: name, channel, cursor, where the worker lists it"),
     ("ChannelName::parse", "the channel's name"),
     ("Answer::of", "what the answer of the poll will say"),
+    ("efir_access", "user of a token: name, grants, and where the token is remembered"),
+    ("guarded", "exchange of a site that asks who it is: caller and what it was allowed"),
     ("efir_transports", "exchange: what the transport remembers"),
     ("Worker as core::future", "bell: how the socket wakes the worker"),
 ];
@@ -91,9 +93,8 @@ fn one(program: &Path, line: &str) -> Result<Held> {
         bytes: bytes / each,
         blocks: blocks / each,
     });
-    // Less than a byte each is a table that grew once.
-    let mut parts: Vec<Part> =
-        parts.filter(|part| part.purpose != CLIENT && part.bytes.abs() >= 1.0).collect();
+    // Less than a byte each is a table that grew once, or happened to be fuller with fewer.
+    let mut parts: Vec<Part> = parts.filter(|part| part.purpose != CLIENT && part.bytes >= 1.0).collect();
     parts.sort_by(|one, other| other.bytes.total_cmp(&one.bytes));
     Ok(Held { name: name.to_owned(), parts })
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask evidence ROW`: runs that take too long for each change, or need thousands of connections, each one row of
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
+mod constant_time;
 mod namespace;
 mod slowloris;
 mod vanish;
@@ -46,6 +47,11 @@ const ROWS: &[Row] = &[
         about: "5,000 clients that say nothing, or next to it, or read nothing, beside readers that notice nothing",
         attempt: slowloris::attempt,
     },
+    Row {
+        name: "constant-time",
+        about: "how long it takes to look for a server key, whichever is shown (Welch's t, after dudect)",
+        attempt: constant_time::attempt,
+    },
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
@@ -57,7 +63,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
     };
     let Some(row) = ROWS.iter().find(|row| row.name == name) else {
         for row in ROWS {
-            println!("  cargo xtask evidence {:<10} {}", row.name, row.about);
+            println!("  cargo xtask evidence {:<13} {}", row.name, row.about);
         }
         bail!("name one of these rows; `--quick` behind it makes it small and writes nothing down");
     };

@@ -253,7 +253,7 @@ impl<'a> Run<'a> {
         // Evenly over all, so that each transport loses as many.
         for n in (0..resets).map(|n| self.silent.end + n * rest / resets) {
             if let Some(connection) = self.subscribers.release(n) {
-                system::reset_on_close(&connection.socket)?;
+                system::reset_on_close(connection.socket())?;
                 gone += 1;
             }
         }

@@ -1,11 +1,13 @@
 //! How efir is spoken to: its transports, as subscribers and publishers use them (docs/protocol.md).
 //!
-//! `polls.rs` asks again and again, `streams.rs` reads one answer or socket, `socket.rs` is `/socket`, `publish.rs` sends.
+//! `polls.rs` asks again and again, `streams.rs` reads one answer or socket, `socket.rs` is `/socket`, `publish.rs` sends,
+//! `tokens.rs` is what they show of who they are.
 
 mod polls;
 mod publish;
 mod socket;
 mod streams;
+mod tokens;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,8 +15,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::dialect::{Heard, Seat, Subscribe};
+use crate::websocket;
 
 pub use publish::{HttpPublisher, SocketPublisher, WebsocketPublisher};
+pub use tokens::Tokens;
 
 /// How a subscriber reads; the names are those of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,7 @@ pub struct Efir {
     /// What stands before `/channels`, without a slash at its end.
     base: String,
     poll_interval: Duration,
+    tokens: Tokens,
 }
 
 /// How long a long poll asks to be held, in seconds; the most that the protocol allows.
@@ -71,7 +76,8 @@ impl Efir {
     #[must_use]
     pub fn new(transport: Transport, host: &str) -> Self {
         let poll_interval = Duration::from_secs(1);
-        Self { transport, host: host.to_owned(), base: String::new(), poll_interval }
+        let (base, tokens) = (String::new(), Tokens::default());
+        Self { transport, host: host.to_owned(), base, poll_interval, tokens }
     }
 
     /// Below this path, as where efir is mounted in an application.
@@ -85,6 +91,13 @@ impl Efir {
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
+        self
+    }
+
+    /// Each connection shows one of these, in turn.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: &Tokens) -> Self {
+        self.tokens = tokens.clone();
         self
     }
 
@@ -110,8 +123,13 @@ impl Efir {
         path
     }
 
-    fn get(&self, path: &str, more: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{more}\r\n", self.host).as_bytes());
+    fn get(&self, seat: &Seat, path: &str, more: &str, out: &mut Vec<u8>) {
+        let (host, who) = (&self.host, self.tokens.header(seat));
+        out.extend_from_slice(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}{who}\r\n").as_bytes());
+    }
+
+    fn upgrade(&self, seat: &Seat, path: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(websocket::upgrade(&self.host, path, &self.tokens.header(seat)).as_bytes());
     }
 }
 
@@ -124,7 +142,7 @@ impl Subscribe for Efir {
         match self.transport {
             Transport::ShortPoll | Transport::LongPoll => polls::open(self, seat, out),
             Transport::Sse | Transport::HttpStream | Transport::Websocket => streams::open(self, seat, out),
-            Transport::Socket => socket::open(self, out),
+            Transport::Socket => socket::open(self, seat, out),
         }
     }
 

@@ -12,14 +12,14 @@ pub(super) fn open(dialect: &Efir, seat: &mut Seat, out: &mut Vec<u8>) {
         request(dialect, seat, out);
     } else {
         // It wants the cursor only, not what is kept.
-        dialect.get(&dialect.path(seat, "limit=1"), "", out);
+        dialect.get(seat, &dialect.path(seat, "limit=1"), "", out);
     }
 }
 
 fn request(dialect: &Efir, seat: &Seat, out: &mut Vec<u8>) {
     match dialect.transport {
-        Transport::LongPoll => dialect.get(&dialect.path(seat, &format!("wait={HOLD_S}")), "", out),
-        _ => dialect.get(&dialect.path(seat, "limit=1000"), "", out),
+        Transport::LongPoll => dialect.get(seat, &dialect.path(seat, &format!("wait={HOLD_S}")), "", out),
+        _ => dialect.get(seat, &dialect.path(seat, "limit=1000"), "", out),
     }
 }
 

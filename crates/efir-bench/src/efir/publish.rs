@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 
+use super::Tokens;
 use super::socket::refuse_problem;
 use crate::dialect::{Heard, Message, Publish, Seat};
 use crate::http;
@@ -14,13 +15,22 @@ use crate::websocket::{self, Event};
 pub struct HttpPublisher {
     host: String,
     base: String,
+    tokens: Tokens,
 }
 
 impl HttpPublisher {
     /// To the server with this `Host`, below this path.
     #[must_use]
     pub fn new(host: &str, base: &str) -> Self {
-        Self { host: host.to_owned(), base: base.trim_end_matches('/').to_owned() }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { host: host.to_owned(), base, tokens: Tokens::default() }
+    }
+
+    /// Each connection shows one of these, in turn.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: &Tokens) -> Self {
+        self.tokens = tokens.clone();
+        self
     }
 }
 
@@ -29,12 +39,13 @@ impl Publish for HttpPublisher {
         "http"
     }
 
-    fn publish(&self, _seat: &mut Seat, message: Message<'_>, out: &mut Vec<u8>) {
-        let (Self { host, base }, Message { channel, payload }) = (self, message);
+    fn publish(&self, seat: &mut Seat, message: Message<'_>, out: &mut Vec<u8>) {
+        let (Self { host, base, tokens }, Message { channel, payload }) = (self, message);
         let head = format!(
             "POST {base}/channels/{channel} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n\
-             Content-Length: {}\r\n\r\n",
-            payload.len()
+             Content-Length: {}\r\n{}\r\n",
+            payload.len(),
+            tokens.header(seat)
         );
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(payload);
@@ -53,13 +64,22 @@ impl Publish for HttpPublisher {
 pub struct SocketPublisher {
     host: String,
     base: String,
+    tokens: Tokens,
 }
 
 impl SocketPublisher {
     /// As [`HttpPublisher::new`].
     #[must_use]
     pub fn new(host: &str, base: &str) -> Self {
-        Self { host: host.to_owned(), base: base.trim_end_matches('/').to_owned() }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { host: host.to_owned(), base, tokens: Tokens::default() }
+    }
+
+    /// Each connection shows one of these, in turn.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: &Tokens) -> Self {
+        self.tokens = tokens.clone();
+        self
     }
 }
 
@@ -68,9 +88,9 @@ impl Publish for SocketPublisher {
         "socket"
     }
 
-    fn open(&self, _seat: &mut Seat, out: &mut Vec<u8>) {
+    fn open(&self, seat: &mut Seat, out: &mut Vec<u8>) {
         let path = format!("{}/socket", self.base);
-        out.extend_from_slice(websocket::upgrade(&self.host, &path, "").as_bytes());
+        out.extend_from_slice(websocket::upgrade(&self.host, &path, &self.tokens.header(seat)).as_bytes());
     }
 
     fn publish(&self, _seat: &mut Seat, message: Message<'_>, out: &mut Vec<u8>) {
@@ -97,13 +117,22 @@ impl Publish for SocketPublisher {
 pub struct WebsocketPublisher {
     host: String,
     base: String,
+    tokens: Tokens,
 }
 
 impl WebsocketPublisher {
     /// As [`HttpPublisher::new`].
     #[must_use]
     pub fn new(host: &str, base: &str) -> Self {
-        Self { host: host.to_owned(), base: base.trim_end_matches('/').to_owned() }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { host: host.to_owned(), base, tokens: Tokens::default() }
+    }
+
+    /// Each connection shows one of these, in turn.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: &Tokens) -> Self {
+        self.tokens = tokens.clone();
+        self
     }
 }
 
@@ -114,7 +143,7 @@ impl Publish for WebsocketPublisher {
 
     fn open(&self, seat: &mut Seat, out: &mut Vec<u8>) {
         let path = format!("{}/channels/{}?ack=1", self.base, seat.channel());
-        out.extend_from_slice(websocket::upgrade(&self.host, &path, "").as_bytes());
+        out.extend_from_slice(websocket::upgrade(&self.host, &path, &self.tokens.header(seat)).as_bytes());
     }
 
     fn publish(&self, _seat: &mut Seat, message: Message<'_>, out: &mut Vec<u8>) {

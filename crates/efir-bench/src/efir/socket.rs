@@ -8,9 +8,8 @@ use super::Efir;
 use crate::dialect::{Heard, Seat};
 use crate::websocket::{self, Event};
 
-pub(super) fn open(dialect: &Efir, out: &mut Vec<u8>) {
-    let path = format!("{}/socket", dialect.base);
-    out.extend_from_slice(websocket::upgrade(&dialect.host, &path, "").as_bytes());
+pub(super) fn open(dialect: &Efir, seat: &Seat, out: &mut Vec<u8>) {
+    dialect.upgrade(seat, &format!("{}/socket", dialect.base), out);
 }
 
 pub(super) fn receive(seat: &mut Seat, bytes: &[u8], heard: &mut Heard) -> Result<usize> {

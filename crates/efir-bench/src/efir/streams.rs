@@ -10,9 +10,9 @@ use crate::websocket::{self, Event};
 pub(super) fn open(dialect: &Efir, seat: &Seat, out: &mut Vec<u8>) {
     let path = dialect.path(seat, "");
     match dialect.transport {
-        Transport::Sse => dialect.get(&path, "Accept: text/event-stream\r\n", out),
-        Transport::HttpStream => dialect.get(&path, "Accept: application/x-ndjson\r\n", out),
-        _ => out.extend_from_slice(websocket::upgrade(&dialect.host, &path, "").as_bytes()),
+        Transport::Sse => dialect.get(seat, &path, "Accept: text/event-stream\r\n", out),
+        Transport::HttpStream => dialect.get(seat, &path, "Accept: application/x-ndjson\r\n", out),
+        _ => dialect.upgrade(seat, &path, out),
     }
 }
 

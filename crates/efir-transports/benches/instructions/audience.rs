@@ -35,9 +35,14 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
-    /// A worker without connections.
+    /// A worker without connections, of a site that is open to everybody.
     pub(crate) fn new() -> Self {
-        let (site, runtime, intake) = (requests::site(), requests::runtime(), Intake::new(Arc::default()));
+        Self::of(requests::site())
+    }
+
+    /// The same of this site.
+    pub(crate) fn of(site: Site) -> Self {
+        let (runtime, intake) = (requests::runtime(), Intake::new(Arc::default()));
         let entered = runtime.enter();
         let surroundings = Rc::new(Requests(site.clone()));
         let worker = Worker::new(site.hub().clone(), Arc::clone(&intake), surroundings as _);
@@ -47,14 +52,19 @@ impl Audience {
     }
 
     /// So many more clients ask in this way; they are served when this returns.
-    pub(crate) fn with(mut self, way: Way, count: usize) -> Self {
+    pub(crate) fn with(self, way: Way, count: usize) -> Self {
+        self.with_each(count, |_| way.bytes())
+    }
+
+    /// The same, each in its own words.
+    pub(crate) fn with_each(mut self, count: usize, request: impl Fn(usize) -> Vec<u8>) -> Self {
         for _ in 0..count {
             self.connect();
             self.turn();
         }
         let first = self.clients.len() - count;
-        for client in &mut self.clients[first..] {
-            client.write_all(&way.bytes()).expect("room in the socket");
+        for (n, client) in self.clients[first..].iter_mut().enumerate() {
+            client.write_all(&request(n)).expect("room in the socket");
         }
         self.settle();
         self.drain();

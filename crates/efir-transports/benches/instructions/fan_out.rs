@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use crate::{
+    access,
     audience::Audience,
     meter::{self, Meter},
     publishing::json_text,
@@ -16,9 +17,14 @@ const BURST: usize = 10;
 
 pub(crate) fn rows(meter: &mut Meter) {
     for way in [WEBSOCKET, SSE, HTTP_STREAM] {
-        walk(meter, way, 1);
+        walk(meter, (way.name, 1), Audience::new().with(way, SUBSCRIBERS));
     }
-    walk(meter, WEBSOCKET, BURST);
+    for way in [WEBSOCKET, SSE] {
+        let audience = Audience::of(requests::closed_site());
+        let audience = audience.with_each(SUBSCRIBERS, |n| way.bytes_with(&access::token(n)));
+        walk(meter, (&format!("{}, each with a token", way.name), 1), audience);
+    }
+    walk(meter, ("websocket, 10 messages in one write", BURST), Audience::new().with(WEBSOCKET, SUBSCRIBERS));
     long_polls(meter);
     sockets(meter);
     arrivals(meter);
@@ -34,10 +40,8 @@ pub(crate) fn rows(meter: &mut Meter) {
     publisher(meter, "receive: 10 publish requests at once", LONG_POLL, |audience| audience.send(&request));
 }
 
-fn walk(meter: &mut Meter, way: Way, messages: usize) {
-    let together = if messages > 1 { format!(", {messages} messages in one write") } else { String::new() };
-    let row = format!("deliver: {}{together}", way.name);
-    let mut audience = Audience::new().with(way, SUBSCRIBERS);
+fn walk(meter: &mut Meter, (name, messages): (&str, usize), mut audience: Audience) {
+    let row = format!("deliver: {name}");
     let mut has_begun = false;
     meter.count(
         (&row, SUBSCRIBERS * messages),
@@ -126,19 +130,27 @@ fn sockets(meter: &mut Meter) {
 /// From the request on a fresh connection to the first write: head, `hello`, watching the channel.
 fn arrivals(meter: &mut Meter) {
     for way in [WEBSOCKET, SSE, LONG_POLL] {
-        let request = way.bytes();
-        let mut audience = Audience::new();
-        meter.count(
-            (&format!("connect: {}", way.name), 1),
-            &mut audience,
-            |audience| {
-                let client = audience.connect();
-                client.write_all(&request).expect("room in the socket");
-                audience.hear();
-            },
-            |audience, ()| audience.turn(),
-        );
+        arrival(meter, way.name, &mut Audience::new(), |_| way.bytes());
     }
+    let (row, mut closed) =
+        ("websocket with a token that was never seen", Audience::of(requests::closed_site()));
+    arrival(meter, row, &mut closed, |n| WEBSOCKET.bytes_with(&access::token(n)));
+    closed.expect_news(row);
+}
+
+fn arrival(meter: &mut Meter, name: &str, audience: &mut Audience, request: impl Fn(usize) -> Vec<u8>) {
+    let mut number = 0;
+    meter.count(
+        (&format!("connect: {name}"), 1),
+        audience,
+        |audience| {
+            let client = audience.connect();
+            client.write_all(&request(number)).expect("room in the socket");
+            number += 1;
+            audience.hear();
+        },
+        |audience, ()| audience.turn(),
+    );
 }
 
 /// One connection publishes, as a page that chats or a backend does.

@@ -4,6 +4,7 @@
 //! Nothing here is timed, so a busy machine changes nothing. `meter.rs` says what is counted; each other file has the rows of
 //! one part. Run by itself the program checks that every row does its work, and prints the rows' names.
 
+mod access;
 mod audience;
 mod fan_out;
 mod held;
@@ -20,7 +21,8 @@ use std::process::ExitCode;
 use meter::Meter;
 
 /// The parts, in the order of the table.
-const PARTS: [fn(&mut Meter); 4] = [publishing::rows, wire::rows, requests::rows, fan_out::rows];
+const PARTS: [fn(&mut Meter); 5] =
+    [publishing::rows, wire::rows, requests::rows, fan_out::rows, access::rows];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

@@ -4,10 +4,11 @@
 use bytes::{Bytes, BytesMut};
 use efir_core::{Limits, Times};
 use efir_engine::{Hub, Response};
-use efir_transports::{Reply, Site, SiteOptions, TakeOver, handle_whole, serialise};
+use efir_transports::{Access, Reply, Site, SiteOptions, TakeOver, handle_whole, serialise};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    access,
     meter::Meter,
     plain::{self, Parsed},
 };
@@ -45,6 +46,12 @@ impl Way {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         format!("GET {} HTTP/1.1\r\n{ALWAYS}{}\r\n", self.target, self.headers).into_bytes()
     }
+
+    /// The same, showing a token.
+    pub(crate) fn bytes_with(&self, token: &str) -> Vec<u8> {
+        let who = format!("Authorization: Bearer {token}\r\n");
+        format!("GET {} HTTP/1.1\r\n{ALWAYS}{}{who}\r\n", self.target, self.headers).into_bytes()
+    }
 }
 
 /// A publish of 100 bytes of text.
@@ -75,6 +82,13 @@ pub(crate) fn answer(site: &Site, input: &mut BytesMut) -> Option<Answered> {
 pub(crate) fn site() -> Site {
     let limits = Limits { retention_messages_max: 16, ..Limits::default() };
     Site::new(Hub::new(limits, Times::default()), SiteOptions::default())
+}
+
+/// A site that asks everybody for a token.
+pub(crate) fn closed_site() -> Site {
+    let limits = Limits { retention_messages_max: 16, ..Limits::default() };
+    let access = Access::new(access::gate(), None);
+    Site::with_access(Hub::new(limits, Times::default()), SiteOptions::default(), access)
 }
 
 /// A runtime that nothing runs on: it lends its clock and its event loop.

@@ -90,7 +90,7 @@ fn measure(load: &Load, is_offering: bool) -> Result<Figures> {
     let server = super::pinned_server()?;
     let host = server.address().to_string();
     let target = Target {
-        address: server.address(),
+        destination: server.address().into(),
         subscribe: Arc::new(reader::Reader::new(&host, is_offering)),
         publish: Arc::new(records::Records::new(&host, load.payload_bytes)),
         processes: vec![server.process()],

@@ -145,7 +145,7 @@ fn one(plan: &Plan, row: &Row, server: &Server, there: &Installed) -> Option<Res
         let command = (there.command)(port)?;
         let running = super::on_server_core(|| Running::start(&command, port)).context("starting")?;
         let target = Target {
-            address: running.address,
+            destination: running.address.into(),
             subscribe: speech.subscribe,
             publish: speech.publish,
             processes: running.processes(),

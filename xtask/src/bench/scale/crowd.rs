@@ -75,7 +75,7 @@ impl Crowd {
         for n in 0..self.subscribers.len() {
             let Some(connection) = self.subscribers.release(n) else { continue };
             left.push(Left { number: connection.seat.number, next: connection.next() });
-            system::reset_on_close(&connection.socket)?;
+            system::reset_on_close(connection.socket())?;
         }
         Ok(left)
     }

@@ -20,7 +20,7 @@ pub(super) fn target(server: &Server, transport: Transport) -> Target {
 pub(super) fn published_by(server: &Server, transport: Transport, publish: Arc<dyn Publish>) -> Target {
     let address = server.address();
     let subscribe = Arc::new(Efir::new(transport, &address.to_string()));
-    Target { address, subscribe, publish, processes: vec![server.process()] }
+    Target { destination: address.into(), subscribe, publish, processes: vec![server.process()] }
 }
 
 /// Runs it.

@@ -55,7 +55,8 @@ impl Plan {
         self.pick(Duration::from_secs(4), Duration::from_secs(1))
     }
 
-    fn binary(&self) -> PathBuf {
+    /// The server that is measured.
+    pub(crate) fn binary(&self) -> PathBuf {
         self.given.clone().unwrap_or_else(|| root::target().join("release/efir"))
     }
 

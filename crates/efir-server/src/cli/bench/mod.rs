@@ -1,15 +1,17 @@
 //! `efir bench`: load on a server, and what it showed. The load itself is `efir-bench`'s.
 //!
-//! Here are the words of the command line; `plan.rs` makes a load of them and checks it against the server's limits,
-//! `view.rs` shows the run while it goes on, `table.rs` and `json.rs` what it has shown.
+//! Here are the words of the command line; `place.rs` finds the server, `plan.rs` makes a load and checks it against the
+//! server's limits, `view.rs` shows the run while it goes on, `table.rs` and `json.rs` what it has shown.
 
 mod json;
+mod place;
 mod plan;
 mod table;
 mod text;
 mod view;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,6 +34,7 @@ The channels are new ones with names of their own (bench-…), so nothing that i
   efir bench -t socket -c 1000 -s 5 --channels-a-connection 10
   efir bench -s 0 --rate max --publish socket       publishing alone
   efir bench -s 10000 --rate 1                      what ten thousand idle connections cost
+  efir bench https://localhost:8443 --cacert cert.pem --token-file tokens
 
 Latency counts from the time at which a message was planned to be published, so a server that stalls cannot hide it.
 CPU and memory of the server are shown when it runs on this machine and its process may be looked at.
@@ -40,6 +43,19 @@ pub(super) struct Bench {
     /// The server.
     #[arg(env = "EFIR_URL", default_value = URL)]
     url: String,
+    /// Trust those whose certificates stand in this PEM file, and whom they vouch for [default: whom the machine trusts].
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "Server")]
+    cacert: Option<PathBuf>,
+    /// Trust whoever answers over https.
+    #[arg(long, short = 'k', help_heading = "Server")]
+    insecure: bool,
+    /// A file with tokens or server keys, one a line, which connections show in turn ('-' is stdin). They have to allow
+    /// 'subscribe' and 'publish', for polls 'history', too, on channels 'bench-*'.
+    #[arg(long, value_name = "FILE", conflicts_with = "token_env", help_heading = "Server")]
+    token_file: Option<PathBuf>,
+    /// The environment variable that holds them.
+    #[arg(long, value_name = "NAME", help_heading = "Server")]
+    token_env: Option<String>,
     /// Subscribers a channel; 0 measures publishing alone.
     #[arg(long, short, value_name = "N", default_value_t = 100, help_heading = "Load")]
     subscribers: usize,

@@ -1,6 +1,7 @@
-//! From the words of the command line to a load: where the server is, which processes it has, what it allows.
+//! From the words of the command line to a load: which processes the server has, and what it allows. Where it is and how
+//! one gets in is `place.rs`.
 
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use efir_bench::figures::MEMORY_CONNECTIONS_MIN;
 use efir_bench::{Efir, Load, Pace, Publish, Target, Transport, http, process, system};
 use serde_json::Value;
 
+use super::place::{self, Place};
 use super::text::{count, grouped};
 use super::{Bench, Publishing, Rate};
 use crate::cli::Failure;
@@ -25,8 +27,6 @@ pub(super) struct Plan {
     pub(super) publish: &'static str,
 }
 
-/// How long an address of the server may take to answer, where it has several.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Files that this process needs besides its connections.
 const FILES_OWN: u64 = 64;
 /// Connections from one address to one port, where there is only one address: the system's range of ports, with room.
@@ -43,9 +43,10 @@ impl Plan {
     /// # Errors
     /// When there is no efir, or the load is not possible.
     pub(super) fn make(bench: &Bench) -> Result<Self, Failure> {
-        let place = Place::of(&bench.url)?;
-        let load = load(bench)?;
-        let answer = http::get_from(place.address, &place.host, &format!("{}/info", place.base));
+        let (load, tokens) = (load(bench)?, place::tokens(bench)?);
+        let place = Place::of(bench)?;
+        let address = place.destination.address;
+        let answer = http::get_from(&place.destination, &place.host, &format!("{}/info", place.base));
         let info = answer.map_err(|error| unreachable(&bench.url, &error))?;
         let info: Value = serde_json::from_str(&info).unwrap_or_default();
         let Some(version) = info["version"].as_str().filter(|_| info["name"] == "efir") else {
@@ -53,62 +54,35 @@ impl Plan {
         };
         let transport = bench.transport.0;
         let load = allowed(load, bench, &info["limits"])?;
-        let processes = processes(bench, place.address)?;
-        check_files(&load, place.address, &processes)?;
+        let processes = processes(bench, address)?;
+        check_files(&load, address, &processes)?;
         let can_tell_memory = !processes.is_empty() && load.connections() >= MEMORY_CONNECTIONS_MIN;
         let load = Load { rest: if can_tell_memory { load.rest } else { Duration::ZERO }, ..load };
         let (host, base) = (place.host.as_str(), place.base.as_str());
         let (publish, by): (Arc<dyn Publish>, _) = match bench.publish {
-            Publishing::Http => (Arc::new(HttpPublisher::new(host, base)), "HTTP"),
-            Publishing::Socket => (Arc::new(SocketPublisher::new(host, base)), "/socket"),
-            Publishing::Websocket => (Arc::new(WebsocketPublisher::new(host, base)), "WebSocket"),
+            Publishing::Http => (Arc::new(HttpPublisher::new(host, base).with_tokens(&tokens)), "HTTP"),
+            Publishing::Socket => {
+                (Arc::new(SocketPublisher::new(host, base).with_tokens(&tokens)), "/socket")
+            }
+            Publishing::Websocket => {
+                (Arc::new(WebsocketPublisher::new(host, base).with_tokens(&tokens)), "WebSocket")
+            }
         };
-        let subscribe = Arc::new(Efir::new(transport, host).below(base).every(bench.poll_interval));
+        let subscribe =
+            Efir::new(transport, host).below(base).every(bench.poll_interval).with_tokens(&tokens);
         Ok(Self {
-            target: Target { address: place.address, subscribe, publish, processes },
+            target: Target {
+                destination: place.destination,
+                subscribe: Arc::new(subscribe),
+                publish,
+                processes,
+            },
             load,
             url: bench.url.trim_end_matches('/').to_owned(),
             version: version.to_owned(),
             transport,
             publish: by,
         })
-    }
-}
-
-/// Where the server is.
-struct Place {
-    address: SocketAddr,
-    host: String,
-    base: String,
-}
-
-impl Place {
-    fn of(url: &str) -> Result<Self, Failure> {
-        let rest = match url.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err(Failure::usage(
-                    "https is not measured: give the http address of the server behind it",
-                ));
-            }
-            Some((scheme, _)) => {
-                return Err(Failure::usage(format!("{url}: expected http://, not {scheme}://")));
-            }
-            None => url,
-        };
-        let (host, base) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
-        let found = with_port.to_socket_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
-        // localhost is 127.0.0.1 and ::1, and a server may listen on one of them.
-        let is_open = |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok();
-        let address = found.iter().find(is_open).or(found.first()).copied();
-        let Some(address) = address else {
-            return Err(Failure::usage(format!(
-                "{url}: there is no such host; expected a URL as http://127.0.0.1:8080"
-            )));
-        };
-        Ok(Self { address, host: host.to_owned(), base: base.trim_end_matches('/').to_owned() })
     }
 }
 
@@ -229,7 +203,10 @@ fn check_files(load: &Load, address: SocketAddr, processes: &[u32]) -> Result<()
 }
 
 fn unreachable(url: &str, error: &Error) -> Failure {
-    Failure::failed(format!(
-        "cannot reach {url}: {error:#}\n  Is the server running? `efir` starts it; efir bench URL names another one."
-    ))
+    let advice = if format!("{error:#}").contains("certificate") {
+        "Name whom to trust with --cacert FILE, or trust anybody with --insecure."
+    } else {
+        "Is the server running? `efir` starts it; efir bench URL names another one."
+    };
+    Failure::failed(format!("cannot reach {url}: {error:#}\n  {advice}"))
 }
