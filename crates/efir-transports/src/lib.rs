@@ -49,6 +49,7 @@ pub use body::Body;
 pub use policy::Policy;
 pub use poll::EmptyAnswer;
 pub use problem::refusal;
+pub use publish::body_pace;
 pub use reply::{CarrierHint, Held, Reply, TakeOver};
 pub use request::client_of;
 pub use site::{Site, SiteOptions};
