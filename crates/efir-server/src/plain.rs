@@ -15,7 +15,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use efir_core::{Code, Problem, wire::Form};
-use efir_engine::{Exchange, Framing, Guest, Outbox, Reader, Response, Turn};
+use efir_engine::{Exchange, Framing, Guest, Outbox, Reader, Response, Tally, Turn};
 use efir_transports::{Reply, TakeOver};
 use http::{HeaderValue, Request, header};
 
@@ -151,15 +151,20 @@ impl PlainRequests {
                 let is_empty = crate::heads::is_empty_answer(&response);
                 let (turn, down) = self.say(how, response, out);
                 if let Some(client) = client {
-                    let tally = self.shared.traffic.tally(&client, kind);
-                    tally.add_request();
-                    tally.add_up(up);
-                    tally.add_down(down as u64);
+                    let tally = self.count(&client, kind, (up, down));
                     if is_empty {
                         tally.add_empty();
                     }
                 }
                 turn
+            }
+            Reply::Batch(response) => {
+                let before = out.len();
+                efir_transports::serialise_batch(how, response).for_each(|piece| out.push_raw(piece));
+                if let Some(client) = client {
+                    self.count(&client, kind, (up, out.len() - before));
+                }
+                if how.keep_alive { Turn::Wait } else { Turn::Close }
             }
             Reply::Held(held) => {
                 let tally = held.client().map(|client| self.shared.traffic.tally(client, held.transport()));
@@ -171,6 +176,15 @@ impl PlainRequests {
                 Turn::Succeed
             }
         }
+    }
+
+    /// Counts a whole answer for the client that asked for it.
+    fn count(&self, client: &str, kind: &'static str, (up, down): (u64, usize)) -> Arc<Tally> {
+        let tally = self.shared.traffic.tally(client, kind);
+        tally.add_request();
+        tally.add_up(up);
+        tally.add_down(down as u64);
+        tally
     }
 
     /// Says what is wrong with a request that nobody can be sure of, and ends the connection: what follows may be a part of it.
