@@ -60,7 +60,9 @@ fn is_part(head: &httparse::Request<'_, '_>, body: &[u8], limits: &Limits) -> bo
             let length = length.filter(|length| *length <= limits.message_bytes_max);
             is_part = length.is_some_and(|length| body.len() < length.min(PART_BYTES_MAX));
         } else if is("transfer-encoding") {
-            is_part = body.len() < PART_BYTES_MAX && is_part_of_chunks(body);
+            // With more than that it is too large already, whatever of it is chunk heads.
+            let most = PART_BYTES_MAX.min(limits.message_bytes_max);
+            is_part = body.len() <= most && is_part_of_chunks(body);
         }
     }
     is_part
@@ -111,13 +113,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_large_is_not_waited_for() {
+        let limits = Limits { message_bytes_max: 100, ..Limits::default() };
+        let chunks = |bytes: usize| {
+            let chunk = format!("32\r\n{}\r\n", "x".repeat(50));
+            let head = "POST /channels/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+            part(format!("{head}{}", chunk.repeat(bytes / 50)).as_bytes(), &limits)
+        };
+        assert_eq!(chunks(50), Some(56));
+        assert_eq!(chunks(100), None);
+    }
+
+    #[test]
     fn what_is_odd_is_not_waited_for() {
         for body in [
-            "x", "5 \r\n", "5;a=b\r\n", "\r\n", "\r", "5\n", "5\r\nhelloX", "0\r\nT: x\r\n", "123456789",
-            "-1\r\n", "0x5\r\n",
+            "x",
+            "5 \r\n",
+            "5;a=b\r\n",
+            "\r\n",
+            "\r",
+            "5\n",
+            "5\r\nhelloX",
+            "0\r\nT: x\r\n",
+            "123456789",
+            "-1\r\n",
+            "0x5\r\n",
         ] {
-            let request =
-                format!("POST /channels/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+            let request = format!("POST /channels/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
             assert!(!waits(&request), "{body:?}");
         }
     }
