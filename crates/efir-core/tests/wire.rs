@@ -373,6 +373,15 @@ fn batches_are_the_documented_ones() {
         text(Batch { channel: None, messages: &[], ..plain }),
         r#"{"messages":[],"cursor":"E-12","more":false}"#
     );
+    let (large_one, small) =
+        (message(&json(format!("\"{}\"", "x".repeat(1_000)).leak())), message(&json("1")));
+    let large = [&large_one, &small, &large_one, &large_one].map(Arc::clone);
+    let batch = Batch { messages: &large, ..plain };
+    let pieces = batch.to_pieces();
+    assert_eq!(pieces.concat(), batch.to_bytes());
+    // Thousands of answers that nobody reads keep a large message once.
+    let is_shared = |piece: &Bytes| piece.as_ptr() == large[0].object().as_ptr();
+    assert_eq!(pieces.iter().filter(|piece| is_shared(piece)).count(), 3);
     let states = [state(None)];
     let counted = format!(r#"{{"channel":"chat","cursor":"{E}-12","count":2}}"#);
     assert_eq!(

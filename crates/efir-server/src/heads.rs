@@ -386,6 +386,10 @@ impl Heads {
                 meter.claim(tally);
                 Ok(response.map(ServerBody::whole))
             }
+            Reply::Batch(response) => {
+                meter.claim(client.map(|client| self.shared.traffic.tally(&client, kind)));
+                Ok(response.map(|pieces| ServerBody::transport(pieces.into())))
+            }
             Reply::Held(held) => match exit {
                 Some(exit) if hint == CarrierHint::Slab => {
                     *exit.borrow_mut() = Some(Leaving { held: Box::new(held), version, keep_alive });

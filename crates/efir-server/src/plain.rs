@@ -6,6 +6,7 @@
 //! [`crate::heads`], where the library reads it and says what is wrong. How a head is understood is in [`parse`].
 
 mod parse;
+mod waiting;
 
 use std::{
     sync::Arc,
@@ -14,9 +15,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use efir_core::{Code, Problem, wire::Form};
-use efir_engine::{Exchange, Framing, Guest, Outbox, Reader, Response, Turn};
+use efir_engine::{Exchange, Framing, Guest, Outbox, Reader, Response, Tally, Turn};
 use efir_transports::{Reply, TakeOver};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Request, header};
 
 use self::parse::{Parsed, PlainRequest};
 use crate::{
@@ -38,8 +39,8 @@ enum Stage {
     Rest,
     /// A part of its head.
     Head,
-    /// Its head and a part of its body.
-    Body,
+    /// Its head and a part of its body, so many bytes of it.
+    Body { there: usize },
 }
 
 /// The requests of one HTTP/1 connection, as far as they are plain.
@@ -48,6 +49,8 @@ pub(crate) struct PlainRequests {
     stage: Stage,
     /// Since when it is in this stage.
     since: Option<Instant>,
+    /// A request whose body has not come to its end, with its head. Unallocated otherwise.
+    part: BytesMut,
     successor: Option<Box<Response>>,
     /// The connection has not carried a request yet.
     is_fresh: bool,
@@ -78,6 +81,7 @@ impl PlainRequests {
             is_tls: arrival.is_tls,
             stage: Stage::Rest,
             since: None,
+            part: BytesMut::new(),
             successor: None,
             is_fresh: false,
             is_surplus: false,
@@ -97,9 +101,19 @@ impl PlainRequests {
     }
 
     fn enter(&mut self, stage: Stage) {
-        if self.stage != stage || self.since.is_none() {
-            (self.stage, self.since) = (stage, Some(Instant::now()));
+        let is_same = std::mem::discriminant(&self.stage) == std::mem::discriminant(&stage);
+        self.stage = stage;
+        if !is_same || self.since.is_none() {
+            self.since = Some(Instant::now());
         }
+    }
+
+    fn await_body(&mut self, there: usize, input: &mut BytesMut) -> Turn {
+        self.enter(Stage::Body { there });
+        // A buffer of its own, and no larger than what has come: thousands may wait.
+        self.part = BytesMut::from(&input[..]);
+        input.clear();
+        Turn::Wait
     }
 
     fn time_max(&self) -> Duration {
@@ -109,9 +123,20 @@ impl PlainRequests {
             Stage::Rest if self.is_draining => return DRAIN_GRACE,
             Stage::Rest => times.idle_ms_max,
             Stage::Head => times.head_ms_max,
-            // Then the library waits for the rest, and says so if it does not come.
-            Stage::Body => times.body_ms_max / 8,
+            Stage::Body { there } => return efir_transports::body_pace(site.hub(), there).0,
         })
+    }
+
+    /// Says that the rest of a body has not come in time.
+    fn refuse_late(&mut self, there: usize, out: &mut Outbox) -> Turn {
+        let site = Arc::clone(&self.shared.site());
+        let mut request = Request::from_parts(waiting::head(&std::mem::take(&mut self.part)), ());
+        let (_, late) = efir_transports::body_pace(site.hub(), there);
+        let answer = match self.shared.introduce(&mut request, self.guest.as_ref()) {
+            Some(surplus) => self.shared.refusal(&request.into_parts().0, surplus),
+            None => efir_transports::refusal(&site, &request.into_parts().0, late()),
+        };
+        self.say(TakeOver { version: http::Version::HTTP_11, keep_alive: false }, answer, out).0
     }
 
     /// Answers one request; `Wait` when the next one may be read.
@@ -132,15 +157,20 @@ impl PlainRequests {
                 let is_empty = crate::heads::is_empty_answer(&response);
                 let (turn, down) = self.say(how, response, out);
                 if let Some(client) = client {
-                    let tally = self.shared.traffic.tally(&client, kind);
-                    tally.add_request();
-                    tally.add_up(up);
-                    tally.add_down(down as u64);
+                    let tally = self.count(&client, kind, (up, down));
                     if is_empty {
                         tally.add_empty();
                     }
                 }
                 turn
+            }
+            Reply::Batch(response) => {
+                let before = out.len();
+                efir_transports::serialise_batch(how, response).for_each(|piece| out.push_raw(piece));
+                if let Some(client) = client {
+                    self.count(&client, kind, (up, out.len() - before));
+                }
+                if how.keep_alive { Turn::Wait } else { Turn::Close }
             }
             Reply::Held(held) => {
                 let tally = held.client().map(|client| self.shared.traffic.tally(client, held.transport()));
@@ -152,6 +182,15 @@ impl PlainRequests {
                 Turn::Succeed
             }
         }
+    }
+
+    /// Counts a whole answer for the client that asked for it.
+    fn count(&self, client: &str, kind: &'static str, (up, down): (u64, usize)) -> Arc<Tally> {
+        let tally = self.shared.traffic.tally(client, kind);
+        tally.add_request();
+        tally.add_up(up);
+        tally.add_down(down as u64);
+        tally
     }
 
     /// Says what is wrong with a request that nobody can be sure of, and ends the connection: what follows may be a part of it.
@@ -196,6 +235,11 @@ impl Exchange for PlainRequests {
     }
 
     fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+        if !self.part.is_empty() {
+            let mut whole = std::mem::take(&mut self.part);
+            whole.extend_from_slice(input);
+            *input = whole;
+        }
         for _ in 0..AT_ONCE_MAX {
             if out.len() >= AHEAD_BYTES_MAX {
                 break;
@@ -214,11 +258,11 @@ impl Exchange for PlainRequests {
                     self.enter(Stage::Head);
                     return Turn::Wait;
                 }
-                Parsed::PartOfBody => {
-                    self.enter(Stage::Body);
-                    return Turn::Wait;
-                }
-                Parsed::NotPlain => return Turn::Leave,
+                Parsed::PartOfBody(there) => return self.await_body(there, input),
+                Parsed::NotPlain => match waiting::part(input, self.shared.site().hub().limits()) {
+                    Some(there) => return self.await_body(there, input),
+                    None => return Turn::Leave,
+                },
                 Parsed::Ambiguous(detail) => {
                     input.clear();
                     return self.refuse(detail, out);
@@ -232,10 +276,10 @@ impl Exchange for PlainRequests {
         self.since.map(|since| since + self.time_max())
     }
 
-    fn tick(&mut self, now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
+    fn tick(&mut self, now: Instant, _reader: &mut Reader, out: &mut Outbox) -> Turn {
         match self.due() {
             Some(due) if due <= now => match self.stage {
-                Stage::Body => Turn::Leave,
+                Stage::Body { there } => self.refuse_late(there, out),
                 Stage::Rest | Stage::Head => {
                     let limit = if self.stage == Stage::Rest { "idle_ms_max" } else { "head_ms_max" };
                     self.shared.site().hub().counters().close_for(limit);
@@ -250,6 +294,19 @@ impl Exchange for PlainRequests {
         self.is_draining = true;
         // Between two requests nothing is lost by closing.
         if self.stage == Stage::Rest && !self.is_fresh { Turn::Close } else { Turn::Wait }
+    }
+
+    fn shed(&mut self, problem: &Problem, _reader: &mut Reader, out: &mut Outbox) -> Turn {
+        if self.part.is_empty() {
+            return Turn::Close;
+        }
+        let head = waiting::head(&std::mem::take(&mut self.part));
+        let answer = efir_transports::refusal(&self.shared.site(), &head, problem.clone());
+        self.say(TakeOver { version: http::Version::HTTP_11, keep_alive: false }, answer, out).0
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.part.capacity()
     }
 
     fn succeed(&mut self) -> Option<Response> {

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use efir_engine::polled::Polled;
 use http_body::{Frame, SizeHint};
 
+use crate::pieces::Pieces;
+
 /// Bytes of one frame that is handed over; HTTP/2 stacks queue what they are given, without a limit of their own.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 
@@ -18,6 +20,7 @@ pub struct Body(Kind);
 
 enum Kind {
     Whole(Bytes),
+    Pieces(Pieces),
     /// Nothing, in the place of a body whose length nobody knows: the answer to `HEAD`.
     Nothing,
     Stream {
@@ -44,6 +47,12 @@ impl From<Bytes> for Body {
     }
 }
 
+impl From<Pieces> for Body {
+    fn from(pieces: Pieces) -> Self {
+        Self(Kind::Pieces(pieces))
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Infallible;
@@ -54,6 +63,7 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match &mut self.0 {
             Kind::Whole(bytes) => std::mem::take(bytes),
+            Kind::Pieces(pieces) => pieces.take(FRAME_BYTES_MAX),
             Kind::Nothing | Kind::Stream { is_over: true, .. } => Bytes::new(),
             Kind::Stream { polled, rest, is_over } => {
                 while rest.is_empty() && !*is_over {
@@ -71,6 +81,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Pieces(pieces) => pieces.is_empty(),
             Kind::Nothing => true,
             Kind::Stream { is_over, .. } => *is_over,
         }
@@ -79,6 +90,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Pieces(pieces) => SizeHint::with_exact(pieces.len() as u64),
             Kind::Nothing | Kind::Stream { .. } => SizeHint::default(),
         }
     }
@@ -88,6 +100,7 @@ impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
             Kind::Whole(bytes) => f.debug_tuple("Whole").field(&bytes.len()).finish(),
+            Kind::Pieces(pieces) => f.debug_tuple("Pieces").field(&pieces.len()).finish(),
             Kind::Nothing => f.write_str("Nothing"),
             Kind::Stream { .. } => f.write_str("Stream"),
         }

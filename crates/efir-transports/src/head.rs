@@ -6,7 +6,7 @@ use http::{
     header::{self, HeaderName},
 };
 
-use crate::{date, reply::TakeOver};
+use crate::{date, pieces::Pieces, reply::TakeOver};
 
 /// The cursor after an answer.
 pub(crate) const EFIR_CURSOR: HeaderName = HeaderName::from_static("efir-cursor");
@@ -30,7 +30,7 @@ pub(crate) fn stream(content_type: &'static str) -> HeaderMap {
 }
 
 /// A whole JSON answer.
-pub(crate) fn json(body: Bytes, cache_control: &'static str) -> Response<Bytes> {
+pub(crate) fn json<B>(body: B, cache_control: &'static str) -> Response<B> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     // Ten are usual: growing in between costs more than inserting.
@@ -93,6 +93,17 @@ pub(crate) fn serialise_whole(how: TakeOver, response: &mut Response<Bytes>) -> 
         out.put_slice(response.body());
     }
     out.freeze()
+}
+
+/// The head of an HTTP/1 answer in pieces.
+pub(crate) fn serialise_batch(how: TakeOver, response: &mut Response<Pieces>) -> Bytes {
+    let length = response.body().len();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    if !how.keep_alive {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    serialise(how.version, response.status(), response.headers()).freeze()
 }
 
 /// Neither of the others has a body, nor a length (RFC 9110 §8.6).

@@ -16,6 +16,7 @@ mod life;
 mod long_poll;
 mod origin;
 mod peer;
+mod pieces;
 mod place;
 mod policy;
 mod poll;
@@ -48,9 +49,11 @@ use http::Request;
 pub use access::Access;
 pub use body::Body;
 pub use origin::Scheme;
+pub use pieces::Pieces;
 pub use policy::Policy;
 pub use poll::EmptyAnswer;
 pub use problem::refusal;
+pub use publish::body_pace;
 pub use reply::{CarrierHint, Held, Reply, TakeOver};
 pub use request::client_of;
 pub use site::{Site, SiteOptions};
@@ -135,6 +138,15 @@ where
             }
             Reply::Whole(response)
         }
+        Ok(Reply::Batch(mut response)) => {
+            call.cors.apply(response.headers_mut());
+            if parts.method != http::Method::HEAD {
+                return Reply::Batch(response);
+            }
+            let len = response.body().len();
+            response.headers_mut().insert(http::header::CONTENT_LENGTH, len.into());
+            Reply::Whole(response.map(|_| Bytes::new()))
+        }
         Ok(Reply::Held(mut held)) => {
             held.set_account(account::of(&parts.extensions));
             Reply::Held(held)
@@ -156,6 +168,12 @@ pub fn handle_whole(site: &Site, request: Request<Bytes>) -> Reply {
 /// A whole answer (not to a `HEAD`) as the bytes of HTTP/1.
 pub fn serialise(how: TakeOver, mut response: http::Response<Bytes>) -> Bytes {
     head::serialise_whole(how, &mut response)
+}
+
+/// As [`serialise`], of an answer in pieces.
+pub fn serialise_batch(how: TakeOver, mut response: http::Response<Pieces>) -> impl Iterator<Item = Bytes> {
+    let head = head::serialise_batch(how, &mut response);
+    std::iter::once(head).chain(response.into_body())
 }
 
 #[cfg(test)]

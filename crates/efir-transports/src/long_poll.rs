@@ -12,6 +12,7 @@ use http::{HeaderValue, Response, header};
 use parking_lot::Mutex;
 
 use crate::{
+    body::Body,
     head,
     poll::{Answer, Found},
     present::{self, Ends},
@@ -31,7 +32,7 @@ pub(crate) enum Way {
     Slot(Slot),
 }
 
-pub(crate) type Slot = Arc<Mutex<Option<Response<Bytes>>>>;
+pub(crate) type Slot = Arc<Mutex<Option<Response<Body>>>>;
 
 impl Way {
     pub(crate) fn slot() -> Slot {
@@ -88,13 +89,16 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
 }
 
 /// The head of an answer that comes at once, which nobody may keep.
-fn without_validators(reply: Reply) -> Reply {
-    let Reply::Whole(mut response) = reply else { return reply };
-    let headers = response.headers_mut();
+fn without_validators(mut reply: Reply) -> Reply {
+    let headers = match &mut reply {
+        Reply::Whole(response) => response.headers_mut(),
+        Reply::Batch(response) => response.headers_mut(),
+        Reply::Held(_) => return reply,
+    };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.remove(header::ETAG);
     headers.remove(header::RETRY_AFTER);
-    Reply::Whole(response)
+    reply
 }
 
 impl LongPoll {
@@ -113,6 +117,9 @@ impl LongPoll {
             return write(how, bytes, out);
         }
         found.cursor = cursor(reader, self.answer.is_single());
+        if self.answer.is_large(&found) {
+            return self.say_in_pieces(&found, out);
+        }
         let mut response = self.answer.response(&found, "no-store");
         let Some(how) = shared else { return self.send(response, found.messages.is_empty(), out) };
         if found.messages.is_empty() {
@@ -123,6 +130,20 @@ impl LongPoll {
         write(how, bytes, out)
     }
 
+    fn say_in_pieces(&mut self, found: &Found, out: &mut Outbox) -> Turn {
+        let response = self.answer.in_pieces(found, "no-store");
+        match &self.way {
+            Way::Wire(how) => {
+                crate::serialise_batch(*how, response).for_each(|piece| out.push_raw(piece));
+                if how.keep_alive { Turn::Reuse } else { Turn::Close }
+            }
+            Way::Slot(slot) => {
+                *slot.lock() = Some(response.map(Body::from));
+                Turn::Close
+            }
+        }
+    }
+
     fn send(&mut self, mut response: Response<Bytes>, is_empty: bool, out: &mut Outbox) -> Turn {
         if is_empty {
             out.mark_empty_answer();
@@ -130,7 +151,7 @@ impl LongPoll {
         match &self.way {
             Way::Wire(how) => write(*how, head::serialise_whole(*how, &mut response), out),
             Way::Slot(slot) => {
-                *slot.lock() = Some(response);
+                *slot.lock() = Some(response.map(Body::from));
                 Turn::Close
             }
         }

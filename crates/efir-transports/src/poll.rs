@@ -8,9 +8,13 @@ use http::{HeaderValue, Response, header};
 
 use crate::{
     head,
+    pieces::Pieces,
     policy::Cors,
     request::{Next, ReadRequest, Wait},
 };
+
+/// An answer with more bytes of messages is given in pieces; a smaller one is made faster in one.
+const PIECES_BYTES_MIN: usize = 64 * 1024;
 
 /// Marks a response without a message, in its extensions, for whoever counts a client's traffic.
 #[derive(Debug, Clone, Copy)]
@@ -77,9 +81,23 @@ impl Answer {
         self.cors.apply(headers);
     }
 
+    /// Whether the answer is so large that it is given in pieces.
+    pub(crate) fn is_large(&self, found: &Found) -> bool {
+        self.batch(found).messages_len() > PIECES_BYTES_MIN
+    }
+
     /// The answer, 200.
     pub(crate) fn response(&self, found: &Found, cache_control: &'static str) -> Response<Bytes> {
-        let batch = Batch {
+        self.dress(self.batch(found).to_bytes(), found, cache_control)
+    }
+
+    /// As [`Answer::response`], in pieces.
+    pub(crate) fn in_pieces(&self, found: &Found, cache_control: &'static str) -> Response<Pieces> {
+        self.dress(Pieces::new(self.batch(found).to_pieces()), found, cache_control)
+    }
+
+    fn batch<'a>(&'a self, found: &'a Found) -> Batch<'a> {
+        Batch {
             channel: self.channel.as_ref(),
             gaps: &found.gaps,
             problems: &self.problems,
@@ -87,8 +105,11 @@ impl Answer {
             messages: &found.messages,
             cursor: &found.cursor,
             more: found.more,
-        };
-        let mut response = head::json(batch.to_bytes(), cache_control);
+        }
+    }
+
+    fn dress<B>(&self, body: B, found: &Found, cache_control: &'static str) -> Response<B> {
+        let mut response = head::json(body, cache_control);
         if found.messages.is_empty() && found.presence.is_empty() {
             response.extensions_mut().insert(EmptyAnswer);
         }

@@ -47,6 +47,34 @@ impl BodyMost {
         let bytes_per_s_min = limits.body_bytes_per_s_min.max(1);
         Self { bytes_max, ms: times.body_ms_max, grace_ms: times.body_grace_ms, bytes_per_s_min, limit }
     }
+
+    fn paced_ms(&self, bytes: usize) -> u64 {
+        self.grace_ms.saturating_add((bytes as u64).saturating_mul(1_000) / self.bytes_per_s_min)
+    }
+
+    /// How long after its head the next part of a body may come, of which so many bytes are there.
+    fn time_max(&self, bytes: usize) -> Duration {
+        Duration::from_millis(self.ms.min(self.paced_ms(bytes)))
+    }
+
+    /// What is wrong with a body whose next part has not come in time.
+    fn late(&self, bytes: usize) -> Problem {
+        let Self { ms, bytes_per_s_min, .. } = *self;
+        if self.paced_ms(bytes) < ms {
+            let detail = format!("the body comes slower than {bytes_per_s_min} bytes a second");
+            Problem::new(Code::RequestTimeout, detail).with_limit("body_bytes_per_s_min", bytes_per_s_min)
+        } else {
+            let detail = format!("the body did not arrive within {ms} ms");
+            Problem::new(Code::RequestTimeout, detail).with_limit("body_ms_max", ms)
+        }
+    }
+}
+
+/// For a carrier that collects bodies itself: how long after its head the next part of one may come, of which so many bytes are there,
+/// and what is wrong when it does not.
+pub fn body_pace(hub: &Hub, bytes: usize) -> (Duration, impl FnOnce() -> Problem) {
+    let most = BodyMost::new(hub, usize::MAX, "message_bytes_max");
+    (most.time_max(bytes), move || most.late(bytes))
 }
 
 /// Until when a body that is being read has to be there.
@@ -63,18 +91,8 @@ impl Pace {
 
     /// Waits for the next part, when so many bytes are there.
     async fn in_time<T>(&self, bytes: usize, next: impl Future<Output = T>) -> Result<T, Problem> {
-        let BodyMost { ms, grace_ms, bytes_per_s_min, .. } = self.most;
-        let paced_ms = grace_ms.saturating_add((bytes as u64).saturating_mul(1_000) / bytes_per_s_min);
-        let end = self.begin + Duration::from_millis(ms.min(paced_ms));
-        tokio::time::timeout_at(end, next).await.map_err(|_| {
-            if paced_ms < ms {
-                let detail = format!("the body comes slower than {bytes_per_s_min} bytes a second");
-                Problem::new(Code::RequestTimeout, detail).with_limit("body_bytes_per_s_min", bytes_per_s_min)
-            } else {
-                let detail = format!("the body did not arrive within {ms} ms");
-                Problem::new(Code::RequestTimeout, detail).with_limit("body_ms_max", ms)
-            }
-        })
+        let end = self.begin + self.most.time_max(bytes);
+        tokio::time::timeout_at(end, next).await.map_err(|_| self.most.late(bytes))
     }
 }
 
@@ -232,11 +250,11 @@ where
             if first.len() + rest.len() + data.len() > most.bytes_max {
                 return Err(too_large(&format!("more than {}", most.bytes_max)));
             }
-            // A body that comes in one piece, as almost all do, is not copied.
-            if first.is_empty() && rest.is_empty() {
+            // A body that comes in one piece, as almost all do, is not copied. Of one that does not, each piece would keep the buffer
+            // that it was read into.
+            if rest.is_empty() && body.is_end_stream() {
                 first = data;
             } else {
-                rest.extend_from_slice(&std::mem::take(&mut first));
                 rest.extend_from_slice(data.chunk());
             }
         }

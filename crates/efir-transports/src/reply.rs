@@ -15,6 +15,7 @@ use crate::{
     guarded::{self, Guard},
     head,
     long_poll::{LongPoll, Way},
+    pieces::Pieces,
     policy::Cors,
     present::Present,
     problem,
@@ -35,6 +36,8 @@ pub enum CarrierHint {
 pub enum Reply {
     /// All of it.
     Whole(Response<Bytes>),
+    /// All of a large one.
+    Batch(Response<Pieces>),
     /// Its beginning; the rest comes by and by.
     Held(Held),
 }
@@ -154,7 +157,7 @@ impl Held {
                 let mut polled = poll(exchange);
                 while poll_fn(|cx| polled.poll_piece(cx)).await.is_some() {}
                 let answer = slot.lock().take();
-                answer.unwrap_or_else(problem::overloaded).map(Body::from)
+                answer.unwrap_or_else(|| problem::overloaded().map(Body::from))
             }
             Kind::Socket { mut upgrade, cors, exchange } => {
                 let (status, mut headers) = upgrade.head();

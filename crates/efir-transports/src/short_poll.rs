@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use efir_core::{ChannelName, Cursor, ReadMost, Start, Times, Token};
 use efir_engine::{Hub, Transport};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::{
     Choice,
@@ -33,14 +33,23 @@ pub(crate) fn begin(site: &Site, mut asked: ReadRequest) -> Result<Reply, Refuse
     answer.add_problems(std::mem::take(&mut found.problems));
     let is_known =
         !answer.has_problems() && found.is_empty() && matches(asked.if_none_match.as_ref(), &found.cursor);
+    if answer.is_large(&found) {
+        let mut response = answer.in_pieces(&found, CACHE_CONTROL);
+        say_when(site, &found, response.headers_mut());
+        return Ok(Reply::Batch(response));
+    }
     let mut response = answer.response(&found, CACHE_CONTROL);
-    let headers = response.headers_mut();
+    say_when(site, &found, response.headers_mut());
+    Ok(Reply::Whole(if is_known { not_modified(response) } else { response }))
+}
+
+/// Says what the answer is known by, and when to ask again.
+fn say_when(site: &Site, found: &Found, headers: &mut HeaderMap) {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", found.cursor)) {
         headers.insert(header::ETAG, tag);
     }
     let interval_ms = if found.more { 0 } else { site.hub().times().poll_interval_ms };
     headers.insert(header::RETRY_AFTER, interval_ms.div_ceil(1_000).into());
-    Ok(Reply::Whole(if is_known { not_modified(response) } else { response }))
 }
 
 /// How long a member stays until its next poll.

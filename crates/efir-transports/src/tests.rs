@@ -34,6 +34,9 @@ async fn send(site: &Site, request: Builder, body: &'static str) -> Response<Byt
     let answered = async {
         match handle(site, request, CarrierHint::Polled).await {
             Reply::Whole(response) => response,
+            Reply::Batch(response) => {
+                response.map(|pieces| Bytes::from(pieces.into_iter().flatten().collect::<Vec<u8>>()))
+            }
             Reply::Held(held) => {
                 let (parts, body) = held.into_response().await.into_parts();
                 Response::from_parts(parts, body.collect().await.unwrap().to_bytes())

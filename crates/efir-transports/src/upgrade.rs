@@ -150,6 +150,7 @@ mod tests {
                 Ok((String::from_utf8(taken.head.to_vec()).unwrap(), taken.exchange.form()))
             }
             Reply::Whole(response) => Err(response.status()),
+            Reply::Batch(response) => Err(response.status()),
         }
     }
 

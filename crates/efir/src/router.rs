@@ -87,6 +87,7 @@ async fn answer(State(mounted): State<Arc<Mounted>>, request: Request) -> Respon
             response.map(|_| Body::new(efir_transports::Body::nothing()))
         }
         Reply::Whole(response) => response.map(Body::from),
+        Reply::Batch(response) => response.map(|pieces| Body::new(efir_transports::Body::from(pieces))),
         Reply::Held(held) => held.into_response().await.map(Body::new),
     }
 }

@@ -44,11 +44,6 @@ const CHANNEL: &str = "slowloris";
 const PAYLOAD_BYTES: usize = 100;
 /// Attackers of one address: below what one may have, for a botnet has many addresses.
 const ADDRESS_ATTACKERS: usize = 250;
-/// A poll's answer is whole before it is written: such an attacker may hold a batch (`batch_bytes_max`), and what all of them may hold is
-/// `memory_bytes_max`. So there are fewer of them, and each is looked at.
-const BATCHES: &str = "batches of a MiB that nobody reads";
-const BATCH_ATTACKERS: usize = 300;
-const BATCH_ATTACKER_BYTES_MAX: u64 = 2 << 20;
 /// How often each attacker does the little that it does.
 const PACE: Duration = Duration::from_secs(1);
 
@@ -79,7 +74,7 @@ const KINDS: [Kind; 5] = [
         drip: b"",
     },
     Kind {
-        name: BATCHES,
+        name: "batches of a MiB that nobody reads",
         begin: "GET /channels/backlog?after=start&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         drip: b"GET /channels/backlog?after=start&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     },
@@ -93,6 +88,8 @@ struct Under {
     memory: u64,
     /// p99 and longest, µs from due to read.
     latency: (u64, u64),
+    /// CPU of the server, and of readers and attackers, in percent of a core.
+    busy: (f64, f64),
 }
 
 struct Seen {
@@ -110,9 +107,7 @@ impl Seen {
         let mut broken = Vec::new();
         for under in &self.kinds {
             let grown = under.memory.saturating_sub(self.memory_before);
-            let most =
-                if under.name == BATCHES { BATCH_ATTACKER_BYTES_MAX * under.open as u64 } else { MEMORY_MAX };
-            if grown > most {
+            if grown > MEMORY_MAX {
                 broken.push(format!("{}: {:.1} MiB more memory", under.name, mib(grown)));
             }
         }
@@ -171,18 +166,19 @@ impl Run {
         let (latency_alone, memory_before) = (self.latency(), process::memory(self.server.process())?);
         let mut kinds = Vec::new();
         for kind in KINDS {
-            let most = if kind.name == BATCHES { BATCH_ATTACKERS } else { usize::MAX };
-            let count = self.plan.attackers.min(most);
-            let mut attackers = Some(Attackers::new(kind, self.server.address(), count)?);
+            let mut attackers = Some(Attackers::new(kind, self.server.address(), self.plan.attackers)?);
             // Opening so many at once is not what is measured.
             self.watch(PACE, &mut attackers)?;
             self.latency();
+            let before = self.busy()?;
             self.watch(self.plan.time, &mut attackers)?;
-            let latency = self.latency();
+            let (latency, after) = (self.latency(), self.busy()?);
             let memory = process::memory(self.server.process())?;
             let Some(attackers) = attackers else { continue };
             let (open, begun_again) = (attackers.sockets.len(), attackers.begun_again);
-            kinds.push(Under { name: kind.name, open, begun_again, memory, latency });
+            let share = |used: Duration| used.as_secs_f64() / self.plan.time.as_secs_f64() * 100.0;
+            let busy = (share(after.0.saturating_sub(before.0)), share(after.1.saturating_sub(before.1)));
+            kinds.push(Under { name: kind.name, open, begun_again, memory, latency, busy });
         }
         let (publishers, _) = self.publishing.finish()?;
         let ends = publishers.ends();
@@ -207,6 +203,12 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// CPU time of the server, and of this process, which is attackers, readers and publisher.
+    fn busy(&self) -> Result<(Duration, Duration)> {
+        let of = |process| process::Cpu::of(process).map(process::Cpu::total);
+        Ok((of(self.server.process())?, of(std::process::id())?))
     }
 
     fn latency(&mut self) -> (u64, u64) {
@@ -327,21 +329,23 @@ fn text(plan: Plan, seen: &Seen) -> String {
     let verdict =
         if broken.is_empty() { "**holds**".to_owned() } else { format!("**broken**: {}", broken.join("; ")) };
     let mut rows =
-        format!("| none | – | – | {:.1} MiB | {} |\n", mib(seen.memory_before), ms(seen.latency_alone));
+        format!("| none | – | – | {:.1} MiB | {} | – |\n", mib(seen.memory_before), ms(seen.latency_alone));
     for under in &seen.kinds {
         rows.push_str(&format!(
-            "| {} | {} | {} | +{:.1} MiB | {} |\n",
+            "| {} | {} | {} | +{:.1} MiB | {} | {:.0} / {:.0} % |\n",
             under.name,
             grouped(under.open as u64),
             grouped(under.begun_again as u64),
             mib(under.memory.saturating_sub(seen.memory_before)),
             ms(under.latency),
+            under.busy.0,
+            under.busy.1,
         ));
     }
     format!(
         "`cargo xtask evidence slowloris`, {}, {}: {verdict}.\n\n\
-         | attackers | connections | ended by the server, and begun again | memory of the server (RssAnon) | p99 / longest time from due to read |\n\
-         |---|--:|--:|--:|--:|\n{rows}\n\
+         | attackers | connections | ended by the server, and begun again | memory of the server (RssAnon) | p99 / longest time from due to read | CPU of the server / of readers and attackers |\n\
+         |---|--:|--:|--:|--:|--:|\n{rows}\n\
          {} readers on four transports, {} messages to each; lost / duplicated / reordered: {}; readers ended: {}.\n",
         machine::date(),
         machine::line(),

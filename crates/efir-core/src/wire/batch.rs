@@ -5,12 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::json::Fields;
-use super::{control, presence, problem};
+use super::{Form, control, presence, problem};
 use crate::channel::ChannelName;
 use crate::codes::Problem;
 use crate::gap::Gap;
 use crate::message::Message;
 use crate::presence::PresenceState;
+
+/// A message of so many bytes is shared with the log by answers in pieces; copying a smaller one costs less than another piece.
+pub const SHARED_BYTES_MIN: usize = 512;
 
 /// What a poll found.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +38,47 @@ impl Batch<'_> {
     /// The body of the answer.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let messages: usize = self.messages.iter().map(|message| message.object().len() + 1).sum();
-        let mut out = Vec::with_capacity(400 + self.cursor.len() + messages + 400 * self.gaps.len());
+        let mut out =
+            Vec::with_capacity(400 + self.cursor.len() + self.messages_len() + 400 * self.gaps.len());
         self.write_to(&mut out);
         out.into()
     }
 
+    /// How many bytes its messages take.
+    #[must_use]
+    pub fn messages_len(&self) -> usize {
+        self.messages.iter().map(|message| message.object().len() + 1).sum()
+    }
+
+    /// The body of the answer in pieces, of which messages of [`SHARED_BYTES_MIN`] and more are those of the log: whoever waits for the
+    /// answer to be read keeps nothing but what is between them.
+    #[must_use]
+    pub fn to_pieces(&self) -> Vec<Bytes> {
+        let (mut out, mut shared) = (Vec::new(), Vec::new());
+        self.write_with(&mut out, |message, out| {
+            if message.object().len() < SHARED_BYTES_MIN {
+                return out.extend_from_slice(message.object());
+            }
+            shared.push((out.len(), message.frame(Form::Batch).bytes));
+        });
+        out.shrink_to_fit();
+        let mut own = Bytes::from(out);
+        let (mut pieces, mut taken) = (Vec::with_capacity(2 * shared.len() + 1), 0);
+        for (at, object) in shared {
+            pieces.push(own.split_to(at - taken));
+            pieces.push(object);
+            taken = at;
+        }
+        pieces.push(own);
+        pieces
+    }
+
     /// Appends the object.
     pub fn write_to(&self, out: &mut Vec<u8>) {
+        self.write_with(out, |message, out| out.extend_from_slice(message.object()));
+    }
+
+    fn write_with(&self, out: &mut Vec<u8>, mut write_message: impl FnMut(&Arc<Message>, &mut Vec<u8>)) {
         let mut fields = Fields::open(out);
         if let Some(channel) = self.channel {
             fields.string("channel", channel.as_str());
@@ -60,7 +96,7 @@ impl Batch<'_> {
             (Some(_), [state, ..]) => presence::write_state(state, fields.name("presence")),
             (None, states) => fields.list("presence", states, presence::write_state),
         }
-        fields.list("messages", self.messages, |message, out| out.extend_from_slice(message.object()));
+        fields.list("messages", self.messages, |message, out| write_message(message, out));
         fields.string("cursor", self.cursor);
         fields.boolean("more", self.more);
         fields.close();

@@ -9,6 +9,7 @@ mod booked;
 mod connection;
 mod input;
 mod intake;
+mod portion;
 mod ring;
 mod shed;
 mod subscriptions;
@@ -36,6 +37,7 @@ use self::{
     booked::Booked,
     connection::{Connection, Phase, Written},
     intake::{Batch, Bell},
+    portion::Portion,
     ring::Ring,
     walk::Walk,
     watched::{Subscriber, WatchedChannels},
@@ -49,8 +51,6 @@ use crate::{
     socket::Socket,
 };
 
-/// Connections flushed before the worker looks at its intake again.
-const FLUSHES_PER_TURN: usize = 256;
 /// Turns before the runtime's other tasks get the thread.
 const TURNS_PER_POLL: usize = 4;
 /// The read buffer that all connections share.
@@ -88,7 +88,12 @@ pub struct Worker {
     ring: Option<Ring>,
     /// What a step has sealed for TLS connections, one behind the other.
     sealed: Vec<u8>,
+    /// Connections that came and were not taken in yet, and those whose bells rang.
+    arrived: VecDeque<Adoption>,
+    ready: VecDeque<u32>,
+    /// Connections to flush: those for which something came, and those that a write did not bring to the end of their channels.
     dirty: VecDeque<u32>,
+    behind: VecDeque<u32>,
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     sleep: Pin<Box<Sleep>>,
     /// Filled and emptied by one connection after the other.
@@ -121,7 +126,10 @@ impl Worker {
             walks: VecDeque::new(),
             ring: Ring::open(),
             sealed: Vec::new(),
+            arrived: VecDeque::new(),
+            ready: VecDeque::new(),
             dirty: VecDeque::new(),
+            behind: VecDeque::new(),
             timers: BinaryHeap::new(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             scratch: Outbox::new(crate::Framing::Plain),
@@ -140,12 +148,8 @@ impl Worker {
         for slot in batch.notes.drain(..) {
             self.begin_walk(slot);
         }
-        for adoption in batch.adoptions.drain(..) {
-            self.adopt(adoption, now);
-        }
-        for key in batch.ready.drain(..) {
-            self.serve(key, now);
-        }
+        self.arrived.extend(batch.adoptions.drain(..));
+        self.ready.extend(batch.ready.drain(..));
         if std::mem::take(&mut batch.is_draining) {
             self.drain_all(now);
         }
@@ -157,13 +161,48 @@ impl Worker {
         }
         self.batch = batch;
         let has_timed = self.run_timers(now);
+        // Live messages first: thousands who are owed a backlog are served in portions, with a step of each fan-out in between.
         self.step_walks(now);
-        for _ in 0..FLUSHES_PER_TURN {
-            let Some(key) = self.dirty.pop_front() else { break };
+        self.serve_some(now);
+        self.flush_some(now);
+        self.booked.hand_over(self.hub.counters());
+        has_news || has_timed || self.has_more()
+    }
+
+    /// Takes in connections that came, and serves those whose bells rang, as long as a portion lasts.
+    fn serve_some(&mut self, now: Instant) {
+        let mut portion = Portion::begin();
+        while portion.has_room()
+            && let Some(adoption) = self.arrived.pop_front()
+        {
+            self.adopt(adoption, now);
+        }
+        while portion.has_room()
+            && let Some(key) = self.ready.pop_front()
+        {
+            self.serve(key, now);
+        }
+    }
+
+    /// Flushes connections that have something, as long as a portion lasts.
+    fn flush_some(&mut self, now: Instant) {
+        let mut portion = Portion::begin();
+        while portion.has_room()
+            && let Some(key) = self.dirty.pop_front()
+        {
             self.flush(key, now);
         }
-        self.booked.hand_over(self.hub.counters());
-        has_news || has_timed || !self.walks.is_empty() || !self.dirty.is_empty()
+        let mut portion = Portion::begin();
+        while portion.has_room()
+            && let Some(key) = self.behind.pop_front()
+        {
+            self.flush(key, now);
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        let is_served = self.arrived.is_empty() && self.ready.is_empty();
+        !is_served || !self.dirty.is_empty() || !self.behind.is_empty() || !self.walks.is_empty()
     }
 
     fn adopt(&mut self, adoption: Adoption, now: Instant) {
@@ -271,8 +310,9 @@ impl Worker {
                 connection.socket.say_goodbye();
                 return self.remove(key);
             }
-            if connection.reader.is_behind() {
-                self.mark_dirty(key);
+            if connection.reader.is_behind() && !std::mem::replace(&mut connection.is_dirty, true) {
+                // What more it is owed comes after what others wait for.
+                self.behind.push_back(key);
             }
         }
         self.set_timer(key);

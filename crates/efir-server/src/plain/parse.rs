@@ -22,8 +22,8 @@ pub(super) enum Parsed {
     Whole(Box<PlainRequest>),
     /// More of the head has to come.
     PartOfHead,
-    /// More of the body has to come.
-    PartOfBody,
+    /// More of the body has to come, of which so many bytes are there.
+    PartOfBody(usize),
     /// For the library.
     NotPlain,
     /// For nobody: where it ends depends on who reads it. What is wrong with it.
@@ -62,7 +62,7 @@ pub(super) fn parse(input: &mut BytesMut, limits: &Limits) -> Parsed {
     }
     let bytes = head_bytes + plain.body_bytes;
     if input.len() < bytes {
-        return Parsed::PartOfBody;
+        return Parsed::PartOfBody(input.len() - head_bytes);
     }
     // Of its own size: what an exchange keeps of a header must not keep the worker's read buffer.
     let copy = Bytes::copy_from_slice(input.get(..bytes).unwrap_or_default());
@@ -217,7 +217,7 @@ mod tests {
             assert_eq!(left, cut, "nothing is taken of a part");
             match parsed {
                 Parsed::PartOfHead => assert!(cut < head, "{cut}"),
-                Parsed::PartOfBody => assert!(cut >= head, "{cut}"),
+                Parsed::PartOfBody(there) => assert_eq!(there, cut - head),
                 other => panic!("{cut}: {other:?}"),
             }
         }

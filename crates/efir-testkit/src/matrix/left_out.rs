@@ -168,6 +168,12 @@ pub const HOLES: &[Hole] = &[
         reason: "only a long poll is held",
     },
     Hole {
+        scenario: "poll::large_batches",
+        rows: NOT_POLLS,
+        carriers: Carrier::ALL,
+        reason: "only a poll's answer is a batch",
+    },
+    Hole {
         scenario: "poll::pages",
         rows: NOT_POLLS,
         carriers: Carrier::ALL,

@@ -14,6 +14,7 @@ use crate::{
 
 scenarios! { "poll";
     Rows pages: "D4", "wire";
+    Rows large_batches: "D4", "wire";
     Rows link_leads_on: "wire";
     Rows held_until_the_end: "D10", "wire";
     Rows held_until_a_message: "D7", "wire";
@@ -45,6 +46,22 @@ fn messages(answer: &Answer) -> Result<Vec<String>> {
     let batch = answer.json()?;
     let messages = batch["messages"].as_array().context("messages")?;
     Ok(messages.iter().map(|message| message["data"].as_str().unwrap_or_default().to_owned()).collect())
+}
+
+/// Larger than what an answer has in one piece: some messages are large, some are not.
+async fn large_batches(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let row = cell.row()?;
+    let wanted: Vec<String> =
+        (1..=40).map(|n| format!("{n} {}", "x".repeat([0, 600, 9_000][n % 3]))).collect();
+    room.publish_inside(wanted.clone())?;
+    let wait = if row.kind == Kind::LongPoll { "&wait=0.05" } else { "" };
+    let query = format!("after=start&limit=100{wait}");
+    let answer = room.ask(Ask::get(target(&room, row, &query))).await?;
+    same("status", answer.status, 200)?;
+    ensure!(answer.header("efir-cursor").is_some(), "no cursor in the head");
+    same("messages", messages(&answer)?, wanted)?;
+    room.close().await
 }
 
 /// `more` says that a further read gives something at once, and only then.

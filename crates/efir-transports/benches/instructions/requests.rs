@@ -75,6 +75,10 @@ pub(crate) fn answer(site: &Site, input: &mut BytesMut) -> Option<Answered> {
             assert_eq!(response.status(), 200, "{}", String::from_utf8_lossy(response.body()));
             Answered::Whole(serialise(how, response))
         }
+        Reply::Batch(response) => {
+            let pieces: Vec<Bytes> = efir_transports::serialise_batch(how, response).collect();
+            Answered::Whole(Bytes::from(pieces.concat()))
+        }
         Reply::Held(held) => Answered::Held(Box::new(held.take_over(how))),
     })
 }
