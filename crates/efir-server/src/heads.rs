@@ -301,7 +301,7 @@ impl Heads {
             let (heads, meter, guest) = (Rc::clone(self), Rc::clone(&meter), io.guest().cloned());
             move |request| {
                 let (heads, meter, guest) = (Rc::clone(&heads), Rc::clone(&meter), guest.clone());
-                let streaming = Streaming::begin(&meter, request.method() == http::Method::CONNECT);
+                let streaming = Streaming::begin(&meter);
                 async move {
                     let answer = heads.answer(request, guest.as_ref(), &meter, None).await;
                     answer.map(|response| response.map(|body| body.streamed_until_its_end(streaming)))
@@ -389,7 +389,8 @@ impl Heads {
                 }
                 _ => {
                     meter.claim(client.map(|client| self.shared.traffic.tally(&client, held.transport())));
-                    Ok(held.into_response().await.map(ServerBody::transport))
+                    let response = held.into_response_marked(Streaming::begin(meter)).await;
+                    Ok(response.map(ServerBody::transport))
                 }
             },
         }

@@ -32,9 +32,8 @@ pub(crate) struct Meter {
     is_answering: Cell<bool>,
     /// Bytes of the head that is coming.
     head_bytes: Cell<usize>,
-    /// Streams of HTTP/2 that are being answered.
-    streams: Cell<usize>,
-    has_tunnels: Cell<bool>,
+    /// Held once more by each stream of HTTP/2 that is being answered, and each tunnel.
+    streams: Arc<()>,
     /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
     is_blocked: Cell<bool>,
     /// A request has come that is not for the library; it stands ahead.
@@ -73,9 +72,9 @@ impl Meter {
         self.head_bytes.get()
     }
 
-    /// Whether a connection of HTTP/2 carries nothing: no stream now, and no socket that may still be open.
+    /// Whether a connection of HTTP/2 carries nothing: no stream and no socket.
     pub(crate) fn is_unused(&self) -> bool {
-        self.streams.get() == 0 && !self.has_tunnels.get()
+        Arc::strong_count(&self.streams) == 1
     }
 
     /// Whether the socket took less than it was offered.
@@ -111,22 +110,16 @@ impl Meter {
     }
 }
 
-/// Lives as long as a stream of HTTP/2 is being answered, the body of the answer included.
+/// Lives as long as a stream of HTTP/2 is being answered, the body of the answer included, or as a tunnel (RFC 8441), which goes on
+/// behind its answer in a task of its own.
 #[derive(Debug)]
-pub(crate) struct Streaming(Rc<Meter>);
-
-impl Streaming {
-    /// A tunnel (RFC 8441) goes on behind its answer; nobody tells here when it ends.
-    pub(crate) fn begin(meter: &Rc<Meter>, is_tunnel: bool) -> Self {
-        meter.streams.set(meter.streams.get() + 1);
-        meter.has_tunnels.set(meter.has_tunnels.get() || is_tunnel);
-        Self(Rc::clone(meter))
-    }
+pub(crate) struct Streaming {
+    _counted: Arc<()>,
 }
 
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+impl Streaming {
+    pub(crate) fn begin(meter: &Meter) -> Self {
+        Self { _counted: Arc::clone(&meter.streams) }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncReadExt;
 
 use super::limit_of;
 use crate::{
@@ -128,5 +129,42 @@ pub(super) async fn idle_http2(cell: Cell) -> Result<()> {
         let frame = tokio::time::timeout(PATIENCE, stream.frame()).await?.context("the stream ended")??;
         said.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
     }
+    room.node.stop().await
+}
+
+/// A WebSocket keeps its connection of HTTP/2 (RFC 8441) as long as it is open, and not longer.
+pub(super) async fn idle_http2_behind_a_socket(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.times.idle_ms_max = 100).await?;
+    let address = room.node.address();
+    let connect = async || -> Result<_> {
+        let stream = TokioIo::new(tokio::net::TcpStream::connect(address).await?);
+        let (mut ask, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+        let driver = tokio::spawn(driver);
+        let request = http::Request::get(format!("http://{address}/info")).body(Full::<Bytes>::default())?;
+        // After an answer the client knows what the server can do.
+        ask.send_request(request).await?.into_body().collect().await?;
+        anyhow::Ok((ask, driver))
+    };
+    let (mut ask, driver) = connect().await?;
+    let request = http::Request::connect(format!("http://{address}{}", room.path("")))
+        .extension(hyper::ext::Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13");
+    let mut response = ask.send_request(request.body(Full::default())?).await?;
+    same("status", response.status().as_u16(), 200)?;
+    let mut socket = TokioIo::new(hyper::upgrade::on(&mut response).await?);
+    drop(response);
+    let (_unused, unused_driver) = connect().await?;
+    tokio::time::timeout(PATIENCE, unused_driver)
+        .await
+        .context("a connection that carries nothing stays")???;
+    room.publish_inside(["still here".to_owned()])?;
+    let mut said = BytesMut::new();
+    while !String::from_utf8_lossy(&said).contains("still here") {
+        let read = tokio::time::timeout(PATIENCE, socket.read_buf(&mut said)).await??;
+        ensure!(read > 0, "the socket ended");
+    }
+    drop(socket);
+    tokio::time::timeout(PATIENCE, driver).await.context("a connection stays behind its socket")???;
+    ensure!(ask.is_closed(), "the client may still ask");
     room.node.stop().await
 }
