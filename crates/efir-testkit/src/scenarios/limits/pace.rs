@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncReadExt;
 
-use super::limit_of;
+use super::{
+    super::floods::{DATA, END_HEADERS, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame},
+    limit_of,
+};
 use crate::{
     ask::{Ask, PATIENCE},
     carrier::Carrier,
@@ -136,35 +138,25 @@ pub(super) async fn idle_http2(cell: Cell) -> Result<()> {
 pub(super) async fn idle_http2_behind_a_socket(cell: Cell) -> Result<()> {
     let room = Room::with(&cell, |settings| settings.times.idle_ms_max = 100).await?;
     let address = room.node.address();
-    let connect = async || -> Result<_> {
-        let stream = TokioIo::new(tokio::net::TcpStream::connect(address).await?);
-        let (mut ask, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
-        let driver = tokio::spawn(driver);
-        let request = http::Request::get(format!("http://{address}/info")).body(Full::<Bytes>::default())?;
-        // After an answer the client knows what the server can do.
-        ask.send_request(request).await?.into_body().collect().await?;
-        anyhow::Ok((ask, driver))
-    };
-    let (mut ask, driver) = connect().await?;
-    let request = http::Request::connect(format!("http://{address}{}", room.path("")))
-        .extension(hyper::ext::Protocol::from_static("websocket"))
-        .header("sec-websocket-version", "13");
-    let mut response = ask.send_request(request.body(Full::default())?).await?;
-    same("status", response.status().as_u16(), 200)?;
-    let mut socket = TokioIo::new(hyper::upgrade::on(&mut response).await?);
-    drop(response);
-    let (_unused, unused_driver) = connect().await?;
-    tokio::time::timeout(PATIENCE, unused_driver)
-        .await
-        .context("a connection that carries nothing stays")???;
+    let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let mut raw = Raw::connect_http2(address).await?;
+    let websocket = b"\x00\x09:protocol\x09websocket\x00\x15sec-websocket-version\x0213";
+    let request = [block(&room, "CONNECT", &room.path("")), websocket.to_vec()].concat();
+    raw.write(&[&begin[..], &frame(HEADERS, END_HEADERS, 1, &request)].concat()).await?;
+    // In the static table of RFC 7541: 200.
+    while !matches!(raw.http2_frame().await?, (HEADERS, _, 1, head) if head.starts_with(&[0x88])) {}
+    let mut unused = Raw::connect_http2(address).await?;
+    unused.write(&begin).await?;
+    while unused.http2_frame().await.context("a connection that carries nothing stays")?.0 != GOAWAY {}
     room.publish_inside(["still here".to_owned()])?;
-    let mut said = BytesMut::new();
-    while !String::from_utf8_lossy(&said).contains("still here") {
-        let read = tokio::time::timeout(PATIENCE, socket.read_buf(&mut said)).await??;
-        ensure!(read > 0, "the socket ended");
+    loop {
+        let (kind, _, _, payload) = raw.http2_frame().await?;
+        ensure!(kind != GOAWAY, "the connection ends below its socket");
+        if kind == DATA && String::from_utf8_lossy(&payload).contains("still here") {
+            break;
+        }
     }
-    drop(socket);
-    tokio::time::timeout(PATIENCE, driver).await.context("a connection stays behind its socket")???;
-    ensure!(ask.is_closed(), "the client may still ask");
+    raw.write(&frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])).await?;
+    while raw.http2_frame().await.context("a connection stays behind its socket")?.0 != GOAWAY {}
     room.node.stop().await
 }
