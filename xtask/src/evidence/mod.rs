@@ -1,6 +1,8 @@
 //! `cargo xtask evidence ROW`: runs that take too long for each change, or need thousands of connections, each one row of
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
+mod audience;
+mod floods;
 mod namespace;
 mod slowloris;
 mod vanish;
@@ -45,6 +47,11 @@ const ROWS: &[Row] = &[
         name: "slowloris",
         about: "5,000 clients that say nothing, or next to it, or read nothing, beside readers that notice nothing",
         attempt: slowloris::attempt,
+    },
+    Row {
+        name: "floods",
+        about: "HTTP/2 clients that send frames without end, a minute each kind, beside readers that notice nothing",
+        attempt: floods::attempt,
     },
 ];
 
