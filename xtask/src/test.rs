@@ -42,6 +42,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "faults", run: faulty },
     Stage { name: "vanish", run: vanish },
     Stage { name: "slowloris", run: slowloris },
+    Stage { name: "floods", run: floods },
     Stage { name: "browsers", run: e2e },
 ];
 
@@ -257,6 +258,14 @@ fn vanish(report: &mut Report) -> Result<()> {
 /// A few hundred clients that say next to nothing, beside readers.
 fn slowloris(report: &mut Report) -> Result<()> {
     let broken = evidence::quick("slowloris", &debug_efir())?;
+    let held = broken.is_empty();
+    report.notes.extend(broken);
+    report.count(Tally::one(held))
+}
+
+/// Each kind of HTTP/2 flood for a second, beside readers.
+fn floods(report: &mut Report) -> Result<()> {
+    let broken = evidence::quick("floods", &debug_efir())?;
     let held = broken.is_empty();
     report.notes.extend(broken);
     report.count(Tally::one(held))

@@ -11,6 +11,9 @@ const PREFACE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 9;
 const END_STREAM: u8 = 0x1;
 
+/// A head of a request costs about as much as so many other frames.
+const REQUEST_WORK: u64 = 8;
+
 /// Frames of one kind: at once, and each second.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
@@ -38,6 +41,8 @@ pub(crate) struct FrameBudget {
     has: usize,
     /// Bytes before the next head.
     skip: usize,
+    /// What the frames so far cost us to look at.
+    work: u64,
     control: Purse,
     window: Purse,
 }
@@ -56,6 +61,7 @@ impl FrameBudget {
             head: [0; HEAD_BYTES],
             has: 0,
             skip: PREFACE_BYTES,
+            work: 0,
             control: Purse::new(CONTROL, now),
             window: Purse::new(WINDOW, now),
         }
@@ -82,9 +88,15 @@ impl FrameBudget {
         Ok(())
     }
 
+    /// What all frames that have begun cost us to look at: one each, and a request some more.
+    pub(crate) fn work(&self) -> u64 {
+        self.work
+    }
+
     fn count(&mut self, now: &impl Fn() -> Instant) -> Result<(), Overdrawn> {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        self.work += if kind == 1 { REQUEST_WORK } else { 1 };
         let is_paid = match kind {
             // DATA that carries something or ends something.
             0 if self.skip > 0 || flags & END_STREAM != 0 => true,

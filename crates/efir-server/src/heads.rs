@@ -36,9 +36,10 @@ use crate::{
     addresses::Addresses,
     admin::Pulses,
     admission::{Arrival, Surplus},
-    body::ServerBody,
+    body::{AskedBody, ServerBody, kept_bytes_max},
     clocks::{self, Clocks, Outcome},
     lab::{self, Lab},
+    ledger::Ledger,
     meter::{Answering, Meter, Metered, Streaming},
     parting,
     plain::PlainRequests,
@@ -49,10 +50,20 @@ use crate::{
 
 /// What an HTTP/2 connection with prior knowledge begins with (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Streams of one HTTP/2 connection: enough for a page with a stream per channel.
-const H2_STREAMS_MAX: u32 = 256;
+/// Streams of one HTTP/2 connection: enough for a page with a stream per channel, and what RFC 9113 (§6.5.2) asks for at least.
+const H2_STREAMS_MAX: u32 = 100;
 /// What may wait in an HTTP/2 stream that its client does not read.
-const H2_SEND_BYTES_MAX: usize = 64 * 1024;
+const H2_SEND_BYTES_MAX: usize = 16 * 1024;
+/// Of whole answers that the client of one HTTP/2 connection does not take (CVE-2019-9517): with more than that, its next request waits. One
+/// batch of a MiB that is not taken keeps nobody waiting.
+const H2_ANSWERS_BYTES_MAX: usize = 1280 * 1024;
+/// What an answer takes besides its body.
+const H2_ANSWER_BYTES: usize = 8 * 1024;
+/// Of bodies of one HTTP/2 connection's requests that are not whole: with more than that, the next one is not read.
+const H2_BODIES_BYTES_MAX: usize = 512 * 1024;
+/// What a client may send on one HTTP/2 connection, and in one of its streams, before we have read it; a message is smaller.
+const H2_WINDOW_BYTES: u32 = 512 * 1024;
+const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Streams that a client has reset before they were looked at (CVE-2023-44487, RUSTSEC-2024-0003).
 const H2_RESETS_MAX: usize = 20;
 /// Streams that the server has reset because of the client's faults, over a connection's life (CVE-2025-8671).
@@ -227,6 +238,8 @@ impl Heads {
                 let guest = guest.clone();
                 // Before anything else is read, which is the request's body.
                 let answering = Answering::begin(&meter);
+                let request: Request<Incoming> = request;
+                let request = request.map(|body| AskedBody::new(body, None));
                 Box::pin(async move {
                     let is_last = is_chunked(&request);
                     let arrival = Arrival { guest: guest.as_ref(), is_tls };
@@ -299,16 +312,29 @@ impl Heads {
     async fn run_http2(self: &Rc<Self>, mut io: Metered, mut stop: watch::Receiver<bool>) {
         io.count_frames();
         let meter = io.meter();
+        let (answers, bodies) = (Rc::<Ledger>::default(), Rc::<Ledger>::default());
+        let message_bytes_max = self.shared.site().hub().limits().message_bytes_max;
         let service = service_fn({
             let (heads, meter, guest) = (Rc::clone(self), Rc::clone(&meter), io.guest().cloned());
             let is_tls = io.is_tls();
-            move |request| {
+            move |request: Request<Incoming>| {
                 let (heads, meter, guest) = (Rc::clone(&heads), Rc::clone(&meter), guest.clone());
-                let streaming = Streaming::begin(&meter, request.method() == http::Method::CONNECT);
+                let (answers, bodies) = (Rc::clone(&answers), Rc::clone(&bodies));
+                let streaming = Streaming::begin(&meter);
                 async move {
+                    answers.until_at_most(H2_ANSWERS_BYTES_MAX).await;
+                    let kept = kept_bytes_max(request.body(), message_bytes_max);
+                    if kept > 0 {
+                        bodies.until_at_most(H2_BODIES_BYTES_MAX).await;
+                    }
+                    let request = request.map(|body| AskedBody::new(body, Some(bodies.enter(kept))));
                     let arrival = Arrival { guest: guest.as_ref(), is_tls };
-                    let answer = heads.answer(request, arrival, &meter, None).await;
-                    answer.map(|response| response.map(|body| body.streamed_until_its_end(streaming)))
+                    // On the heap only now: whoever waits is small.
+                    let answer = Box::pin(heads.answer(request, arrival, &meter, None));
+                    let Ok(response) = answer.await;
+                    Ok::<_, Infallible>(response.map(|body| {
+                        body.streamed_until_its_end(streaming, |bytes| answers.enter(bytes + H2_ANSWER_BYTES))
+                    }))
                 }
             }
         });
@@ -321,27 +347,37 @@ impl Heads {
             .keep_alive_interval(Duration::from_millis(times.ping_ms))
             .max_concurrent_streams(H2_STREAMS_MAX)
             .max_send_buf_size(H2_SEND_BYTES_MAX)
+            .initial_connection_window_size(H2_WINDOW_BYTES)
+            .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
             .max_header_list_size(head_bytes_max)
             .max_pending_accept_reset_streams(H2_RESETS_MAX)
             .max_local_error_reset_streams(H2_FAULTS_MAX)
             .enable_connect_protocol();
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        let mut turn = |cx: &mut Context<'_>| {
+            meter.begin_turn();
+            connection.as_mut().poll(cx)
+        };
         tokio::select! {
             // A connection's own faults concern nobody else.
-            _ = &mut connection => return,
+            _ = std::future::poll_fn(&mut turn) => return,
             _ = stop.wait_for(|is_stopping| *is_stopping) => {}
             () = clocks::until_idle(&meter, Duration::from_millis(times.idle_ms_max)) => {
                 site.hub().counters().close_for("idle_ms_max");
             }
         }
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        let _ = std::future::poll_fn(|cx| {
+            meter.begin_turn();
+            connection.as_mut().poll(cx)
+        })
+        .await;
     }
 
     /// Answers a request; with an `exit` (HTTP/1) a response that lasts leaves through it and this never returns.
     async fn answer(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<AskedBody>,
         arrival: Arrival<'_>,
         meter: &Meter,
         exit: Option<Exit>,
@@ -397,19 +433,20 @@ impl Heads {
                 }
                 _ => {
                     meter.claim(client.map(|client| self.shared.traffic.tally(&client, held.transport())));
-                    Ok(held.into_response().await.map(ServerBody::transport))
+                    let response = held.into_response_marked(Streaming::begin(meter)).await;
+                    Ok(response.map(ServerBody::transport))
                 }
             },
         }
     }
 
-    async fn answer_page(&self, request: Request<Incoming>) -> Response<ServerBody> {
+    async fn answer_page(&self, request: Request<AskedBody>) -> Response<ServerBody> {
         let (parts, body) = request.into_parts();
         let site = Arc::clone(&self.shared.site());
         if let Err(problem) = site.policy().check_host(&parts) {
             return efir_transports::refusal(&site, &parts, problem).map(ServerBody::whole);
         }
-        let request = Request::from_parts(parts, axum::body::Body::new(body));
+        let request = Request::from_parts(parts, axum::body::Body::new(body.into_incoming()));
         let Ok(response) = self.shared.pages.clone().oneshot(request).await;
         response.map(ServerBody::page)
     }
@@ -466,7 +503,7 @@ pub(crate) fn is_empty_answer(response: &Response<Bytes>) -> bool {
         || response.extensions().get::<EmptyAnswer>().is_some()
 }
 
-fn asks_to_close(request: &Request<Incoming>) -> bool {
+fn asks_to_close<B>(request: &Request<B>) -> bool {
     let mut lines = request.headers().get_all(header::CONNECTION).iter();
     lines.any(|line| {
         line.to_str().is_ok_and(|line| line.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")))
@@ -475,7 +512,7 @@ fn asks_to_close(request: &Request<Incoming>) -> bool {
 
 /// Whether the body comes in chunks over HTTP/1, which a proxy in front may have cut in another way than the library does: such a
 /// request is the last of its connection. (Where it had a length as well, the library has taken that away.)
-fn is_chunked(request: &Request<Incoming>) -> bool {
+fn is_chunked<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(header::TRANSFER_ENCODING)
 }
 

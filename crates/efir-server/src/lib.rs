@@ -18,6 +18,7 @@ mod frames;
 mod guard;
 mod heads;
 mod lab;
+mod ledger;
 mod listen;
 mod log;
 mod meter;

@@ -17,6 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::frames::FrameBudget;
 
+/// Frames of one HTTP/2 connection before others have their turn: work for less than a millisecond.
+const TURN_FRAMES: u64 = 256;
+/// As many bytes are as much work as a frame.
+const FRAME_WORK_BYTES: u64 = 256;
+/// What is read at once.
+const READ_BYTES: usize = 8 * 1024;
+
 /// What is known of a connection's traffic between two requests.
 ///
 /// HTTP/1.1 requests of one connection follow each other, so what is written belongs to the request that is being answered, and what
@@ -32,9 +39,10 @@ pub(crate) struct Meter {
     is_answering: Cell<bool>,
     /// Bytes of the head that is coming.
     head_bytes: Cell<usize>,
-    /// Streams of HTTP/2 that are being answered.
-    streams: Cell<usize>,
-    has_tunnels: Cell<bool>,
+    /// Work with frames of HTTP/2 before others have their turn.
+    work_left: Cell<u64>,
+    /// Held once more by each stream of HTTP/2 that is being answered, and each tunnel.
+    streams: Arc<()>,
     /// The socket took less than was offered, so an answer may wait in the HTTP library's buffer.
     is_blocked: Cell<bool>,
     /// A request has come that is not for the library; it stands ahead.
@@ -73,9 +81,14 @@ impl Meter {
         self.head_bytes.get()
     }
 
-    /// Whether a connection of HTTP/2 carries nothing: no stream now, and no socket that may still be open.
+    /// Whether a connection of HTTP/2 carries nothing: no stream and no socket.
     pub(crate) fn is_unused(&self) -> bool {
-        self.streams.get() == 0 && !self.has_tunnels.get()
+        Arc::strong_count(&self.streams) == 1
+    }
+
+    /// The connection has its turn: it may read again, until that was some work.
+    pub(crate) fn begin_turn(&self) {
+        self.work_left.set(TURN_FRAMES);
     }
 
     /// Whether the socket took less than it was offered.
@@ -111,22 +124,16 @@ impl Meter {
     }
 }
 
-/// Lives as long as a stream of HTTP/2 is being answered, the body of the answer included.
+/// Lives as long as a stream of HTTP/2 is being answered, the body of the answer included, or as a tunnel (RFC 8441), which goes on
+/// behind its answer in a task of its own.
 #[derive(Debug)]
-pub(crate) struct Streaming(Rc<Meter>);
-
-impl Streaming {
-    /// A tunnel (RFC 8441) goes on behind its answer; nobody tells here when it ends.
-    pub(crate) fn begin(meter: &Rc<Meter>, is_tunnel: bool) -> Self {
-        meter.streams.set(meter.streams.get() + 1);
-        meter.has_tunnels.set(meter.has_tunnels.get() || is_tunnel);
-        Self(Rc::clone(meter))
-    }
+pub(crate) struct Streaming {
+    _counted: Arc<()>,
 }
 
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+impl Streaming {
+    pub(crate) fn begin(meter: &Meter) -> Self {
+        Self { _counted: Arc::clone(&meter.streams) }
     }
 }
 
@@ -254,10 +261,15 @@ impl Read for Metered {
         if this.meter.is_turned() {
             return Poll::Pending;
         }
+        if this.frames.is_some() && this.meter.work_left.get() == 0 {
+            // There may be more, but it is somebody else's turn.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if !this.ahead.is_empty() {
-            let count = this.ahead.len().min(into.remaining());
+            let count = this.ahead.len().min(into.remaining()).min(READ_BYTES);
             into.put_slice(&this.ahead[..count]);
-            count_frames(&mut this.frames, &this.ahead[..count])?;
+            count_frames(&mut this.frames, &this.meter, &this.ahead[..count])?;
             this.ahead.advance(count);
             if this.ahead.is_empty() {
                 this.ahead = BytesMut::new();
@@ -265,7 +277,7 @@ impl Read for Metered {
             return Poll::Ready(Ok(()));
         }
         // Through a buffer on the stack: heads are small, and safe code cannot lend the library's uninitialised memory to tokio.
-        let mut space = [std::mem::MaybeUninit::<u8>::uninit(); 8 * 1024];
+        let mut space = [std::mem::MaybeUninit::<u8>::uninit(); READ_BYTES];
         let most = into.remaining().min(space.len());
         let mut buffer = ReadBuf::uninit(&mut space[..most]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
@@ -277,15 +289,16 @@ impl Read for Metered {
             return Poll::Pending;
         }
         this.meter.add_read(buffer.filled());
-        count_frames(&mut this.frames, buffer.filled())?;
+        count_frames(&mut this.frames, &this.meter, buffer.filled())?;
         into.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }
 }
 
 /// Refuses what overdraws the budget.
-fn count_frames(frames: &mut Option<FrameBudget>, bytes: &[u8]) -> io::Result<()> {
+fn count_frames(frames: &mut Option<FrameBudget>, meter: &Meter, bytes: &[u8]) -> io::Result<()> {
     let Some(frames) = frames else { return Ok(()) };
+    let before = frames.work();
     frames.take(bytes, Instant::now).map_err(|overdrawn| {
         tracing::debug!(
             event = "http2_flood",
@@ -293,7 +306,10 @@ fn count_frames(frames: &mut Option<FrameBudget>, bytes: &[u8]) -> io::Result<()
             "an HTTP/2 connection that sends too many frames is ended"
         );
         io::Error::new(io::ErrorKind::InvalidData, "too many frames")
-    })
+    })?;
+    let work = (frames.work() - before).max(bytes.len() as u64 / FRAME_WORK_BYTES);
+    meter.work_left.set(meter.work_left.get().saturating_sub(work));
+    Ok(())
 }
 
 impl Metered {
@@ -335,5 +351,47 @@ impl Write for Metered {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::rt::ReadBuf as HyperBuf;
+
+    use super::*;
+
+    /// What one turn reads of so many frames of a kind that no budget bounds.
+    async fn one_turn(frames: usize) -> (Metered, usize, tokio::net::TcpListener) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let heads = [0, 0, 0, 1, 4, 0, 0, 0, 1].repeat(frames);
+        let ahead = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), heads].concat();
+        let mut metered = Metered::new(Socket::Tcp(stream), None, BytesMut::from(&ahead[..]));
+        metered.count_frames();
+        let read = turn(&mut metered);
+        (metered, read, listener)
+    }
+
+    fn turn(metered: &mut Metered) -> usize {
+        metered.meter.begin_turn();
+        let (mut place, mut read) = ([0; 4 * 1024], 0);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        loop {
+            let mut buffer = HyperBuf::new(&mut place);
+            match Pin::new(&mut *metered).poll_read(&mut cx, buffer.unfilled()) {
+                Poll::Ready(done) => done.unwrap(),
+                Poll::Pending => return read,
+            }
+            read += buffer.filled().len();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_of_http2_ends_after_some_frames_and_the_next_one_goes_on() {
+        let (mut metered, first, _listener) = one_turn(100_000).await;
+        assert!(first < 8 * 1024, "{first} bytes of short frames");
+        assert!(turn(&mut metered) > 0);
+        let (_metered, all, _listener) = one_turn(100).await;
+        assert_eq!(all, 24 + 900);
     }
 }

@@ -132,7 +132,8 @@ impl PlainRequests {
         let site = Arc::clone(&self.shared.site());
         let mut request = Request::from_parts(waiting::head(&std::mem::take(&mut self.part)), ());
         let (_, late) = efir_transports::body_pace(site.hub(), there);
-        let answer = match self.shared.introduce(&mut request, self.guest.as_ref()) {
+        let arrival = Arrival { guest: self.guest.as_ref(), is_tls: self.is_tls };
+        let answer = match self.shared.introduce(&mut request, arrival) {
             Some(surplus) => self.shared.refusal(&request.into_parts().0, surplus),
             None => efir_transports::refusal(&site, &request.into_parts().0, late()),
         };

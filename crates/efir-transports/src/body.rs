@@ -36,6 +36,17 @@ impl Body {
         Self(Kind::Nothing)
     }
 
+    /// All of it, where that is known and is something.
+    ///
+    /// # Errors
+    /// The body itself, where it is not.
+    pub fn into_whole(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Kind::Whole(bytes) if !bytes.is_empty() => Ok(bytes),
+            kind => Err(Self(kind)),
+        }
+    }
+
     pub(crate) fn stream(polled: Polled) -> Self {
         Self(Kind::Stream { polled: Box::new(polled), rest: Bytes::new(), is_over: false })
     }

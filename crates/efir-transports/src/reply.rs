@@ -143,6 +143,12 @@ impl Held {
     /// For somebody else's HTTP stack: the response with a body that is polled. A held poll is awaited; dropping the future ends it.
     /// A WebSocket goes on in a task of its own once the connection is upgraded.
     pub async fn into_response(self) -> Response<Body> {
+        self.into_response_marked(()).await
+    }
+
+    /// The same; `mark` is dropped with the response, or when the WebSocket that goes on behind it has ended: whoever made it sees from
+    /// that what is still open.
+    pub async fn into_response_marked(self, mark: impl Send + 'static) -> Response<Body> {
         let Inner { reader, present, guard, kind, .. } = *self.0;
         let poll = |exchange| Polled::new(guarded::around(guard, Present::around(present, exchange)), reader);
         match kind {
@@ -168,6 +174,7 @@ impl Held {
                 if let Some(on_upgrade) = upgrade.on_upgrade.take() {
                     let polled = poll(exchange);
                     tokio::spawn(async move {
+                        let _mark = mark;
                         // A client that leaves before the upgrade needs no answer.
                         let Ok(upgraded) = on_upgrade.await else { return };
                         if let Err(error) =

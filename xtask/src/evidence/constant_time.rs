@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use efir_access::{Actions, Pattern, ServerKey, ServerKeys};
+use efir_access::{Actions, KeyMark, Pattern, ServerKey, ServerKeys};
 
 use super::{Outcome, Size};
 use crate::machine;
@@ -107,7 +107,8 @@ fn keys() -> Result<ServerKeys> {
     let mut keys = ServerKeys::default();
     for n in 0..KEYS {
         let channels = vec![Pattern::everything()];
-        let server = ServerKey { name: n.to_string().into(), may: Actions::ALL, channels, is_admin: false };
+        let (may, mark) = (Actions::ALL, KeyMark::default());
+        let server = ServerKey { name: n.to_string().into(), may, channels, is_admin: false, mark };
         keys.add(&key(n), server).context("a key was not taken")?;
     }
     Ok(keys)

@@ -1,7 +1,9 @@
 //! `cargo xtask evidence ROW`: runs that take too long for each change, or need thousands of connections, each one row of
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
+mod audience;
 mod constant_time;
+mod floods;
 mod namespace;
 mod slowloris;
 mod vanish;
@@ -51,6 +53,11 @@ const ROWS: &[Row] = &[
         name: "constant-time",
         about: "how long it takes to look for a server key, whichever is shown (Welch's t, after dudect)",
         attempt: constant_time::attempt,
+    },
+    Row {
+        name: "floods",
+        about: "HTTP/2 clients that send frames without end, a minute each kind, beside readers that notice nothing",
+        attempt: floods::attempt,
     },
 ];
 

@@ -4,24 +4,16 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::audience::{Audience, Kept, Seats, fill, mib, ms};
 use super::{Outcome, Size};
 use crate::machine;
 use crate::paper::grouped;
-use crate::server::{self, Server};
-use efir_bench::channels::Channels;
-use efir_bench::efir::HttpPublisher;
 use efir_bench::process;
-use efir_bench::publisher::{Arrivals, Outfit, Publishers, Publishing};
-use efir_bench::sequence::Faults;
-use efir_bench::subscribers::Subscribers;
 use efir_bench::system;
-use efir_bench::{Efir, Pace, Publish, Seat, Subscribe, Transport};
 
 /// How much.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +33,6 @@ const QUICK: Plan =
 /// What the attackers may cost together.
 const MEMORY_MAX: u64 = 64 << 20;
 const CHANNEL: &str = "slowloris";
-const PAYLOAD_BYTES: usize = 100;
 /// Attackers of one address: below what one may have, for a botnet has many addresses.
 const ADDRESS_ATTACKERS: usize = 250;
 /// How often each attacker does the little that it does.
@@ -96,9 +87,7 @@ struct Seen {
     memory_before: u64,
     latency_alone: (u64, u64),
     kinds: Vec<Under>,
-    messages: u64,
-    ended: u64,
-    faults: Faults,
+    kept: Kept,
 }
 
 impl Seen {
@@ -111,128 +100,53 @@ impl Seen {
                 broken.push(format!("{}: {:.1} MiB more memory", under.name, mib(grown)));
             }
         }
-        if self.ended > 0 {
-            broken.push(format!("{} readers were ended", self.ended));
-        }
-        if !self.faults.is_none() {
-            broken.push(format!("readers lost / got twice / out of order: {}", self.faults));
-        }
+        broken.extend(self.kept.broken());
         broken
     }
 }
 
 pub(super) fn attempt(size: Size, binary: &Path) -> Result<Outcome> {
     let plan = if size == Size::Full { FULL } else { QUICK };
-    let seen = Run::start(plan, binary)?.finish()?;
+    let seen = run(plan, binary)?;
     Ok(Outcome { text: text(plan, &seen), broken: seen.broken() })
 }
 
-/// The server and its readers.
-struct Run {
-    plan: Plan,
-    server: Server,
-    readers: Subscribers,
-    publishing: Publishing,
+fn run(plan: Plan, binary: &Path) -> Result<Seen> {
+    let seats =
+        Seats { channel: CHANNEL, readers: plan.readers, messages_per_second: plan.messages_per_second };
+    let mut audience = Audience::start(seats, binary)?;
+    fill(audience.address())?;
+    let alone = || Ok(());
+    audience.watch(Duration::from_secs(1), alone)?;
+    audience.latency();
+    audience.watch(plan.time, alone)?;
+    let (latency_alone, memory_before) = (audience.latency(), process::memory(audience.process())?);
+    let mut kinds = Vec::new();
+    for kind in KINDS {
+        let mut attackers = Attackers::new(kind, audience.address(), plan.attackers)?;
+        // Opening so many at once is not what is measured.
+        audience.watch(PACE, || attackers.drip())?;
+        audience.latency();
+        let before = busy(&audience)?;
+        audience.watch(plan.time, || attackers.drip())?;
+        let after = busy(&audience)?;
+        let share = |used: Duration| used.as_secs_f64() / plan.time.as_secs_f64() * 100.0;
+        kinds.push(Under {
+            name: kind.name,
+            open: attackers.sockets.len(),
+            begun_again: attackers.begun_again,
+            memory: process::memory(audience.process())?,
+            latency: audience.latency(),
+            busy: (share(after.0.saturating_sub(before.0)), share(after.1.saturating_sub(before.1))),
+        });
+    }
+    Ok(Seen { memory_before, latency_alone, kinds, kept: audience.finish()? })
 }
 
-impl Run {
-    fn start(plan: Plan, binary: &Path) -> Result<Self> {
-        let server = Server::start_by(Command::new(binary), &[], server::free_port()?)?;
-        fill(server.address())?;
-        let (address, clock) = (server.address(), Instant::now());
-        let mut readers = Subscribers::new(address, clock)?;
-        let channels = Arc::new(Channels::new(CHANNEL, 1, 1));
-        let host = address.to_string();
-        for number in 0..plan.readers as u32 {
-            let transports =
-                [Transport::Websocket, Transport::Sse, Transport::HttpStream, Transport::LongPoll];
-            let transport = transports[number as usize % transports.len()];
-            let dialect: Arc<dyn Subscribe> = Arc::new(Efir::new(transport, &host));
-            readers.plan(&dialect, Seat::new(Arc::clone(&channels), number, (0, 1)), 1);
-        }
-        readers.open(Duration::from_secs(60))?;
-        let publish: Arc<dyn Publish> = Arc::new(HttpPublisher::new(&host, ""));
-        let outfit = Outfit { count: 1, pipeline: 64, payload_bytes: PAYLOAD_BYTES };
-        let publishers = Publishers::connect(address, &publish, &channels, clock, outfit)?;
-        let pace = Pace::PerSecond(plan.messages_per_second as f64);
-        let publishing = publishers.start(pace, Duration::from_secs(600), Arrivals::default());
-        Ok(Self { plan, server, readers, publishing })
-    }
-
-    fn finish(mut self) -> Result<Seen> {
-        self.watch(Duration::from_secs(1), &mut None)?;
-        self.latency();
-        self.watch(self.plan.time, &mut None)?;
-        let (latency_alone, memory_before) = (self.latency(), process::memory(self.server.process())?);
-        let mut kinds = Vec::new();
-        for kind in KINDS {
-            let mut attackers = Some(Attackers::new(kind, self.server.address(), self.plan.attackers)?);
-            // Opening so many at once is not what is measured.
-            self.watch(PACE, &mut attackers)?;
-            self.latency();
-            let before = self.busy()?;
-            self.watch(self.plan.time, &mut attackers)?;
-            let (latency, after) = (self.latency(), self.busy()?);
-            let memory = process::memory(self.server.process())?;
-            let Some(attackers) = attackers else { continue };
-            let (open, begun_again) = (attackers.sockets.len(), attackers.begun_again);
-            let share = |used: Duration| used.as_secs_f64() / self.plan.time.as_secs_f64() * 100.0;
-            let busy = (share(after.0.saturating_sub(before.0)), share(after.1.saturating_sub(before.1)));
-            kinds.push(Under { name: kind.name, open, begun_again, memory, latency, busy });
-        }
-        let (publishers, _) = self.publishing.finish()?;
-        let ends = publishers.ends();
-        self.readers.read_up_to(ends, Duration::from_secs(20))?;
-        Ok(Seen {
-            memory_before,
-            latency_alone,
-            kinds,
-            messages: publishers.published(),
-            ended: self.readers.seen.ended,
-            faults: self.readers.faults(ends),
-        })
-    }
-
-    /// Reads what comes, while the attackers do what they do.
-    fn watch(&mut self, time: Duration, attackers: &mut Option<Attackers>) -> Result<()> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.readers.turn(Duration::from_millis(10))?;
-            if let Some(attackers) = attackers {
-                attackers.drip()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// CPU time of the server, and of this process, which is attackers, readers and publisher.
-    fn busy(&self) -> Result<(Duration, Duration)> {
-        let of = |process| process::Cpu::of(process).map(process::Cpu::total);
-        Ok((of(self.server.process())?, of(std::process::id())?))
-    }
-
-    fn latency(&mut self) -> (u64, u64) {
-        let seen = (self.readers.seen.latency.quantile(0.99), self.readers.seen.latency.quantile(1.0));
-        self.readers.seen.latency.clear();
-        seen
-    }
-}
-
-/// Puts a MiB into the channel that is asked for by those who do not read.
-fn fill(address: SocketAddr) -> Result<()> {
-    let payload = "x".repeat(60_000);
-    let mut socket = TcpStream::connect(address)?;
-    let request = format!(
-        "POST /channels/backlog HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{payload}",
-        payload.len()
-    );
-    for _ in 0..16 {
-        socket.write_all(request.as_bytes())?;
-    }
-    while !server::get(address, "/channels/backlog?last=1")?.contains("-16\"") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
+/// CPU time of the server, and of this process, which is attackers, readers and publisher.
+fn busy(audience: &Audience) -> Result<(Duration, Duration)> {
+    let of = |process| process::Cpu::of(process).map(process::Cpu::total);
+    Ok((of(audience.process())?, of(std::process::id())?))
 }
 
 /// All of one kind; each goes on every second, and begins again when the server has ended it.
@@ -319,12 +233,7 @@ fn is_ended(mut socket: &TcpStream, piece: &[u8]) -> bool {
     }
 }
 
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / 1_048_576.0
-}
-
 fn text(plan: Plan, seen: &Seen) -> String {
-    let ms = |(p99, most): (u64, u64)| format!("{:.1} / {:.1} ms", p99 as f64 / 1e3, most as f64 / 1e3);
     let broken = seen.broken();
     let verdict =
         if broken.is_empty() { "**holds**".to_owned() } else { format!("**broken**: {}", broken.join("; ")) };
@@ -350,8 +259,8 @@ fn text(plan: Plan, seen: &Seen) -> String {
         machine::date(),
         machine::line(),
         plan.readers,
-        seen.messages,
-        seen.faults,
-        seen.ended,
+        seen.kept.messages,
+        seen.kept.faults,
+        seen.kept.ended,
     )
 }

@@ -79,9 +79,15 @@ impl Log {
     }
 }
 
-/// Libraries tell at their lower levels what clients sent them.
+/// Libraries tell at their lower levels what clients sent them; that of HTTP/2 warns of each connection that floods it, which would be a flood
+/// of lines. (`http2_flood` is ours.)
 fn may_speak(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with("efir") || *metadata.level() <= Level::WARN
+    may_speak_of(metadata.target(), *metadata.level())
+}
+
+fn may_speak_of(target: &str, level: Level) -> bool {
+    let most = if target.starts_with("h2::") { Level::ERROR } else { Level::WARN };
+    target.starts_with("efir") || level <= most
 }
 
 /// Where it happened and nothing else: what a panic says may repeat what a client sent.
@@ -89,4 +95,17 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
     let place =
         panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
     tracing::error!(event = "panicked", place, "a bug in efir; please report it");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_cannot_make_a_library_write_lines() {
+        assert!(may_speak_of("efir_server::heads", Level::DEBUG));
+        assert!(may_speak_of("rustls::conn", Level::WARN) && !may_speak_of("rustls::conn", Level::INFO));
+        assert!(may_speak_of("h2::proto", Level::ERROR));
+        assert!(!may_speak_of("h2::proto::streams::recv", Level::WARN));
+    }
 }

@@ -115,6 +115,14 @@ impl Raw {
         tokio::time::timeout(PATIENCE, poured).await.context("the peer takes no more, and does not end it")
     }
 
+    /// The next frame of HTTP/2 (RFC 9113 §4.1): its kind, flags, stream and payload.
+    pub async fn http2_frame(&mut self) -> Result<(u8, u8, u32, Bytes)> {
+        let head = self.exactly(9).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        Ok((head[3], head[4], stream, self.exactly(length).await?))
+    }
+
     /// Ends the sending half only.
     pub async fn shut_down(&mut self) -> Result<()> {
         Ok(self.stream.shutdown().await?)

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::scenarios;
 use crate::{
-    ask::Ask,
+    ask::{Ask, PATIENCE},
     raw::Raw,
     room::{Cell, Room, same},
 };
@@ -20,32 +20,35 @@ scenarios! { "floods";
     Carriers priorities: "wire";
     Carriers window_updates: "wire";
     Carriers head_without_end: "wire";
+    Carriers answers_not_taken_cve_2019_9517: "wire";
+    Carriers bodies_without_end: "wire";
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Frames in one write.
 const AT_ONCE: usize = 500;
 /// What a server that lets a flood go on would take.
 const FRAMES_MAX: usize = 120_000;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A header block without compression (RFC 7541 §6.2.2), its pseudo-headers from the static table.
-fn block(room: &Room, method: &str, path: &str) -> Vec<u8> {
+pub(super) fn block(room: &Room, method: &str, path: &str) -> Vec<u8> {
     let literal = |index: u8, value: &str| {
         [&[index, u8::try_from(value.len()).unwrap_or(0)], value.as_bytes()].concat()
     };
@@ -84,6 +87,73 @@ async fn served(room: &Room, sent: usize) -> Result<()> {
 
 fn stream(n: u32) -> u32 {
     2 * n + 1
+}
+
+/// Asks for a MiB on each of many streams, and opens no window: only the first ones are answered until somebody takes that.
+async fn answers_not_taken_cve_2019_9517(cell: Cell) -> Result<()> {
+    const STREAMS: u32 = 8;
+    let room = Room::open(&cell).await?;
+    room.publish_inside((0..16).map(|_| "x".repeat(60_000)))?;
+    let mut raw = Raw::connect_http2(room.node.address()).await?;
+    let request = block(&room, "GET", &format!("{}?after=start&limit=1000", room.path("")));
+    let asked = (0..STREAMS).flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request));
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    raw.write(&[PREFACE, &no_window, &asked.collect::<Vec<_>>()].concat()).await?;
+    let mut begun = 0;
+    while begun < 2 {
+        begun += u32::from(raw.http2_frame().await?.0 == HEADERS);
+    }
+    // The others had the same time as those.
+    served(&room, 0).await?;
+    raw.write(&frame(PING, 0, 0, b"anything")).await?;
+    loop {
+        match raw.http2_frame().await?.0 {
+            HEADERS => begun += 1,
+            PING => break,
+            _ => {}
+        }
+    }
+    same("answers begun", begun, 2)?;
+    let windows = (0..STREAMS).flat_map(|n| frame(WINDOW_UPDATE, 0, stream(n), &(8_u32 << 20).to_be_bytes()));
+    let connection = frame(WINDOW_UPDATE, 0, 0, &(64_u32 << 20).to_be_bytes());
+    raw.write(&[connection, windows.collect()].concat()).await?;
+    let mut ended = 0;
+    while ended < STREAMS {
+        let (kind, flags, ..) = raw.http2_frame().await?;
+        ended += u32::from(matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0);
+    }
+    room.close().await
+}
+
+/// Begins a publish on each of many streams, and sends all of it but its end, as far as the window of the connection lets it; that opens
+/// as bodies are read, and so stays behind.
+async fn bodies_without_end(cell: Cell) -> Result<()> {
+    const STREAMS: u32 = 60;
+    const BODY_BYTES: u32 = 60_000;
+    let room = Room::open(&cell).await?;
+    let mut raw = Raw::connect_http2(room.node.address()).await?;
+    raw.write(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await?;
+    let request = block(&room, "POST", &room.path(""));
+    let (mut window, mut sent) = (65_535, 0);
+    while sent < STREAMS {
+        while window < BODY_BYTES {
+            let Ok(came) = tokio::time::timeout(PATIENCE / 20, raw.http2_frame()).await else { break };
+            if let (WINDOW_UPDATE, _, 0, more) = came? {
+                window += more.iter().fold(0, |more, byte| more << 8 | u32::from(*byte));
+            }
+        }
+        if window < BODY_BYTES {
+            break;
+        }
+        let pieces = (0..4).flat_map(|_| frame(DATA, 0, stream(sent), &[b'x'; BODY_BYTES as usize / 4]));
+        let opened = frame(HEADERS, END_HEADERS, stream(sent), &request);
+        raw.write(&[opened, pieces.collect()].concat()).await?;
+        (window, sent) = (window - BODY_BYTES, sent + 1);
+    }
+    // Half a MiB of bodies that are read, and as much that waits.
+    ensure!(sent < STREAMS, "{sent} bodies of {BODY_BYTES} bytes are kept");
+    served(&room, sent as usize).await?;
+    room.close().await
 }
 
 /// Opens streams and resets each at once.

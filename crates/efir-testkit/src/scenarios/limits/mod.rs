@@ -21,6 +21,7 @@ scenarios! { "limits";
     Carriers slow_message: "wire";
     Carriers head_too_large: "wire";
     Carriers idle_http2: "wire";
+    Carriers idle_http2_behind_a_socket: "wire";
     Carriers memory_in_all: "wire";
 }
 
@@ -28,7 +29,7 @@ use addresses::{
     a_stranger_says_nothing_of_itself, behind_a_trusted_proxy, connections_of_an_address, proxy_protocol,
 };
 use memory::memory_in_all;
-use pace::{head_too_large, idle_http2, slow_body, slow_message};
+use pace::{head_too_large, idle_http2, idle_http2_behind_a_socket, slow_body, slow_message};
 use rates::{publishes_of_a_connection, publishes_of_an_address, publishes_on_a_socket};
 
 /// The name of the limit that a problem tells.

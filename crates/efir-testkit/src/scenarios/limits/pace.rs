@@ -7,7 +7,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::limit_of;
+use super::{
+    super::floods::{DATA, END_HEADERS, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame},
+    limit_of,
+};
 use crate::{
     ask::{Ask, PATIENCE},
     carrier::Carrier,
@@ -128,5 +131,32 @@ pub(super) async fn idle_http2(cell: Cell) -> Result<()> {
         let frame = tokio::time::timeout(PATIENCE, stream.frame()).await?.context("the stream ended")??;
         said.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
     }
+    room.node.stop().await
+}
+
+/// A WebSocket keeps its connection of HTTP/2 (RFC 8441) as long as it is open, and not longer.
+pub(super) async fn idle_http2_behind_a_socket(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.times.idle_ms_max = 100).await?;
+    let address = room.node.address();
+    let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let mut raw = Raw::connect_http2(address).await?;
+    let websocket = b"\x00\x09:protocol\x09websocket\x00\x15sec-websocket-version\x0213";
+    let request = [block(&room, "CONNECT", &room.path("")), websocket.to_vec()].concat();
+    raw.write(&[&begin[..], &frame(HEADERS, END_HEADERS, 1, &request)].concat()).await?;
+    // In the static table of RFC 7541: 200.
+    while !matches!(raw.http2_frame().await?, (HEADERS, _, 1, head) if head.starts_with(&[0x88])) {}
+    let mut unused = Raw::connect_http2(address).await?;
+    unused.write(&begin).await?;
+    while unused.http2_frame().await.context("a connection that carries nothing stays")?.0 != GOAWAY {}
+    room.publish_inside(["still here".to_owned()])?;
+    loop {
+        let (kind, _, _, payload) = raw.http2_frame().await?;
+        ensure!(kind != GOAWAY, "the connection ends below its socket");
+        if kind == DATA && String::from_utf8_lossy(&payload).contains("still here") {
+            break;
+        }
+    }
+    raw.write(&frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])).await?;
+    while raw.http2_frame().await.context("a connection stays behind its socket")?.0 != GOAWAY {}
     room.node.stop().await
 }
