@@ -6,6 +6,7 @@ use bytes::Bytes;
 use efir_core::{CODES, Limits};
 use efir_engine::clock;
 use http::Response;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -45,7 +46,32 @@ struct CodeLine {
     meaning: &'static str,
 }
 
+/// What was answered last. It changes with the clock only, so that whoever asks without end gets the same bytes for a millisecond.
+#[derive(Debug, Default)]
+pub(crate) struct Last(Mutex<Option<Said>>);
+
+#[derive(Debug)]
+struct Said {
+    time: u64,
+    is_draining: bool,
+    body: Bytes,
+}
+
 pub(crate) fn response(site: &Site) -> Response<Bytes> {
+    let (time, is_draining) = (clock::now_ms(), site.is_draining());
+    let mut last = site.last_info().0.lock();
+    let body = match &*last {
+        Some(said) if (said.time, said.is_draining) == (time, is_draining) => said.body.clone(),
+        _ => {
+            let body = Bytes::from(body(site, time, is_draining));
+            *last = Some(Said { time, is_draining, body: body.clone() });
+            body
+        }
+    };
+    head::json(body, "no-store")
+}
+
+fn body(site: &Site, time: u64, is_draining: bool) -> Vec<u8> {
     let options = site.options();
     let or = |text: &'_ str, otherwise: &'static str| {
         if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
@@ -57,8 +83,8 @@ pub(crate) fn response(site: &Site) -> Response<Bytes> {
         version: &or(&options.version, env!("CARGO_PKG_VERSION")),
         page: options.page.as_deref(),
         lab: options.has_lab,
-        time: clock::now_ms(),
-        is_draining: site.is_draining(),
+        time,
+        is_draining,
         websocket_deflate: options.has_websocket_deflate,
         transports: TRANSPORTS.iter().map(transport).collect(),
         limits: &limits,
@@ -66,8 +92,7 @@ pub(crate) fn response(site: &Site) -> Response<Bytes> {
         codes: CODES.iter().map(code).collect(),
     };
     // Strings, numbers and raw JSON always serialise.
-    let body = serde_json::to_vec(&about).unwrap_or_default();
-    head::json(body.into(), "no-store")
+    serde_json::to_vec(&about).unwrap_or_default()
 }
 
 /// The limits of the table, and those that cannot be set but that problems name.

@@ -6,7 +6,7 @@ use efir_engine::Hub;
 
 use efir_access::{Gate, Tickets};
 
-use crate::{access::Access, policy::Policy};
+use crate::{access::Access, info, policy::Policy};
 
 /// How a site presents itself.
 #[derive(Debug, Clone)]
@@ -47,6 +47,7 @@ struct Inner {
     hub: Hub,
     options: SiteOptions,
     access: Arc<Access>,
+    last_info: info::Last,
 }
 
 impl Site {
@@ -57,13 +58,18 @@ impl Site {
 
     /// A site over a hub, and who may do what there.
     pub fn with_access(hub: Hub, options: SiteOptions, access: Access) -> Self {
-        Self(Arc::new(Inner { hub, options, access: Arc::new(access) }))
+        Self(Arc::new(Inner { hub, options, access: Arc::new(access), last_info: info::Last::default() }))
     }
 
     /// The site after its configuration was read again, for requests that come from now on.
     #[must_use]
     pub fn renewed(&self, hub: Hub, options: SiteOptions) -> Self {
-        Self(Arc::new(Inner { hub, options, access: Arc::clone(&self.0.access) }))
+        let access = Arc::clone(&self.0.access);
+        Self(Arc::new(Inner { hub, options, access, last_info: info::Last::default() }))
+    }
+
+    pub(crate) fn last_info(&self) -> &info::Last {
+        &self.0.last_info
     }
 
     /// Who may do what; the same for all that [`Site::renewed`] makes of a site.
