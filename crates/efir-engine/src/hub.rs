@@ -28,6 +28,7 @@ use crate::{
     overload::{Overload, Relief},
     presence::Presence,
     seam::{Seam, Seams},
+    shortage::Shortage,
 };
 
 /// A message on its way in.
@@ -243,6 +244,20 @@ impl Hub {
         if let Relief::DebtorsAndLogs(bytes) = relief {
             self.0.broker.trim(bytes);
         }
+    }
+
+    /// For a carrier that holds memory for its clients and cuts those that hold the most when there is too little.
+    pub fn shortage(&self) -> Shortage {
+        Shortage::new(self)
+    }
+
+    /// A debtor of so many bytes is about to be cut; false when enough were.
+    pub fn claim_debtor(&self, bytes: usize) -> bool {
+        let is_needed = self.overload().claim(bytes);
+        if is_needed {
+            self.counters().close_for("memory_bytes_max");
+        }
+        is_needed
     }
 
     /// Whether the process takes more memory than it may: nothing new is taken.

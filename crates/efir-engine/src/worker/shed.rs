@@ -24,10 +24,9 @@ impl Worker {
             self.connections.iter().map(held).filter(|(bytes, _)| *bytes >= DEBT_BYTES_MIN).collect();
         debtors.sort_unstable_by_key(|debtor| Reverse(*debtor));
         for (bytes, key) in debtors {
-            if !self.hub.overload().claim(bytes) {
+            if !self.hub.claim_debtor(bytes) {
                 return;
             }
-            self.hub.counters().close_for("memory_bytes_max");
             let problem = self.hub.overload().problem();
             self.call(key, now, |connection, out| {
                 connection.exchange.shed(&problem, &mut connection.reader, out)
