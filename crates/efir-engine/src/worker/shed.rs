@@ -3,10 +3,7 @@
 use std::{cmp::Reverse, time::Instant};
 
 use super::{Worker, connection::Connection};
-use crate::outbox::Outbox;
-
-/// A connection that holds less is no debtor: its end would free nothing to speak of.
-const DEBT_BYTES_MIN: usize = 8 * 1024;
+use crate::{outbox::Outbox, overload::DEBT_BYTES_MIN};
 
 impl Connection {
     /// Bytes that are kept for this connection only. What its reader has before it in the log is everybody's.
