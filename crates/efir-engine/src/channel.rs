@@ -17,6 +17,12 @@ pub trait Noted: Send + Sync {
     fn drain(&self);
     /// The node takes too much memory: whoever carries connections cuts those that hold the most. Nothing where nothing is held.
     fn shed(&self) {}
+    /// Bytes that are kept for the one client that this carries a response to. Nothing where there are many: those are told to shed.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+    /// As one of those that hold the most, that client has to go.
+    fn cut(&self) {}
     /// Who may do what has changed: whoever carries connections asks them again.
     fn recheck(&self) {}
 }

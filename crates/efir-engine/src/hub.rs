@@ -2,6 +2,7 @@
 //! broker's.
 
 use std::{
+    cmp::Reverse,
     ops::Deref,
     sync::{
         Arc,
@@ -25,9 +26,10 @@ use crate::{
     counters::{Counters, Transport},
     holders::Holders,
     memory::Memory,
-    overload::{Overload, Relief},
+    overload::{DEBT_BYTES_MIN, Overload, Relief},
     presence::Presence,
     seam::{Seam, Seams},
+    shortage::Shortage,
 };
 
 /// A message on its way in.
@@ -238,11 +240,39 @@ impl Hub {
     pub fn weigh(&self, in_use: usize) {
         let relief = self.overload().weigh(in_use, clock::ticks_ns());
         if relief != Relief::Nothing {
-            self.carriers().iter().for_each(|carrier| carrier.shed());
+            self.shed();
         }
         if let Relief::DebtorsAndLogs(bytes) = relief {
             self.0.broker.trim(bytes);
         }
+    }
+
+    fn shed(&self) {
+        let carriers = self.carriers();
+        carriers.iter().for_each(|carrier| carrier.shed());
+        let mut debtors: Vec<_> = carriers.iter().map(|carrier| (carrier.held_bytes(), carrier)).collect();
+        debtors.retain(|(bytes, _)| *bytes >= DEBT_BYTES_MIN);
+        debtors.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+        for (bytes, carrier) in debtors {
+            if !self.claim_debtor(bytes) {
+                return;
+            }
+            carrier.cut();
+        }
+    }
+
+    /// For a carrier that holds memory for its clients and cuts those that hold the most when there is too little.
+    pub fn shortage(&self) -> Shortage {
+        Shortage::new(self)
+    }
+
+    /// A debtor of so many bytes is about to be cut; false when enough were.
+    pub fn claim_debtor(&self, bytes: usize) -> bool {
+        let is_needed = self.overload().claim(bytes);
+        if is_needed {
+            self.counters().close_for("memory_bytes_max");
+        }
+        is_needed
     }
 
     /// Whether the process takes more memory than it may: nothing new is taken.

@@ -10,6 +10,8 @@ use efir_core::{Code, Problem};
 
 /// What was freed shows only when the allocator has given its pages back, so between two measures so many ns pass.
 const SETTLE_NS: u64 = 1_500_000_000;
+/// Who holds less is no debtor: the end of that would free nothing to speak of.
+pub(crate) const DEBT_BYTES_MIN: usize = 8 * 1024;
 /// When whoever is refused comes back: at random between the two, so that not all come at once.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 2_000..=10_000;
 

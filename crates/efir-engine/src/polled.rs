@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -40,6 +40,9 @@ struct Bell {
     notes: Mutex<Vec<u32>>,
     is_draining: AtomicBool,
     is_rechecking: AtomicBool,
+    /// Of a message that has begun to arrive.
+    held_bytes: AtomicUsize,
+    is_cut: AtomicBool,
     sleeper: Mutex<Option<Waker>>,
 }
 
@@ -49,6 +52,12 @@ impl Bell {
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
+    }
+
+    /// Ready when the response has to go for want of memory. Not beside [`Polled::poll_piece`], which hears of it by itself.
+    fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        *self.sleeper.lock() = Some(cx.waker().clone());
+        if self.is_cut.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -65,6 +74,15 @@ impl Noted for Bell {
 
     fn recheck(&self) {
         self.is_rechecking.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
         self.wake();
     }
 }
@@ -149,6 +167,7 @@ impl Polled {
         if !self.has_ended {
             let turn = self.exchange.receive(input, &mut self.reader, &mut self.outbox);
             self.follow(turn);
+            self.bell.held_bytes.store(input.len() + self.exchange.held_bytes(), Ordering::Relaxed);
             self.bell.wake();
         }
     }
@@ -174,6 +193,12 @@ impl Polled {
                 watch.rearm();
                 self.reader.note(*subscription);
             }
+        }
+        if self.bell.is_cut.swap(false, Ordering::SeqCst) {
+            let problem = self.reader.hub().overload().problem();
+            let turn = self.exchange.shed(&problem, &mut self.reader, &mut self.outbox);
+            self.follow(turn);
+            return true;
         }
         if self.bell.is_draining.swap(false, Ordering::SeqCst) {
             let turn = self.exchange.drain(&mut self.reader, &mut self.outbox);
@@ -268,7 +293,7 @@ enum Event {
 /// Carries a socket-like response over an upgraded connection until either side ends it.
 ///
 /// # Errors
-/// The connection's own, and `TimedOut` when the client takes nothing for `stall_ms_max`.
+/// The connection's own, `TimedOut` when the client takes nothing for `stall_ms_max`, `OutOfMemory` when it takes nothing and memory is short.
 pub async fn carry<IO>(mut io: IO, mut polled: Polled, mut input: BytesMut) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -277,6 +302,7 @@ where
     if !input.is_empty() {
         polled.receive(&mut input);
     }
+    let bell = Arc::clone(&polled.bell);
     let mut hear_first = false;
     loop {
         input.reserve(READ_BYTES);
@@ -288,7 +314,15 @@ where
                     io.write_all(&bytes).await?;
                     io.flush().await
                 });
-                written.await.map_err(|_| io::ErrorKind::TimedOut)??;
+                let mut written = std::pin::pin!(written);
+                // Who does not read cannot be told.
+                let outcome = poll_fn(|cx| match written.as_mut().poll(cx) {
+                    Poll::Ready(written) => {
+                        Poll::Ready(written.unwrap_or(Err(io::ErrorKind::TimedOut.into())))
+                    }
+                    Poll::Pending => bell.poll_cut(cx).map(|()| Err(io::ErrorKind::OutOfMemory.into())),
+                });
+                outcome.await?;
                 // What a full outbox held back may go on now.
                 if !input.is_empty() {
                     polled.receive(&mut input);

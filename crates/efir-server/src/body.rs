@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use crate::{
     ledger::Entry,
     meter::{Answering, Streaming},
+    streams::{Flow, Piece},
 };
 
 /// What HTTP/2 gets of a whole answer at once: the library keeps what it was given until it is sent.
@@ -24,6 +26,8 @@ pub(crate) struct ServerBody {
     _answering: Option<Answering>,
     /// As well.
     _streaming: Option<(Streaming, Entry)>,
+    /// Of HTTP/2: the stream that it goes out on.
+    flow: Option<Rc<Flow>>,
 }
 
 enum Source {
@@ -46,13 +50,13 @@ impl ServerBody {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, _answering: None, _streaming: None }
+        Self { source, _answering: None, _streaming: None, flow: None }
     }
 
     /// Of a stream of HTTP/2: keeps its mark until the body has been handed out, and an entry of what it holds that long.
     pub(crate) fn streamed_until_its_end(
         self,
-        streaming: Streaming,
+        (streaming, flow): (Streaming, Rc<Flow>),
         enter: impl FnOnce(usize) -> Entry,
     ) -> Self {
         let source = match self.source {
@@ -71,7 +75,8 @@ impl ServerBody {
             }
             Source::Page(_) => 0,
         };
-        Self { source, _streaming: Some((streaming, enter(bytes))), _answering: self._answering }
+        let streaming = Some((streaming, enter(bytes)));
+        Self { source, _streaming: streaming, flow: Some(flow), _answering: self._answering }
     }
 
     /// Keeps the request's mark until the body has been handed out.
@@ -137,21 +142,23 @@ fn next_piece(rest: &mut Bytes, piece_bytes: usize) -> Bytes {
 }
 
 impl Body for ServerBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = axum::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match &mut self.get_mut().source {
+    ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
+        let Self { source, flow, .. } = self.get_mut();
+        let polled = match source {
             Source::Whole { rest, .. } if rest.is_empty() => Poll::Ready(None),
             Source::Whole { rest, piece_bytes } => {
                 Poll::Ready(Some(Ok(Frame::data(next_piece(rest, *piece_bytes)))))
             }
             Source::Transport(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
             Source::Page(body) => Pin::new(body).poll_frame(cx),
-        }
+        };
+        polled.map_ok(|frame| frame.map_data(|bytes| Piece::new(bytes, flow.as_ref())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -39,11 +39,11 @@ use crate::{
     body::{AskedBody, ServerBody, kept_bytes_max},
     clocks::{self, Clocks, Outcome},
     lab::{self, Lab},
-    ledger::Ledger,
     meter::{Answering, Meter, Metered, Streaming},
     parting,
     plain::PlainRequests,
     reload::Reloader,
+    streams::{Debtors, StreamTasks},
     tls::{self, Tls},
     traffic::Traffic,
 };
@@ -68,6 +68,8 @@ const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const H2_RESETS_MAX: usize = 20;
 /// Streams that the server has reset because of the client's faults, over a connection's life (CVE-2025-8671).
 const H2_FAULTS_MAX: usize = 256;
+/// For the last frames of a connection whose client takes nothing.
+const H2_LINGER: Duration = Duration::from_millis(500);
 /// How much more of a head the library takes than a request may have.
 const HEAD_BYTES_MORE: usize = 32 * 1024;
 const HEADERS_MORE: usize = 64;
@@ -100,6 +102,8 @@ pub(crate) struct Heads {
     stop: watch::Receiver<bool>,
     /// Connections in the HTTP library's hands.
     active: Cell<usize>,
+    /// Those of HTTP/2.
+    debtors: Debtors,
 }
 
 /// A response that is to leave the library.
@@ -114,7 +118,13 @@ type Answer = Result<Response<ServerBody>, Infallible>;
 
 impl Heads {
     pub(crate) fn new(shared: Arc<Shared>, intake: Arc<Intake>, stop: watch::Receiver<bool>) -> Rc<Self> {
-        Rc::new(Self { shared, intake, stop, active: Cell::new(0) })
+        Rc::new(Self { shared, intake, stop, active: Cell::new(0), debtors: Debtors::default() })
+    }
+
+    /// Ends the HTTP/2 connections that hold the most whenever memory is short.
+    pub(crate) async fn shed(&self) {
+        let hub = self.shared.site().hub().clone();
+        self.debtors.shed(&hub).await;
     }
 
     /// Connections whose heads are being read.
@@ -312,15 +322,15 @@ impl Heads {
     async fn run_http2(self: &Rc<Self>, mut io: Metered, mut stop: watch::Receiver<bool>) {
         io.count_frames();
         let meter = io.meter();
-        let (answers, bodies) = (Rc::<Ledger>::default(), Rc::<Ledger>::default());
+        let streams = self.debtors.begin();
         let message_bytes_max = self.shared.site().hub().limits().message_bytes_max;
         let service = service_fn({
             let (heads, meter, guest) = (Rc::clone(self), Rc::clone(&meter), io.guest().cloned());
-            let is_tls = io.is_tls();
+            let (is_tls, streams) = (io.is_tls(), Rc::clone(&streams));
             move |request: Request<Incoming>| {
                 let (heads, meter, guest) = (Rc::clone(&heads), Rc::clone(&meter), guest.clone());
-                let (answers, bodies) = (Rc::clone(&answers), Rc::clone(&bodies));
-                let streaming = Streaming::begin(&meter);
+                let (answers, bodies) = (Rc::clone(&streams.answers), Rc::clone(&streams.bodies));
+                let stream = (Streaming::begin(&meter), streams.begin());
                 async move {
                     answers.until_at_most(H2_ANSWERS_BYTES_MAX).await;
                     let kept = kept_bytes_max(request.body(), message_bytes_max);
@@ -333,7 +343,7 @@ impl Heads {
                     let answer = Box::pin(heads.answer(request, arrival, &meter, None));
                     let Ok(response) = answer.await;
                     Ok::<_, Infallible>(response.map(|body| {
-                        body.streamed_until_its_end(streaming, |bytes| answers.enter(bytes + H2_ANSWER_BYTES))
+                        body.streamed_until_its_end(stream, |bytes| answers.enter(bytes + H2_ANSWER_BYTES))
                     }))
                 }
             }
@@ -341,7 +351,7 @@ impl Heads {
         let site = Arc::clone(&self.shared.site());
         let (limits, times) = (site.hub().limits(), site.hub().times());
         let head_bytes_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
-        let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+        let mut builder = hyper::server::conn::http2::Builder::new(StreamTasks(Rc::clone(&streams)));
         builder
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_millis(times.ping_ms))
@@ -358,20 +368,29 @@ impl Heads {
             meter.begin_turn();
             connection.as_mut().poll(cx)
         };
-        tokio::select! {
+        let linger_max = tokio::select! {
             // A connection's own faults concern nobody else.
             _ = std::future::poll_fn(&mut turn) => return,
-            _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+            _ = stop.wait_for(|is_stopping| *is_stopping) => Duration::from_millis(times.drain_ms_max),
             () = clocks::until_idle(&meter, Duration::from_millis(times.idle_ms_max)) => {
                 site.hub().counters().close_for("idle_ms_max");
+                // What is still under way is taken, or it is not.
+                Duration::from_millis(times.stall_ms_max)
             }
-        }
+            limit = streams.until_too_much(site.hub()) => {
+                if limit == "stall_ms_max" {
+                    site.hub().counters().close_for(limit);
+                }
+                streams.cut();
+                H2_LINGER
+            }
+        };
         connection.as_mut().graceful_shutdown();
-        let _ = std::future::poll_fn(|cx| {
+        let rest = std::future::poll_fn(|cx| {
             meter.begin_turn();
             connection.as_mut().poll(cx)
-        })
-        .await;
+        });
+        _ = tokio::time::timeout(linger_max, rest).await;
     }
 
     /// Answers a request; with an `exit` (HTTP/1) a response that lasts leaves through it and this never returns.
@@ -514,19 +533,4 @@ fn asks_to_close<B>(request: &Request<B>) -> bool {
 /// request is the last of its connection. (Where it had a length as well, the library has taken that away.)
 fn is_chunked<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(header::TRANSFER_ENCODING)
-}
-
-/// Runs HTTP/2 streams on the worker's own thread.
-#[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
-    }
 }

@@ -14,6 +14,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
     /// Waits until no more than so many are held.
     pub(crate) async fn until_at_most(&self, bytes_max: usize) {
         loop {

@@ -30,6 +30,7 @@ mod proxied;
 mod reload;
 mod resident;
 mod server;
+mod streams;
 mod tls;
 mod traffic;
 

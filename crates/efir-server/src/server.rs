@@ -240,6 +240,8 @@ fn run_worker(
         let worker = Worker::new(shared.site().hub().clone(), Arc::clone(&intake), Rc::clone(&heads) as _);
         // It yields by itself; a budget of socket operations on top would only make it try again.
         tokio::task::spawn_local(tokio::task::unconstrained(worker));
+        let debtors = Rc::clone(&heads);
+        tokio::task::spawn_local(async move { debtors.shed().await });
         let pulses = Arc::clone(&shared.pulses);
         tokio::task::spawn_local(async move { pulses.beat(index).await });
         if index == 0 {

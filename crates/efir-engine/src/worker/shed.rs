@@ -3,10 +3,7 @@
 use std::{cmp::Reverse, time::Instant};
 
 use super::{Worker, connection::Connection};
-use crate::outbox::Outbox;
-
-/// A connection that holds less is no debtor: its end would free nothing to speak of.
-const DEBT_BYTES_MIN: usize = 8 * 1024;
+use crate::{outbox::Outbox, overload::DEBT_BYTES_MIN};
 
 impl Connection {
     /// Bytes that are kept for this connection only. What its reader has before it in the log is everybody's.
@@ -24,10 +21,9 @@ impl Worker {
             self.connections.iter().map(held).filter(|(bytes, _)| *bytes >= DEBT_BYTES_MIN).collect();
         debtors.sort_unstable_by_key(|debtor| Reverse(*debtor));
         for (bytes, key) in debtors {
-            if !self.hub.overload().claim(bytes) {
+            if !self.hub.claim_debtor(bytes) {
                 return;
             }
-            self.hub.counters().close_for("memory_bytes_max");
             let problem = self.hub.overload().problem();
             self.call(key, now, |connection, out| {
                 connection.exchange.shed(&problem, &mut connection.reader, out)

@@ -140,7 +140,7 @@ pub const HOLES: &[Hole] = &[
     Hole {
         scenario: "slow::is_cut_without_progress",
         rows: NOT_POLLS,
-        carriers: Carrier::POLLED,
+        carriers: &[Carrier::Axum],
         reason: "how long a stuck body may stay is decided by the HTTP stack that polls it",
     },
     Hole {
@@ -242,8 +242,8 @@ pub const HOLES: &[Hole] = &[
     Hole {
         scenario: "limits::memory_in_all",
         rows: ANY,
-        carriers: &[Carrier::H2c, Carrier::TlsH1, Carrier::TlsH2],
-        reason: "the same for a process as a whole; it says so once",
+        carriers: Carrier::TLS,
+        reason: "the same for a process as a whole; encryption changes nothing in it",
     },
     Hole {
         scenario: "limits::idle_http2",

@@ -21,6 +21,8 @@ scenarios! { "floods";
     Carriers window_updates: "wire";
     Carriers head_without_end: "wire";
     Carriers answers_not_taken_cve_2019_9517: "wire";
+    Carriers answers_never_taken: "wire";
+    Carriers a_stream_never_taken: "wire";
     Carriers bodies_without_end: "wire";
 }
 
@@ -39,7 +41,7 @@ const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -123,6 +125,57 @@ async fn answers_not_taken_cve_2019_9517(cell: Cell) -> Result<()> {
         ended += u32::from(matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0);
     }
     room.close().await
+}
+
+/// As above, and nothing is ever taken: the connection does not hold its answers for good.
+async fn answers_never_taken(cell: Cell) -> Result<()> {
+    const STREAMS: u32 = 8;
+    let room = Room::with(&cell, |settings| settings.times.stall_ms_max = 300).await?;
+    room.publish_inside((0..16).map(|_| "x".repeat(60_000)))?;
+    let mut raw = Raw::connect_http2(room.node.address()).await?;
+    let request = block(&room, "GET", &format!("{}?after=start&limit=1000", room.path("")));
+    let asked = (0..STREAMS).flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request));
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    raw.write(&[PREFACE, &no_window, &asked.collect::<Vec<_>>()].concat()).await?;
+    while raw.http2_frame().await.context("the connection stays")?.0 != GOAWAY {}
+    // It says so, and does not wait for the client to leave.
+    tokio::time::timeout(PATIENCE, async { while raw.http2_frame().await.is_ok() {} })
+        .await
+        .context("the connection is open behind its end")?;
+    served(&room, 0).await?;
+    room.close().await
+}
+
+/// A client that reads one of its streams and not another loses only that.
+async fn a_stream_never_taken(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.times.stall_ms_max = 1_000).await?;
+    let mut raw = Raw::connect_http2(room.node.address()).await?;
+    let accept = b"\x00\x06accept\x14application/x-ndjson";
+    let request = [block(&room, "GET", &room.path("")), accept.to_vec()].concat();
+    let asked = (0..2).flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request));
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let window = [0, stream(1)].map(|n| frame(WINDOW_UPDATE, 0, n, &(1_u32 << 30).to_be_bytes())).concat();
+    raw.write(&[PREFACE, &no_window, &asked.collect::<Vec<_>>(), &window].concat()).await?;
+    let mut read = 0;
+    loop {
+        room.publish_inside(["a message".to_owned()])?;
+        match raw.http2_frame().await? {
+            (RST_STREAM, _, 1, _) => break,
+            (DATA, _, 3, _) => read += 1,
+            (DATA, ..) => anyhow::bail!("a stream without a window carries something"),
+            (GOAWAY | RST_STREAM, ..) => anyhow::bail!("after {read} pieces more than that stream ends"),
+            _ => {}
+        }
+    }
+    room.publish_inside(["still here".to_owned()])?;
+    loop {
+        let (kind, _, stream, payload) = raw.http2_frame().await?;
+        ensure!(kind != GOAWAY, "the connection ends with its stream");
+        if (kind, stream) == (DATA, 3) && String::from_utf8_lossy(&payload).contains("still here") {
+            break;
+        }
+    }
+    room.node.stop().await
 }
 
 /// Begins a publish on each of many streams, and sends all of it but its end, as far as the window of the connection lets it; that opens

@@ -5,10 +5,14 @@ use std::{ops::RangeInclusive, time::Duration};
 use anyhow::{Context, Result, ensure};
 use efir_client::Event;
 
-use super::{publish::until_nobody_reads, scenarios};
+use super::{
+    floods::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, block, frame},
+    publish::until_nobody_reads,
+    scenarios,
+};
 use crate::{
     ask::{Ask, PATIENCE},
-    raw::{Raw, upgrade},
+    raw::{Raw, frame_bytes, upgrade},
     readers::{Begin, Kind},
     room::{Cell, Room, texts},
 };
@@ -102,11 +106,44 @@ async fn is_cut_without_progress(cell: Cell) -> Result<()> {
         settings.limits.retention_bytes_max = 64 << 20;
     })
     .await?;
-    let stalled = stalled(&room, 0).await?;
+    let is_http2 = cell.carrier.is_http2();
+    let stalled = if is_http2 { stalled_stream(&room).await? } else { stalled(&room, 0).await? };
     room.publish_inside(long_texts(1..=10_000, 1_000))?;
     until_nobody_reads(&room).await?;
     drop(stalled);
     room.close().await
+}
+
+/// A client that has asked over HTTP/2, reads frames, and opens no window for what it is owed.
+async fn stalled_stream(room: &Room) -> Result<Raw> {
+    let ask = request(room)?;
+    let literal = |index: &[u8], name: &str, value: &str| {
+        let sized = |text: &str| [&[u8::try_from(text.len()).unwrap_or(0)], text.as_bytes()].concat();
+        let name = if name.is_empty() { Vec::new() } else { sized(name) };
+        [index.to_vec(), name, sized(value)].concat()
+    };
+    let is_websocket = room.cell.row()?.kind.is_websocket();
+    let method = if is_websocket { "CONNECT" } else { "GET" };
+    let mut block = block(room, method, &ask.target);
+    if is_websocket {
+        block.extend(literal(&[0], ":protocol", "websocket"));
+        block.extend(literal(&[0], "sec-websocket-version", "13"));
+    }
+    for (name, value) in ask.headers.iter().filter(|(name, _)| name == "accept") {
+        block.extend(literal(&[0], name, value));
+    }
+    let before = room.node.joins().count(&room.channel);
+    let mut raw = Raw::connect_http2(room.node.address()).await?;
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let flags = if is_websocket { END_HEADERS } else { END_HEADERS | END_STREAM };
+    raw.write(&[PREFACE, &no_window, &frame(HEADERS, flags, 1, &block)].concat()).await?;
+    while raw.http2_frame().await?.0 != HEADERS {}
+    if room.cell.row()?.kind == Kind::Socket {
+        let command = format!("{{\"id\":1,\"subscribe\":{{\"channel\":{:?}}}}}", room.channel);
+        raw.write(&frame(DATA, 0, 1, &frame_bytes(0x81, command.as_bytes()))).await?;
+    }
+    room.node.joins().wait(&room.channel, before + 1).await?;
+    Ok(raw)
 }
 
 /// Held only to stay open.

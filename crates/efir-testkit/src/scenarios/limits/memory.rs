@@ -1,16 +1,19 @@
-//! Memory in all, on a process of its own: many begun messages, of which each is within its limit.
+//! Memory in all, on a process of its own: many begun messages, or answers that are not taken, of which each is within its limit.
 
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 
-use super::limit_of;
+use super::{
+    super::floods::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, block, frame},
+    limit_of,
+};
 use crate::{
     ask::{Ask, PATIENCE, check_problem},
     binary::Binary,
     carrier::Carrier,
     raw::{Raw, frame_bytes},
-    room::{Cell, same},
+    room::{Cell, Room, same},
 };
 
 /// What the process may take. Without anybody it takes some 20 MiB.
@@ -22,7 +25,108 @@ const AT_ONCE: usize = 20;
 /// So many of them are twice too many.
 const ATTACKERS: usize = 2 * MEMORY_BYTES / BEGUN_BYTES;
 
-pub(super) async fn memory_in_all(_cell: Cell) -> Result<()> {
+const ACK: u8 = 1;
+/// Of a begun message over HTTP/2; two are within the windows of a connection and its streams.
+const TUNNEL_BYTES: usize = 200_000;
+/// A connection of HTTP/2 keeps a MiB of answers; so many are more than twice too many.
+const ANSWERED: usize = 2 * MEMORY_BYTES / (1 << 20);
+
+pub(super) async fn memory_in_all(cell: Cell) -> Result<()> {
+    if cell.carrier.is_http2() {
+        answers_in_all(&cell).await?;
+        tunnels_in_all(&cell).await
+    } else {
+        messages_in_all().await
+    }
+}
+
+/// Sockets over HTTP/2, some to a connection, each with a begun message that is within its limit.
+async fn tunnels_in_all(cell: &Cell) -> Result<()> {
+    const SOCKETS: u32 = 2;
+    let bound = MEMORY_BYTES.to_string();
+    let variables = [("EFIR_LIMITS__MEMORY_BYTES_MAX", &*bound), ("EFIR_TIMES__BODY_MAX", "10m")];
+    let binary = Binary::start_with(&variables).await?;
+    let address = binary.address();
+    let room = Room::open(cell).await?;
+    let websocket = b"\x00\x09:protocol\x09websocket\x00\x15sec-websocket-version\x0213";
+    let request = [block(&room, "CONNECT", "/socket"), websocket.to_vec()].concat();
+    let begun = frame_bytes(0x81, &vec![b'x'; BEGUN_BYTES]);
+    let pieces = |n| begun[..TUNNEL_BYTES].chunks(16_000).flat_map(move |piece| frame(DATA, 0, n, piece));
+    let mut attackers = Vec::new();
+    while attackers.len() < ATTACKERS && !is_overloaded(address).await? {
+        let mut raw = Raw::connect_http2(address).await?;
+        raw.write(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await?;
+        while raw.http2_frame().await?.0 != SETTINGS {}
+        // The server's windows are in force from here on.
+        raw.write(&frame(SETTINGS, ACK, 0, &[])).await?;
+        for n in (0..SOCKETS).map(|n| 2 * n + 1) {
+            raw.write(&frame(HEADERS, END_HEADERS, n, &request)).await?;
+            while !matches!(raw.http2_frame().await?, (HEADERS, _, stream, _) if stream == n) {}
+            raw.write(&pieces(n).collect::<Vec<_>>()).await?;
+        }
+        attackers.push(raw);
+    }
+    until(address, true).await?;
+    until(address, false).await?;
+    let mut told = 0;
+    for raw in &mut attackers {
+        let said = async {
+            loop {
+                let (kind, _, _, payload) = raw.http2_frame().await?;
+                if kind == DATA && String::from_utf8_lossy(&payload).contains("\"overloaded\"") {
+                    return anyhow::Ok(());
+                }
+            }
+        };
+        told +=
+            usize::from(matches!(tokio::time::timeout(Duration::from_millis(20), said).await, Ok(Ok(()))));
+    }
+    ensure!(told > 0, "none of {} debtors was told", attackers.len());
+    room.close().await
+}
+
+/// Many connections of HTTP/2, each with answers that are not taken and within their limit.
+async fn answers_in_all(cell: &Cell) -> Result<()> {
+    let bound = MEMORY_BYTES.to_string();
+    let binary = Binary::start_with(&[("EFIR_LIMITS__MEMORY_BYTES_MAX", &*bound)]).await?;
+    let address = binary.address();
+    let mut reader = Raw::websocket(address, "/channels/a").await?;
+    reader.object().await?;
+    // So small that an answer is a copy of them.
+    let texts = "x".repeat(100);
+    for _ in 0..200 {
+        let published = Ask::text("/channels/b", &texts).send(address, Carrier::H1).await?;
+        same("published", published.status, 200)?;
+    }
+    let room = Room::open(cell).await?;
+    let request = block(&room, "GET", "/channels/b?after=start&limit=1000");
+    let asked = (0..50).flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &request));
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let begin = [PREFACE, &no_window, &asked.collect::<Vec<_>>()].concat();
+    let mut attackers = Vec::new();
+    while attackers.len() < ANSWERED && !is_overloaded(address).await? {
+        for _ in 0..AT_ONCE {
+            let mut raw = Raw::connect_http2(address).await?;
+            if raw.pour(&begin).await? {
+                attackers.push(raw);
+            }
+        }
+    }
+    until(address, true).await?;
+    until(address, false).await?;
+    let mut ended = 0;
+    for raw in &mut attackers {
+        let last = async { while raw.http2_frame().await.is_ok_and(|frame| frame.0 != GOAWAY) {} };
+        ended += usize::from(tokio::time::timeout(Duration::from_millis(20), last).await.is_ok());
+    }
+    ensure!(ended > 0, "none of {} debtors was ended", attackers.len());
+    let published = Ask::text("/channels/a", "still here").send(address, Carrier::H1).await?;
+    same("published", published.status, 200)?;
+    while !reader.object().await?.to_string().contains("still here") {}
+    room.close().await
+}
+
+async fn messages_in_all() -> Result<()> {
     let bound = MEMORY_BYTES.to_string();
     // Nobody is late here, however slow the machine.
     let variables = [("EFIR_LIMITS__MEMORY_BYTES_MAX", &*bound), ("EFIR_TIMES__BODY_MAX", "10m")];
