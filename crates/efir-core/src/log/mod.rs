@@ -199,6 +199,13 @@ impl Log {
         }
     }
 
+    /// Applies a retention that is another one than so far, without waiting for the next append: number, bytes and age; the
+    /// newest message stays.
+    pub fn apply(&mut self, now_ms: u64, retention: &Retention) {
+        self.retain(now_ms, retention);
+        self.shrink();
+    }
+
     /// Removes the messages that are `age_ms_max` old or older, and the keys whose window is over. Returns the weight that
     /// was freed.
     pub fn expire(&mut self, now_ms: u64, age_ms_max: u64) -> usize {
