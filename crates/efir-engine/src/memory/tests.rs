@@ -310,7 +310,7 @@ fn a_sweep_asks_the_rules_for_so_many_channels_at_once() {
     let memory = Memory::new(limits(|limits| limits.retention_ms_max = 3_600_000));
     let channels: Vec<_> = (0..3 * SHARDS * 1_024 / 2).map(|n| format!("few:{n}")).collect();
     for channel in &channels {
-        publish(&memory, channel, "x", clock::now_ms()).unwrap();
+        let Ok(_) = memory.live(&name(channel), (0, 0), || Ok::<_, Infallible>(()));
     }
     memory.keep_by(Some(few()));
     let unknown = || {
@@ -322,4 +322,45 @@ fn a_sweep_asks_the_rules_for_so_many_channels_at_once() {
     assert_eq!(unknown(), channels.len() - SHARDS * 1_024);
     sweep_all(&memory, now_ms);
     assert_eq!(unknown(), 0);
+}
+
+/// What a channel remembers is a number; taken for that of another table it would trim a channel that keeps much.
+#[test]
+fn tables_that_are_replaced_under_way_are_never_mixed_up() {
+    const ROUNDS: usize = 200;
+    let memory = Memory::new(limits(|limits| limits.retention_ms_max = 3_600_000));
+    let rules = |few: usize| {
+        let mut own = [OwnRetention { messages_max: 9_000, ..OwnRetention::NODE }; 2];
+        own[few].messages_max = 2;
+        RetentionRules::new(own.into(), move |channel| {
+            Some(if channel.as_str().starts_with("few:") { few } else { 1 - few })
+        })
+    };
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    memory.keep_by(Some(rules(0)));
+    std::thread::scope(|scope| {
+        for publisher in 0..2 {
+            let (memory, is_over) = (&memory, &is_over);
+            scope.spawn(move || {
+                let mut published = 0;
+                while !is_over.load(Ordering::Relaxed) && published < 8_000 {
+                    for channel in ["few", "many"] {
+                        publish(memory, &format!("{channel}:{publisher}"), "x", clock::now_ms()).unwrap();
+                    }
+                    published += 1;
+                    assert_eq!(kept_of(memory, &format!("many:{publisher}")), published);
+                    assert!(kept_of(memory, &format!("few:{publisher}")) <= 2);
+                }
+            });
+        }
+        for round in 0..ROUNDS {
+            memory.keep_by(Some(rules(round % 2)));
+            sweep_all(&memory, clock::now_ms());
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+fn kept_of(memory: &Memory, channel: &str) -> usize {
+    memory.find(&name(channel)).unwrap().with(|state| state.log.len())
 }
