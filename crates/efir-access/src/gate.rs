@@ -128,8 +128,9 @@ impl Gate {
     #[must_use]
     pub fn options(&self, channel: &ChannelName) -> &RuleOptions {
         let Some(closed) = &self.0 else { return &RuleOptions::DEFAULT };
-        let name = closed.subject(channel.as_str(), Action::Subscribe).0;
-        closed.parts.rules.find_for_any_user(name).map_or(&RuleOptions::DEFAULT, |rule| &rule.options)
+        let rules = &closed.parts.rules;
+        let rule = rules.number_of(channel).and_then(|number| rules.as_slice().get(number));
+        rule.map_or(&RuleOptions::DEFAULT, |rule| &rule.options)
     }
 
     /// Who shows this text as `Bearer`: a server key or a token.

@@ -1,6 +1,7 @@
 //! What the configuration says about channels: who may do what, and what else holds for them. The first rule that has
 //! the channel decides; what no rule has is closed to everybody.
 
+use efir_core::ChannelName;
 use thiserror::Error;
 
 use crate::action::Action;
@@ -210,6 +211,14 @@ impl Rules {
     #[must_use]
     pub fn find_for_any_user(&self, channel: &str) -> Option<&Rule> {
         self.first(|pattern| pattern.matches_any_user(channel))
+    }
+
+    /// Which rule holds for a channel itself, counted from 0. The log of its members has the rule of its channel.
+    #[must_use]
+    pub fn number_of(&self, channel: &ChannelName) -> Option<usize> {
+        // No other name has a '/'.
+        let name = channel.as_str().split_once('/').map_or(channel.as_str(), |(name, _)| name);
+        self.0.iter().position(|rule| rule.channels.iter().any(|pattern| pattern.matches_any_user(name)))
     }
 
     /// The rules, in their order.

@@ -12,6 +12,7 @@ use efir_core::{
 use crate::{
     channel::{Channel, Due, Watch},
     hub::{Page, Publish},
+    retention::RetentionRules,
 };
 
 /// Why a message was not appended.
@@ -140,6 +141,10 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
 
     /// From now on every new message of the channel is noted to `watch`.
     fn watch(&self, channel: &ChannelName, watch: Arc<Watch>) -> Arc<Channel>;
+
+    /// From now on channels keep what these rules say, at most what the node lets them; `None`: all keep what the node does. One
+    /// that is there already is trimmed when it is next published to, read or swept.
+    fn keep_by(&self, rules: Option<RetentionRules>);
 
     /// What the channels hold now.
     fn stock(&self) -> Stock;

@@ -9,6 +9,8 @@ use efir_core::{ChannelName, Cursor, Log, Message, Position, Read, ReadMost};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use crate::retention::RetentionMark;
+
 /// Somebody who is told that a channel grew: a worker, or one polled response.
 pub trait Noted: Send + Sync {
     /// The channel watched under `token` grew. Called outside of all locks; must be quick.
@@ -74,20 +76,34 @@ pub struct Channel {
     subscribers: AtomicU32,
     /// The table no longer holds this channel; whoever still has the `Arc` asks the table again. Changed and read under the lock.
     is_gone: AtomicBool,
+    /// What it keeps.
+    retention: RetentionMark,
 }
 
 impl Channel {
-    pub(crate) fn new(name: ChannelName, log: Log) -> Arc<Self> {
+    /// A channel that keeps what the mark says.
+    pub(crate) fn new(name: ChannelName, log: Log, retention: RetentionMark) -> Arc<Self> {
         Arc::new(Self {
             name,
             state: Mutex::new(State { log, watches: None }),
             subscribers: AtomicU32::new(0),
             is_gone: AtomicBool::new(false),
+            retention,
         })
     }
 
     pub(crate) fn name(&self) -> &ChannelName {
         &self.name
+    }
+
+    /// What it keeps.
+    pub(crate) fn retention(&self) -> &RetentionMark {
+        &self.retention
+    }
+
+    /// Whether it keeps what the node does.
+    pub(crate) fn keeps_as_node(&self) -> bool {
+        self.retention.is_as_node()
     }
 
     /// Runs `change` under the channel's lock; keep it short.

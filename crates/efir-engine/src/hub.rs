@@ -28,6 +28,7 @@ use crate::{
     memory::Memory,
     overload::{DEBT_BYTES_MIN, Overload, Relief},
     presence::Presence,
+    retention::RetentionRules,
     seam::{Seam, Seams},
     shortage::Shortage,
 };
@@ -110,7 +111,7 @@ impl Hub {
         Self::on(shared, limits, times)
     }
 
-    /// The same channels on other terms, for what begins from now on. What channels keep, and how much of everything the node has,
+    /// The same channels on other terms, for what begins from now on. What channels keep at most, and how much of everything the node has,
     /// is decided when the hub is made and stays.
     #[must_use]
     pub fn with_terms(&self, limits: Limits, times: Times) -> Self {
@@ -120,6 +121,13 @@ impl Hub {
     fn on(shared: Arc<Shared>, limits: Limits, times: Times) -> Self {
         let rates = PublishRates::new(&limits);
         Self(Arc::new(Handle { limits, times, rates, shared }))
+    }
+
+    /// From now on channels keep what these rules say, and never more than the limits with which the hub was made; `None`: all keep
+    /// that. A channel that is there already is trimmed when it is next published to, read or swept. Takes as long as a sweep of all
+    /// channels; publishing goes on meanwhile.
+    pub fn keep_by(&self, rules: Option<RetentionRules>) {
+        self.0.broker.keep_by(rules);
     }
 
     /// The limits in force.

@@ -7,6 +7,7 @@
 
 mod changes;
 mod least_recent;
+mod own;
 mod table;
 
 use std::{
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 
 use self::{
     least_recent::LeastRecent,
+    own::{Own, Patience},
     table::{Hashed, Shard},
 };
 use crate::{
@@ -34,6 +36,7 @@ use crate::{
     channel::{self, Channel, Due, Watch},
     clock,
     hub::{Page, Publish},
+    retention::{RetentionMark, RetentionRules},
 };
 
 /// Locks of the table of channels; a power of two.
@@ -56,6 +59,8 @@ pub(crate) struct Memory {
     retention: Retention,
     /// Of the logs of members.
     presence_retention: Retention,
+    /// Of channels that keep less.
+    own: Own,
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
     /// What channels that nobody knows stand under; changes when a stub is forgotten.
@@ -80,6 +85,7 @@ impl Memory {
         Self {
             retention: limits.retention(),
             presence_retention: limits.presence_retention(),
+            own: Own::default(),
             limits,
             hasher,
             shards,
@@ -117,23 +123,29 @@ impl Memory {
     }
 
     /// The channel, made if it is not live and `may_begin` says nothing against that: what is refused must leave nothing behind, for
-    /// names are free. A sweep will look at it when `due_ms` has come.
+    /// names are free. A sweep will look at it when it is `life_ms` older, or sooner if it keeps less than others.
     fn live<E>(
         &self,
         name: &ChannelName,
-        due_ms: u64,
+        (now_ms, life_ms): (u64, u64),
         may_begin: impl FnOnce() -> Result<(), E>,
     ) -> Result<Arc<Channel>, E> {
         let key = Hashed::new(&self.hasher, name);
         let mut shard = self.shard(key).lock();
-        shard.due_ms = shard.due_ms.min(due_ms);
-        if let Some(channel) = shard.find(key) {
-            return Ok(Arc::clone(channel));
-        }
-        may_begin()?;
-        let position = self.position_of_absent(&shard, key);
-        let channel = Channel::new(name.clone(), Log::with_head(position.epoch, position.offset));
-        shard.insert(key, Arc::clone(&channel));
+        let known = shard.find(key).map(Arc::clone);
+        let channel = match known {
+            Some(channel) => channel,
+            None => {
+                may_begin()?;
+                let position = self.position_of_absent(&shard, key);
+                let log = Log::with_head(position.epoch, position.offset);
+                let channel = Channel::new(name.clone(), log, RetentionMark::new(self.own.mark()));
+                shard.insert(key, Arc::clone(&channel));
+                channel
+            }
+        };
+        let life_ms = if channel.keeps_as_node() { life_ms } else { self.own.age_ms_min().min(life_ms) };
+        shard.due_ms = shard.due_ms.min(now_ms.saturating_add(life_ms));
         Ok(channel)
     }
 
@@ -182,9 +194,10 @@ impl Memory {
         self.weight.load(Ordering::Relaxed).wrapping_add(change)
     }
 
-    /// Removes what has expired from a log before it is read or grown.
-    fn expire(&self, log: &mut Log, now_ms: u64) {
-        self.expire_older(log, now_ms, self.limits.retention_ms_max);
+    /// Removes what has expired from a channel's log before it is read.
+    fn expire(&self, channel: &Channel, log: &mut Log, now_ms: u64) {
+        let own = self.own_retention(channel, log, now_ms);
+        self.expire_older(log, now_ms, own.as_ref().unwrap_or(&self.retention).age_ms_max);
     }
 
     fn expire_older(&self, log: &mut Log, now_ms: u64, age_ms_max: u64) {
@@ -204,9 +217,13 @@ impl Memory {
         }
         let mut next_ms = u64::MAX;
         let mut gone = Vec::new();
+        let mut patience = Patience::default();
         shard.retain(|channel| {
-            let age_ms_max = self.age_ms_max(channel.name());
             !channel.retire_if(|state| {
+                if !patience.reaches(channel) {
+                    return false;
+                }
+                let age_ms_max = self.age_ms_max(channel, &mut state.log, now_ms);
                 self.expire_older(&mut state.log, now_ms, age_ms_max);
                 let due_ms = state.log.next_expiry_ms(age_ms_max);
                 if due_ms.is_none() && !state.is_watched() {
@@ -218,8 +235,10 @@ impl Memory {
             })
         });
         let life_ms = self.retention.age_ms_max.min(self.presence_retention.age_ms_max);
+        let life_ms = life_ms.min(self.own.age_ms_min());
         let rest_ms = life_ms.min(self.limits.key_window_ms) / LOOKS_PER_LIFE;
-        shard.due_ms = next_ms.max(now_ms.saturating_add(rest_ms));
+        let due_ms = next_ms.max(now_ms.saturating_add(rest_ms));
+        shard.due_ms = if patience.is_over() { now_ms } else { due_ms };
         // What was never published to leaves nothing.
         gone.retain(|(_, position)| position.offset > 0);
         for (name, position) in &gone {
@@ -258,9 +277,10 @@ impl Broker for Memory {
         };
         loop {
             let may_begin = || self.check_room(true, publish.key);
-            let channel = self.live(publish.channel, now_ms.saturating_add(life_ms), may_begin)?;
+            let channel = self.live(publish.channel, (now_ms, life_ms), may_begin)?;
             let appended = channel.with_live(|state| {
-                self.append(&mut state.log, publish, now_ms).map(|appended| (appended, state.due_watches()))
+                self.append(&channel, &mut state.log, publish, now_ms)
+                    .map(|appended| (appended, state.due_watches()))
             });
             let Some(appended) = appended else { continue };
             let (appended, watches) = appended?;
@@ -279,12 +299,13 @@ impl Broker for Memory {
     }
 
     fn append_change(&self, change: &MemberChange<'_>, now_ms: u64) -> Result<Due, PublishError> {
-        let due_ms = now_ms.saturating_add(self.presence_retention.age_ms_max);
+        let life_ms = self.presence_retention.age_ms_max;
         loop {
             let may_begin = || self.check_room_of_change(true, change);
-            let log = self.live(change.log, due_ms, may_begin)?;
-            let appended =
-                log.with_live(|state| self.append_member_change(state, change, now_ms).map(|()| state.due()));
+            let log = self.live(change.log, (now_ms, life_ms), may_begin)?;
+            let appended = log.with_live(|state| {
+                self.append_member_change(&log, state, change, now_ms).map(|()| state.due())
+            });
             if let Some(appended) = appended {
                 return appended;
             }
@@ -299,7 +320,7 @@ impl Broker for Memory {
     fn read(&self, name: &ChannelName, start: Start, most: ReadMost) -> Page {
         match self.find(name) {
             Ok(channel) => channel.with(|state| {
-                self.expire(&mut state.log, clock::now_ms());
+                self.expire(&channel, &mut state.log, clock::now_ms());
                 let read = read_log(&state.log, &start, most);
                 Page { read, head: state.log.position() }
             }),
@@ -316,7 +337,7 @@ impl Broker for Memory {
         }
         match self.find(name) {
             Ok(channel) => channel.with(|state| {
-                self.expire(&mut state.log, clock::now_ms());
+                self.expire(&channel, &mut state.log, clock::now_ms());
                 state.log.cursor(&start)
             }),
             Err(position) => position.into(),
@@ -328,13 +349,17 @@ impl Broker for Memory {
     }
 
     fn watch(&self, name: &ChannelName, watch: Arc<Watch>) -> Arc<Channel> {
-        let due_ms = clock::now_ms().saturating_add(UNWATCHED_MS);
+        let now_ms = clock::now_ms();
         loop {
-            let Ok(channel) = self.live(name, due_ms, || Ok::<_, Infallible>(()));
+            let Ok(channel) = self.live(name, (now_ms, UNWATCHED_MS), || Ok::<_, Infallible>(()));
             if channel.with_live(|state| state.watch(Arc::clone(&watch))).is_some() {
                 return channel;
             }
         }
+    }
+
+    fn keep_by(&self, rules: Option<RetentionRules>) {
+        self.replace_own(rules);
     }
 
     fn stock(&self) -> Stock {
@@ -372,8 +397,16 @@ impl Broker for Memory {
 
 impl Memory {
     /// Appends to a channel's log and keeps the books.
-    fn append(&self, log: &mut Log, publish: &Publish<'_>, now_ms: u64) -> Result<Appended, PublishError> {
-        self.expire(log, now_ms);
+    fn append(
+        &self,
+        channel: &Channel,
+        log: &mut Log,
+        publish: &Publish<'_>,
+        now_ms: u64,
+    ) -> Result<Appended, PublishError> {
+        let own = self.own_retention(channel, log, now_ms);
+        let retention = own.as_ref().unwrap_or(&self.retention);
+        self.expire_older(log, now_ms, retention.age_ms_max);
         let before = Footprint::of(log);
         let Publish { channel, payload, key, from } = *publish;
         let append = Append { channel, time_ms: now_ms, from, payload, key };
@@ -382,7 +415,7 @@ impl Memory {
         {
             return Err(refusal);
         }
-        let appended = log.append(&append, &self.retention).map_err(|error| self.refuse(error));
+        let appended = log.append(&append, retention).map_err(|error| self.refuse(error));
         self.book(before, Footprint::of(log));
         appended
     }

@@ -235,6 +235,34 @@ fn an_open_address_is_wanted_by_somebody_and_warned_of() {
 }
 
 #[test]
+fn a_rule_that_keeps_more_than_the_node_is_refused_and_one_that_keeps_less_is_shown() {
+    let folder = folder();
+    let with = |age: &str| {
+        let rules = "[retention]\nage = \"5m\"\n[[rules]]\nchannels = \"chat:*\"\nretention_messages = 3\n";
+        std::fs::write(folder.join("efir.toml"), format!("{rules}retention_age = {age:?}\n")).unwrap();
+    };
+    with("10m");
+    let refused = efir(&["--listen", "127.0.0.1:0"]).current_dir(&folder).spawn().unwrap();
+    let output = finish(refused);
+    let words = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(
+        words.contains(
+            "'rules.retention_age': rule 1 asks for 10m, more than the node, which has 5m (retention.age); write at most 5m there, or \
+             raise retention.age"
+        ),
+        "{words}"
+    );
+    with("5m");
+    let output = finish(efir(&["config", "show"]).current_dir(&folder).spawn().unwrap());
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("\nretention_messages = 3\n") && shown.contains("\nretention_age = \"5m\"\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn refusals_say_why_and_have_exit_codes() {
     let server = Server::start(&["--listen", "127.0.0.1:0"]);
     for (args, code, words) in [

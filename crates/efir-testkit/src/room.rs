@@ -100,8 +100,12 @@ impl Room {
 
     /// Says that age, not number, decides what is kept; the checker then cannot judge how much is gone.
     pub fn keeps_by_age(&self) {
-        let channel = self.channel.clone();
-        self.history.record("server", Event::Keeps { channel, messages_max: None });
+        self.keeps(&self.channel, None);
+    }
+
+    /// Says how many messages a channel keeps from now on.
+    pub fn keeps(&self, channel: &str, messages_max: Option<u64>) {
+        self.history.record("server", Event::Keeps { channel: channel.into(), messages_max });
     }
 
     /// A client with connections of its own.

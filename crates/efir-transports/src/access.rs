@@ -14,6 +14,7 @@ use http::{header, request::Parts};
 
 use crate::{
     Choice,
+    kept::Kept,
     query::Query,
     request::{ReadRequest, Scope},
     site::Site,
@@ -36,6 +37,7 @@ pub struct Access {
     tickets: ArcSwapOption<Tickets>,
     /// Told of tokens that name a key which nobody knows; set once.
     unknown_key: OnceLock<UnknownKey>,
+    kept: Kept,
 }
 
 struct UnknownKey(Box<dyn Fn() + Send + Sync>);
@@ -64,6 +66,7 @@ impl Access {
             changes: AtomicU64::new(0),
             tickets: ArcSwapOption::empty(),
             unknown_key: OnceLock::new(),
+            kept: Kept::default(),
         }
     }
 
@@ -108,6 +111,11 @@ impl Access {
         self.gate.store(Arc::new(gate));
         self.is_closed.store(is_closed, Ordering::Release);
         self.touch();
+    }
+
+    /// The hub's channels keep what the rules of the gate say.
+    pub(crate) fn keep(&self, hub: &Hub) {
+        self.kept.follow(hub, || self.gate());
     }
 
     pub(crate) fn touch(&self) {

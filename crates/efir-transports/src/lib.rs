@@ -12,6 +12,7 @@ mod guarded;
 mod head;
 mod http_stream;
 mod info;
+mod kept;
 mod life;
 mod long_poll;
 mod origin;

@@ -56,8 +56,10 @@ impl Site {
         Self::with_access(hub, options, Access::open())
     }
 
-    /// A site over a hub, and who may do what there.
+    /// A site over a hub, who may do what there, and what its channels keep. Of several sites over one hub at most one may have
+    /// rules that say what is kept.
     pub fn with_access(hub: Hub, options: SiteOptions, access: Access) -> Self {
+        access.keep(&hub);
         Self(Arc::new(Inner { hub, options, access: Arc::new(access), last_info: info::Last::default() }))
     }
 
@@ -77,9 +79,10 @@ impl Site {
         &self.0.access
     }
 
-    /// From now on this gate judges, also those who are connected already.
+    /// From now on this gate judges, also those who are connected already, and channels keep what its rules say.
     pub fn replace_gate(&self, gate: Gate) {
         self.0.access.replace_gate(gate);
+        self.0.access.keep(&self.0.hub);
         self.0.hub.recheck();
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use efir_core::{GapReason, Payload};
 
 use super::*;
+use crate::retention::{OwnRetention, UNKNOWN};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits { retention_ms_max: 1_000, key_window_ms: 1_000, ..Limits::default() };
@@ -223,4 +224,143 @@ fn a_retry_needs_no_room() {
     let late = publish_keyed(&memory, "a", "1", Some("key"), 5_001).unwrap();
     assert_eq!((late.position, late.duplicate), (first.position, true));
     assert_eq!(publish_keyed(&memory, "a", "2", Some("key"), 5_001), Err(PublishError::KeyConflict));
+}
+
+/// What is kept by these rules: `few:*` keeps two messages, everything else as the node.
+fn few() -> RetentionRules {
+    let few = OwnRetention { messages_max: 2, ..OwnRetention::NODE };
+    RetentionRules::new(vec![OwnRetention::NODE, few], |channel| {
+        Some(usize::from(channel.as_str().starts_with("few:")))
+    })
+}
+
+fn kept(memory: &Memory, channel: &ChannelName) -> usize {
+    memory.read(channel, Start::Last(100), MOST).read.messages.len()
+}
+
+fn publish_some(memory: &Memory, channel: &str, count: usize) {
+    for _ in 0..count {
+        publish(memory, channel, "x", clock::now_ms()).unwrap();
+    }
+}
+
+#[test]
+fn channels_keep_what_rules_say_and_are_trimmed_when_they_are_swept() {
+    let memory = Memory::new(limits(|limits| limits.retention_ms_max = 3_600_000));
+    publish_some(&memory, "few:a", 5);
+    publish_some(&memory, "many", 5);
+    let weight = memory.weight.load(Ordering::Relaxed);
+    memory.keep_by(Some(few()));
+    sweep_all(&memory, clock::now_ms());
+    let log_weight = |channel: &str| memory.find(&name(channel)).unwrap().with(|state| state.log.weight());
+    assert_eq!(memory.weight.load(Ordering::Relaxed), log_weight("few:a") + log_weight("many"));
+    assert!(memory.weight.load(Ordering::Relaxed) < weight);
+    publish_some(&memory, "few:b", 5);
+    assert_eq!(["few:a", "few:b", "many"].map(|channel| kept(&memory, &name(channel))), [2, 2, 5]);
+    assert!(memory.find(&name("many")).unwrap().keeps_as_node(), "it costs nothing more");
+
+    memory.keep_by(None);
+    publish_some(&memory, "few:a", 3);
+    assert_eq!(kept(&memory, &name("few:a")), 5);
+    // Generations take turns, and a third one is known from the first.
+    for _ in 0..3 {
+        memory.keep_by(Some(few()));
+        assert_eq!(memory.find(&name("few:b")).unwrap().retention().generation(), UNKNOWN);
+        assert_eq!(["few:a", "few:b"].map(|channel| kept(&memory, &name(channel))), [2, 2]);
+    }
+}
+
+#[test]
+fn logs_of_members_keep_what_rules_say_within_their_own_limits() {
+    let memory = Memory::new(limits(|limits| limits.presence_log_messages_max = 4));
+    memory.keep_by(Some(few()));
+    for (channel, most) in [("few:a", 2), ("many", 4)] {
+        let log = name(channel).presence_log();
+        for _ in 0..6 {
+            let payload = Payload::text(Bytes::from_static(b"x")).unwrap();
+            let change = MemberChange { log: &log, payload: &payload, is_refusable: true };
+            memory.append_change(&change, clock::now_ms()).unwrap();
+        }
+        assert_eq!(kept(&memory, &log), most);
+    }
+}
+
+#[test]
+fn rules_say_less_than_the_node_and_a_short_life_is_swept_in_time() {
+    let memory = Memory::new(limits(|limits| {
+        limits.retention_messages_max = 3;
+        limits.retention_ms_max = 3_600_000;
+    }));
+    let own = OwnRetention { messages_max: 9, age_ms_max: 1_000, ..OwnRetention::NODE };
+    memory
+        .keep_by(Some(RetentionRules::new(vec![own], |channel| (channel.as_str() == "short").then_some(0))));
+    let now_ms = clock::now_ms();
+    for channel in ["short", "long"] {
+        (0..5).for_each(|_| _ = publish(&memory, channel, "x", now_ms).unwrap());
+        assert_eq!(kept(&memory, &name(channel)), 3);
+    }
+    sweep_all(&memory, now_ms + 999);
+    assert!(memory.find(&name("short")).is_ok());
+    sweep_all(&memory, now_ms + 1_100);
+    assert!(memory.find(&name("short")).is_err() && memory.find(&name("long")).is_ok());
+}
+
+#[test]
+fn a_sweep_asks_the_rules_for_so_many_channels_at_once() {
+    let memory = Memory::new(limits(|limits| limits.retention_ms_max = 3_600_000));
+    let channels: Vec<_> = (0..3 * SHARDS * 1_024 / 2).map(|n| format!("few:{n}")).collect();
+    for channel in &channels {
+        let Ok(_) = memory.live(&name(channel), (0, 0), || Ok::<_, Infallible>(()));
+    }
+    memory.keep_by(Some(few()));
+    let unknown = || {
+        let unknown = |channel: &&Arc<Channel>| channel.retention().generation() == UNKNOWN;
+        memory.shards.iter().map(|shard| shard.lock().channels().filter(unknown).count()).sum::<usize>()
+    };
+    let now_ms = clock::now_ms();
+    sweep_all(&memory, now_ms);
+    assert_eq!(unknown(), channels.len() - SHARDS * 1_024);
+    sweep_all(&memory, now_ms);
+    assert_eq!(unknown(), 0);
+}
+
+/// What a channel remembers is a number; taken for that of another table it would trim a channel that keeps much.
+#[test]
+fn tables_that_are_replaced_under_way_are_never_mixed_up() {
+    const ROUNDS: usize = 200;
+    let memory = Memory::new(limits(|limits| limits.retention_ms_max = 3_600_000));
+    let rules = |few: usize| {
+        let mut own = [OwnRetention { messages_max: 9_000, ..OwnRetention::NODE }; 2];
+        own[few].messages_max = 2;
+        RetentionRules::new(own.into(), move |channel| {
+            Some(if channel.as_str().starts_with("few:") { few } else { 1 - few })
+        })
+    };
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    memory.keep_by(Some(rules(0)));
+    std::thread::scope(|scope| {
+        for publisher in 0..2 {
+            let (memory, is_over) = (&memory, &is_over);
+            scope.spawn(move || {
+                let mut published = 0;
+                while !is_over.load(Ordering::Relaxed) && published < 8_000 {
+                    for channel in ["few", "many"] {
+                        publish(memory, &format!("{channel}:{publisher}"), "x", clock::now_ms()).unwrap();
+                    }
+                    published += 1;
+                    assert_eq!(kept_of(memory, &format!("many:{publisher}")), published);
+                    assert!(kept_of(memory, &format!("few:{publisher}")) <= 2);
+                }
+            });
+        }
+        for round in 0..ROUNDS {
+            memory.keep_by(Some(rules(round % 2)));
+            sweep_all(&memory, clock::now_ms());
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+fn kept_of(memory: &Memory, channel: &str) -> usize {
+    memory.find(&name(channel)).unwrap().with(|state| state.log.len())
 }

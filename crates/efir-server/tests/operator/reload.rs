@@ -124,3 +124,30 @@ fn who_may_no_longer_read_is_told_at_once() {
     until("forbidden");
     assert_eq!(running.ask("GET /channels/chat", "", b"").0, 403);
 }
+
+#[test]
+fn rules_that_keep_less_hold_for_channels_that_are_there() {
+    let folder = folder();
+    let file = folder.join("efir.toml");
+    let rules = |more: &str| {
+        format!("[[rules]]\nchannels = \"**\"\nsubscribe = \"anyone\"\npublish = \"anyone\"\n{more}")
+    };
+    std::fs::write(&file, rules("")).unwrap();
+    let running = Running::start_in(&folder, &[], &[]);
+    let kept = || running.ask("GET /channels/chat?after=start", "", b"").1.matches("\"data\"").count();
+    for _ in 0..5 {
+        running.ask("POST /channels/chat", "", b"x");
+    }
+    assert_eq!(kept(), 5);
+    // More than the node has: everything stays as it is.
+    std::fs::write(&file, rules("retention_messages = 10001")).unwrap();
+    let (status, body) = running.ask_admin("POST /reload", "");
+    assert!(status == 422 && body.contains("rule 1 asks for 10001"), "{body}");
+    assert_eq!(kept(), 5);
+    std::fs::write(&file, rules("retention_messages = 2")).unwrap();
+    let (status, body) = running.ask_admin("POST /reload", "");
+    assert!(status == 200 && body.contains("\"taken_over\":[\"rules\"]"), "{body}");
+    assert_eq!(kept(), 2);
+    running.ask("POST /channels/chat", "", b"x");
+    assert_eq!(kept(), 2);
+}

@@ -7,8 +7,11 @@ use std::{
     net::{TcpListener, TcpStream},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
-    task::{Context, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -88,10 +91,17 @@ impl Audience {
         self.clients.last_mut().expect("it was pushed just now")
     }
 
-    /// One turn of the worker.
+    /// Lets the worker do what there is to do: it stops in between after a moment, which under an instrument is soon over.
     pub(crate) fn turn(&mut self) {
         let _entered = self.runtime.enter();
-        let _ = self.worker.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let again = Arc::new(Again::default());
+        let waker = Waker::from(Arc::clone(&again));
+        loop {
+            let _ = self.worker.as_mut().poll(&mut Context::from_waker(&waker));
+            if !again.0.swap(false, Ordering::Relaxed) {
+                return;
+            }
+        }
     }
 
     /// Lets the event loop see what became readable and writable; the worker has not acted yet.
@@ -155,6 +165,16 @@ impl Audience {
             "..................................................",
         );
         self.site.hub().publish_text(channel, TEXT).expect("room for it");
+    }
+}
+
+/// Whether the worker wants to go on.
+#[derive(Default)]
+struct Again(AtomicBool);
+
+impl Wake for Again {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

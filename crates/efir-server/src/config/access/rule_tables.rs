@@ -5,7 +5,7 @@ use efir_access::{Audience, FromPolicy, Pattern, Rule, RuleOptions, Rules};
 use toml::de::DeTable;
 
 use super::super::ConfigError;
-use super::super::unit::parse_size;
+use super::super::unit::{parse_count, parse_size, parse_time};
 use super::fields::{Fields, Section, Source};
 
 pub(super) const KEYS: [&str; 10] = [
@@ -82,23 +82,44 @@ fn options(fields: &Fields<'_>, options: &RuleOptions) -> Result<RuleOptions, Co
         Some(text) => FromPolicy::from_name(text)
             .ok_or_else(|| fields.bad("from", format!("{text:?}"), "\"user\" or \"none\""))?,
     };
-    for key in ["retention_messages", "retention_bytes", "retention_age"] {
-        if fields.has(key) {
-            let reason =
-                "rules cannot set it yet: how much is kept is the same for all channels, in [retention]";
-            return Err(fields.unfit(key, reason));
-        }
-    }
-    let message_bytes_max = match fields.amount("message_bytes_max") {
-        None => None,
-        Some(text) => {
-            let bytes =
-                parse_size(&text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
-            let expected = "a size such as 4KiB, at most limits.message_bytes_max";
-            Some(bytes.ok_or_else(|| fields.bad("message_bytes_max", format!("{text:?}"), expected))?)
-        }
-    };
-    Ok(RuleOptions { from, message_bytes_max, ..options.clone() })
+    Ok(RuleOptions {
+        from,
+        has_presence: options.has_presence,
+        message_bytes_max: size(
+            fields,
+            "message_bytes_max",
+            "a size such as 4KiB, at most limits.message_bytes_max",
+        )?,
+        retention_messages_max: number(
+            fields,
+            "retention_messages",
+            parse_count,
+            "a whole number, at least 1 and at most retention.messages",
+        )?,
+        retention_bytes_max: size(fields, "retention_bytes", "a size such as 1MiB, at most retention.bytes")?,
+        retention_ms_max: number(
+            fields,
+            "retention_age",
+            parse_time,
+            "a time such as \"10m\", at most retention.age",
+        )?,
+    })
+}
+
+fn size(fields: &Fields<'_>, key: &'static str, expected: &str) -> Result<Option<usize>, ConfigError> {
+    number(fields, key, parse_size, expected)
+}
+
+/// A number above 0, in whatever it is written; `None`: it is not there.
+fn number<N: TryFrom<u64>>(
+    fields: &Fields<'_>,
+    key: &'static str,
+    parse: fn(&str) -> Option<u64>,
+    expected: &str,
+) -> Result<Option<N>, ConfigError> {
+    let Some(text) = fields.amount(key) else { return Ok(None) };
+    let number = parse(&text).filter(|number| *number > 0).and_then(|number| number.try_into().ok());
+    number.map(Some).ok_or_else(|| fields.bad(key, format!("{text:?}"), expected))
 }
 
 /// The patterns of channels that a key names; `None`: it is not there.

@@ -20,6 +20,9 @@ pub(crate) const EXAMPLE: &str = r#"
 # presence = "off"                    # who is there; by default as subscribe
 # from = "user"                       # what messages say about their sender: "user" (the default) or "none"
 # message_bytes_max = "4KiB"          # at most, and by default, limits.message_bytes_max
+# retention_messages = 100            # how many messages a channel keeps; at most, and by default, retention.messages
+# retention_bytes = "1MiB"            # how many bytes of them; as retention.bytes
+# retention_age = "10m"               # how old they may become; as retention.age
 
 # Who signs tokens (JWT). The key: one of secret, secret_file, secret_env, public_key_file, jwks_file and jwks_url.
 # [[token_keys]]

@@ -1,6 +1,10 @@
 //! Whether a server may start that other machines can reach: only if somebody has said who may do what there.
 
+use efir_access::{Rule, RuleOptions};
+use efir_core::Limits;
+
 use super::super::resolved::Resolved;
+use super::super::unit::{size_text, time_text};
 use super::super::{ConfigError, Origin, Settings};
 
 /// What is to be written where nothing is: the least that lets people read and a signed-in user write.
@@ -64,18 +68,66 @@ pub(crate) fn check(settings: &Settings, resolved: &Resolved) -> Vec<ConfigError
     errors
 }
 
-/// A rule may only say less than the node.
-fn too_large(settings: &Settings, resolved: &Resolved) -> Option<ConfigError> {
-    let most = resolved.limits.message_bytes_max;
-    let rules = resolved.access.rules.as_ref()?.as_slice();
-    let number =
-        rules.iter().position(|rule| rule.options.message_bytes_max.is_some_and(|bytes| bytes > most))?;
-    Some(ConfigError::Unfit {
-        origin: settings.file().map_or(Origin::Default, |path| Origin::File(path.to_owned(), 1)),
-        key: "rules.message_bytes_max".to_owned(),
-        reason: format!(
-            "rule {} allows more than the node, which takes {most} bytes (limits.message_bytes_max)",
-            number + 1
-        ),
-    })
+/// A rule may only say less than the node. For each key the first rule is named that wants more.
+fn too_large(settings: &Settings, resolved: &Resolved) -> Vec<ConfigError> {
+    let Some(rules) = &resolved.access.rules else { return Vec::new() };
+    let origin = settings.file().map_or(Origin::Default, |path| Origin::File(path.to_owned(), 1));
+    let beyond = |bound: &Bound| {
+        let most = (bound.of_node)(&resolved.limits);
+        let wanted = |(index, rule): (usize, &Rule)| {
+            let wanted = (bound.of_rule)(&rule.options).filter(|wanted| *wanted > most)?;
+            Some((index + 1, wanted))
+        };
+        let (number, wanted) = rules.as_slice().iter().enumerate().find_map(wanted)?;
+        let (wanted, most, node) = ((bound.text)(wanted), (bound.text)(most), bound.node_key);
+        Some(ConfigError::Unfit {
+            origin: origin.clone(),
+            key: bound.key.to_owned(),
+            reason: format!(
+                "rule {number} asks for {wanted}, more than the node, which has {most} ({node}); write at most {most} there, or \
+                 raise {node}"
+            ),
+        })
+    };
+    BOUNDS.iter().filter_map(beyond).collect()
 }
+
+/// What a rule may not set higher than the node has it.
+struct Bound {
+    key: &'static str,
+    node_key: &'static str,
+    of_rule: fn(&RuleOptions) -> Option<u64>,
+    of_node: fn(&Limits) -> u64,
+    text: fn(u64) -> String,
+}
+
+const BOUNDS: [Bound; 4] = [
+    Bound {
+        key: "rules.message_bytes_max",
+        node_key: "limits.message_bytes_max",
+        of_rule: |options| options.message_bytes_max.map(|bytes| bytes as u64),
+        of_node: |limits| limits.message_bytes_max as u64,
+        text: size_text,
+    },
+    Bound {
+        key: "rules.retention_messages",
+        node_key: "retention.messages",
+        of_rule: |options| options.retention_messages_max.map(|messages| messages as u64),
+        of_node: |limits| limits.retention_messages_max as u64,
+        text: |messages| messages.to_string(),
+    },
+    Bound {
+        key: "rules.retention_bytes",
+        node_key: "retention.bytes",
+        of_rule: |options| options.retention_bytes_max.map(|bytes| bytes as u64),
+        of_node: |limits| limits.retention_bytes_max as u64,
+        text: size_text,
+    },
+    Bound {
+        key: "rules.retention_age",
+        node_key: "retention.age",
+        of_rule: |options| options.retention_ms_max,
+        of_node: |limits| limits.retention_ms_max,
+        text: time_text,
+    },
+];

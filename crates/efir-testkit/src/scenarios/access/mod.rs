@@ -14,12 +14,17 @@ use crate::{
 };
 
 mod carried;
+mod kept;
 mod lasting;
 mod rights;
 
 use carried::{
     a_socket_says_who_it_is_later, a_ticket_is_for_an_event_source, a_token_in_a_url_is_refused,
     tokens_of_all_kinds_that_are_worth_nothing,
+};
+use kept::{
+    a_channel_keeps_as_long_as_its_rule_says, each_channel_keeps_what_its_rule_says,
+    new_rules_hold_for_what_is_kept_already,
 };
 use lasting::{
     a_key_that_is_exchanged_ends_who_came_by_it, a_revoked_user_is_ended,
@@ -42,6 +47,9 @@ scenarios! { "access";
     Rows closing_ends_those_who_came_before: "D11";
     Rows a_revoked_user_is_ended: "D11";
     Rows a_key_that_is_exchanged_ends_who_came_by_it: "D11";
+    Rows each_channel_keeps_what_its_rule_says: "D5", "D11";
+    Rows a_channel_keeps_as_long_as_its_rule_says: "D5", "D11";
+    Rows new_rules_hold_for_what_is_kept_already: "D5", "D11";
     Carriers a_ticket_ends_with_the_key_of_its_token: "D11";
     Carriers who_may_no_longer_be_there_is_put_out: "D11", "D12";
     Carriers presence_needs_its_right: "D11", "D12";
