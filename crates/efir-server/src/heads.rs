@@ -4,6 +4,8 @@
 //! A long-lived HTTP/1 response leaves the library at the head of its request: its service never answers, the connection is no
 //! longer polled, and taken apart into the socket and the bytes read ahead. HTTP/2 streams stay as bodies.
 
+mod http2;
+
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
@@ -36,40 +38,18 @@ use crate::{
     addresses::Addresses,
     admin::Pulses,
     admission::{Arrival, Surplus},
-    body::{AskedBody, ServerBody, kept_bytes_max},
-    clocks::{self, Clocks, Outcome},
+    body::{AskedBody, ServerBody},
+    clocks::{Clocks, Outcome},
     lab::{self, Lab},
     meter::{Answering, Meter, Metered, Streaming},
     parting,
     plain::PlainRequests,
     reload::Reloader,
-    streams::{Debtors, StreamTasks},
+    streams::Debtors,
     tls::{self, Tls},
     traffic::Traffic,
 };
 
-/// What an HTTP/2 connection with prior knowledge begins with (RFC 9113 §3.4).
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Streams of one HTTP/2 connection: enough for a page with a stream per channel, and what RFC 9113 (§6.5.2) asks for at least.
-const H2_STREAMS_MAX: u32 = 100;
-/// What may wait in an HTTP/2 stream that its client does not read.
-const H2_SEND_BYTES_MAX: usize = 16 * 1024;
-/// Of whole answers that the client of one HTTP/2 connection does not take (CVE-2019-9517): with more than that, its next request waits. One
-/// batch of a MiB that is not taken keeps nobody waiting.
-const H2_ANSWERS_BYTES_MAX: usize = 1280 * 1024;
-/// What an answer takes besides its body.
-const H2_ANSWER_BYTES: usize = 8 * 1024;
-/// Of bodies of one HTTP/2 connection's requests that are not whole: with more than that, the next one is not read.
-const H2_BODIES_BYTES_MAX: usize = 512 * 1024;
-/// What a client may send on one HTTP/2 connection, and in one of its streams, before we have read it; a message is smaller.
-const H2_WINDOW_BYTES: u32 = 512 * 1024;
-const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Streams that a client has reset before they were looked at (CVE-2023-44487, RUSTSEC-2024-0003).
-const H2_RESETS_MAX: usize = 20;
-/// Streams that the server has reset because of the client's faults, over a connection's life (CVE-2025-8671).
-const H2_FAULTS_MAX: usize = 256;
-/// For the last frames of a connection whose client takes nothing.
-const H2_LINGER: Duration = Duration::from_millis(500);
 /// How much more of a head the library takes than a request may have.
 const HEAD_BYTES_MORE: usize = 32 * 1024;
 const HEADERS_MORE: usize = 64;
@@ -197,21 +177,13 @@ impl Heads {
         });
     }
 
-    /// Serves a connection on which HTTP/2 was agreed in the handshake.
-    async fn run_agreed_http2(self: &Rc<Self>, mut io: Metered) {
-        let head_max = Duration::from_millis(self.shared.site().hub().times().head_ms_max);
-        if io.begins_with(H2_PREFACE, head_max, head_max).await.is_ok_and(|is_http2| is_http2) {
-            self.run_http2(io, self.stop.clone()).await;
-        }
-    }
-
     async fn run(self: &Rc<Self>, mut io: Metered) {
         let site = Arc::clone(&self.shared.site());
         let times = site.hub().times();
         let (idle_max, head_max) =
             (Duration::from_millis(times.idle_ms_max), Duration::from_millis(times.head_ms_max));
         // It has come because of a request that has begun, which is answered whatever happens meanwhile.
-        match io.begins_with(H2_PREFACE, idle_max, head_max).await {
+        match io.begins_with(http2::PREFACE, idle_max, head_max).await {
             Ok(true) if !io.is_tls() => self.run_http2(io, self.stop.clone()).await,
             // Over TLS the handshake has said which HTTP it is, and the library says what is wrong with another one.
             Ok(_) if io.is_tls() => self.run_http1(io, self.stop.clone()).await,
@@ -317,80 +289,6 @@ impl Heads {
         let guest = io.guest().cloned();
         let (socket, input) = io.into_parts(read_ahead);
         self.intake.adopt(Adoption { guest, socket, input, response });
-    }
-
-    async fn run_http2(self: &Rc<Self>, mut io: Metered, mut stop: watch::Receiver<bool>) {
-        io.count_frames();
-        let meter = io.meter();
-        let streams = self.debtors.begin();
-        let message_bytes_max = self.shared.site().hub().limits().message_bytes_max;
-        let service = service_fn({
-            let (heads, meter, guest) = (Rc::clone(self), Rc::clone(&meter), io.guest().cloned());
-            let (is_tls, streams) = (io.is_tls(), Rc::clone(&streams));
-            move |request: Request<Incoming>| {
-                let (heads, meter, guest) = (Rc::clone(&heads), Rc::clone(&meter), guest.clone());
-                let (answers, bodies) = (Rc::clone(&streams.answers), Rc::clone(&streams.bodies));
-                let stream = (Streaming::begin(&meter), streams.begin());
-                async move {
-                    answers.until_at_most(H2_ANSWERS_BYTES_MAX).await;
-                    let kept = kept_bytes_max(request.body(), message_bytes_max);
-                    if kept > 0 {
-                        bodies.until_at_most(H2_BODIES_BYTES_MAX).await;
-                    }
-                    let request = request.map(|body| AskedBody::new(body, Some(bodies.enter(kept))));
-                    let arrival = Arrival { guest: guest.as_ref(), is_tls };
-                    // On the heap only now: whoever waits is small.
-                    let answer = Box::pin(heads.answer(request, arrival, &meter, None));
-                    let Ok(response) = answer.await;
-                    Ok::<_, Infallible>(response.map(|body| {
-                        body.streamed_until_its_end(stream, |bytes| answers.enter(bytes + H2_ANSWER_BYTES))
-                    }))
-                }
-            }
-        });
-        let site = Arc::clone(&self.shared.site());
-        let (limits, times) = (site.hub().limits(), site.hub().times());
-        let head_bytes_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
-        let mut builder = hyper::server::conn::http2::Builder::new(StreamTasks(Rc::clone(&streams)));
-        builder
-            .timer(TokioTimer::new())
-            .keep_alive_interval(Duration::from_millis(times.ping_ms))
-            .max_concurrent_streams(H2_STREAMS_MAX)
-            .max_send_buf_size(H2_SEND_BYTES_MAX)
-            .initial_connection_window_size(H2_WINDOW_BYTES)
-            .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
-            .max_header_list_size(head_bytes_max)
-            .max_pending_accept_reset_streams(H2_RESETS_MAX)
-            .max_local_error_reset_streams(H2_FAULTS_MAX)
-            .enable_connect_protocol();
-        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-        let mut turn = |cx: &mut Context<'_>| {
-            meter.begin_turn();
-            connection.as_mut().poll(cx)
-        };
-        let linger_max = tokio::select! {
-            // A connection's own faults concern nobody else.
-            _ = std::future::poll_fn(&mut turn) => return,
-            _ = stop.wait_for(|is_stopping| *is_stopping) => Duration::from_millis(times.drain_ms_max),
-            () = clocks::until_idle(&meter, Duration::from_millis(times.idle_ms_max)) => {
-                site.hub().counters().close_for("idle_ms_max");
-                // What is still under way is taken, or it is not.
-                Duration::from_millis(times.stall_ms_max)
-            }
-            limit = streams.until_too_much(site.hub()) => {
-                if limit == "stall_ms_max" {
-                    site.hub().counters().close_for(limit);
-                }
-                streams.cut();
-                H2_LINGER
-            }
-        };
-        connection.as_mut().graceful_shutdown();
-        let rest = std::future::poll_fn(|cx| {
-            meter.begin_turn();
-            connection.as_mut().poll(cx)
-        });
-        _ = tokio::time::timeout(linger_max, rest).await;
     }
 
     /// Answers a request; with an `exit` (HTTP/1) a response that lasts leaves through it and this never returns.

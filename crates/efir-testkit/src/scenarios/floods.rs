@@ -91,16 +91,22 @@ fn stream(n: u32) -> u32 {
     2 * n + 1
 }
 
-/// Asks for a MiB on each of many streams, and opens no window: only the first ones are answered until somebody takes that.
+/// Asks for a MiB on each of so many streams, and opens no window.
+async fn ask_without_window(room: &Room, streams: u32) -> Result<Raw> {
+    room.publish_inside((0..16).map(|_| "x".repeat(60_000)))?;
+    let mut raw = Raw::connect_http2(room.node.address()).await?;
+    let request = block(room, "GET", &format!("{}?after=start&limit=1000", room.path("")));
+    let asked = (0..streams).flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request));
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    raw.write(&[PREFACE, &no_window, &asked.collect::<Vec<_>>()].concat()).await?;
+    Ok(raw)
+}
+
+/// Many answers of a MiB, and no window: only the first ones are answered until somebody takes that.
 async fn answers_not_taken_cve_2019_9517(cell: Cell) -> Result<()> {
     const STREAMS: u32 = 8;
     let room = Room::open(&cell).await?;
-    room.publish_inside((0..16).map(|_| "x".repeat(60_000)))?;
-    let mut raw = Raw::connect_http2(room.node.address()).await?;
-    let request = block(&room, "GET", &format!("{}?after=start&limit=1000", room.path("")));
-    let asked = (0..STREAMS).flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request));
-    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
-    raw.write(&[PREFACE, &no_window, &asked.collect::<Vec<_>>()].concat()).await?;
+    let mut raw = ask_without_window(&room, STREAMS).await?;
     let mut begun = 0;
     while begun < 2 {
         begun += u32::from(raw.http2_frame().await?.0 == HEADERS);
@@ -131,12 +137,7 @@ async fn answers_not_taken_cve_2019_9517(cell: Cell) -> Result<()> {
 async fn answers_never_taken(cell: Cell) -> Result<()> {
     const STREAMS: u32 = 8;
     let room = Room::with(&cell, |settings| settings.times.stall_ms_max = 300).await?;
-    room.publish_inside((0..16).map(|_| "x".repeat(60_000)))?;
-    let mut raw = Raw::connect_http2(room.node.address()).await?;
-    let request = block(&room, "GET", &format!("{}?after=start&limit=1000", room.path("")));
-    let asked = (0..STREAMS).flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &request));
-    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
-    raw.write(&[PREFACE, &no_window, &asked.collect::<Vec<_>>()].concat()).await?;
+    let mut raw = ask_without_window(&room, STREAMS).await?;
     while raw.http2_frame().await.context("the connection stays")?.0 != GOAWAY {}
     // It says so, and does not wait for the client to leave.
     tokio::time::timeout(PATIENCE, async { while raw.http2_frame().await.is_ok() {} })
