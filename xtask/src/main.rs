@@ -82,8 +82,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "evidence",
-        arguments: "ROW",
-        about: "one long run, into docs/reliability.md",
+        arguments: "[--quick] [ROW…]",
+        about: "long runs, into docs/reliability.md; without a row all that this commit has not run",
         run: evidence::run,
     },
     Command {

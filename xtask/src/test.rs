@@ -40,9 +40,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "examples", run: examples },
     Stage { name: "paths", run: |report| report.count(client::paths()?) },
     Stage { name: "faults", run: faulty },
-    Stage { name: "vanish", run: vanish },
-    Stage { name: "slowloris", run: slowloris },
-    Stage { name: "floods", run: floods },
+    Stage { name: "evidence", run: quick_evidence },
     Stage { name: "browsers", run: e2e },
 ];
 
@@ -248,27 +246,13 @@ fn counts(report: &mut Report) -> Result<()> {
     report.count(tally)
 }
 
-fn vanish(report: &mut Report) -> Result<()> {
-    let broken = evidence::quick("vanish", &debug_efir())?;
-    let held = broken.is_empty();
-    report.notes.extend(broken);
-    report.count(Tally::one(held))
-}
-
-/// A few hundred clients that say next to nothing, beside readers.
-fn slowloris(report: &mut Report) -> Result<()> {
-    let broken = evidence::quick("slowloris", &debug_efir())?;
-    let held = broken.is_empty();
-    report.notes.extend(broken);
-    report.count(Tally::one(held))
-}
-
-/// Each kind of HTTP/2 flood for a second, beside readers.
-fn floods(report: &mut Report) -> Result<()> {
-    let broken = evidence::quick("floods", &debug_efir())?;
-    let held = broken.is_empty();
-    report.notes.extend(broken);
-    report.count(Tally::one(held))
+/// A small run of each row of docs/reliability.md.
+fn quick_evidence(report: &mut Report) -> Result<()> {
+    evidence::quick(&debug_efir(), |row, broken| {
+        report.tally += Tally::one(broken.is_empty());
+        report.notes.extend(broken.iter().map(|words| format!("{row}: {words}")));
+    });
+    Ok(())
 }
 
 /// The client behind a bad network: scenarios by name, then a thousand faults over all transports.
