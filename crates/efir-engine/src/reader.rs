@@ -18,7 +18,7 @@ use crate::{channel::Channel, guest::Account, hub::Hub, outbox::Outbox, seam::Se
 /// Pieces that one pull hands out at most; one vectored write takes no more than 1,024 slices (`IOV_MAX`).
 const PIECES_MAX: usize = 512;
 /// Bytes after which a pull stops; more comes with the next one, so that no connection starves its neighbours.
-const PULL_BYTES_MAX: usize = 256 * 1024;
+const PULL_BYTES_MAX: usize = 64 * 1024;
 /// Readers of more channels than this find them by hash.
 const LINEAR_MAX: usize = 16;
 

@@ -38,6 +38,12 @@ const ADDRESS_ATTACKERS: usize = 250;
 /// How often each attacker does the little that it does.
 const PACE: Duration = Duration::from_secs(1);
 
+/// Attackers that come between two looks at the readers.
+const COMING: usize = 20;
+/// CPU of the server in a second in which attackers do no more than they do each second, at most; and how long that is waited for.
+const REST: Duration = Duration::from_millis(300);
+const REST_MAX: Duration = Duration::from_secs(20);
+
 /// What one kind of attacker begins with, and goes on with.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -77,7 +83,8 @@ struct Under {
     open: usize,
     begun_again: usize,
     memory: u64,
-    /// p99 and longest, µs from due to read.
+    /// p99 and longest, µs from due to read: while the attackers come and are given what is kept, and afterwards.
+    latency_coming: (u64, u64),
     latency: (u64, u64),
     /// CPU of the server, and of readers and attackers, in percent of a core.
     busy: (f64, f64),
@@ -124,9 +131,8 @@ fn run(plan: Plan, binary: &Path) -> Result<Seen> {
     let mut kinds = Vec::new();
     for kind in KINDS {
         let mut attackers = Attackers::new(kind, audience.address(), plan.attackers)?;
-        // Opening so many at once is not what is measured.
-        audience.watch(PACE, || attackers.drip())?;
-        audience.latency();
+        until_at_rest(&mut audience, &mut attackers)?;
+        let latency_coming = audience.latency();
         let before = busy(&audience)?;
         audience.watch(plan.time, || attackers.drip())?;
         let after = busy(&audience)?;
@@ -136,11 +142,28 @@ fn run(plan: Plan, binary: &Path) -> Result<Seen> {
             open: attackers.sockets.len(),
             begun_again: attackers.begun_again,
             memory: process::memory(audience.process())?,
+            latency_coming,
             latency: audience.latency(),
             busy: (share(after.0.saturating_sub(before.0)), share(after.1.saturating_sub(before.1))),
         });
     }
     Ok(Seen { memory_before, latency_alone, kinds, kept: audience.finish()? })
+}
+
+/// Lets all attackers come, and the server give them what they asked for, until it does no more than the little that they do each second.
+fn until_at_rest(audience: &mut Audience, attackers: &mut Attackers) -> Result<()> {
+    let begin = Instant::now();
+    while attackers.sockets.len() < attackers.count {
+        audience.watch(Duration::from_millis(1), || attackers.come())?;
+    }
+    loop {
+        let before = busy(audience)?.0;
+        audience.watch(PACE, || attackers.drip())?;
+        let used = busy(audience)?.0.saturating_sub(before);
+        if used < REST || begin.elapsed() > REST_MAX {
+            return Ok(());
+        }
+    }
 }
 
 /// CPU time of the server, and of this process, which is attackers, readers and publisher.
@@ -152,6 +175,7 @@ fn busy(audience: &Audience) -> Result<(Duration, Duration)> {
 /// All of one kind; each goes on every second, and begins again when the server has ended it.
 struct Attackers {
     kind: Kind,
+    count: usize,
     server: SocketAddrV4,
     sockets: Vec<TcpStream>,
     /// Whose turn is next, and which byte of the drip is due.
@@ -165,8 +189,9 @@ struct Attackers {
 impl Attackers {
     fn new(kind: Kind, server: SocketAddr, count: usize) -> Result<Self> {
         let SocketAddr::V4(server) = server else { bail!("the server listens on IPv4") };
-        let mut attackers = Self {
+        Ok(Self {
             kind,
+            count,
             server,
             sockets: Vec::with_capacity(count),
             next: 0,
@@ -174,13 +199,17 @@ impl Attackers {
             begun: Instant::now(),
             done: 0,
             begun_again: 0,
-        };
-        for number in 0..count {
-            let socket = attackers.open(number)?;
-            attackers.sockets.push(socket);
+        })
+    }
+
+    /// Lets some more of them begin.
+    fn come(&mut self) -> Result<()> {
+        for number in (self.sockets.len()..self.count).take(COMING) {
+            let socket = self.open(number)?;
+            self.sockets.push(socket);
         }
-        attackers.begun = Instant::now();
-        Ok(attackers)
+        self.begun = Instant::now();
+        Ok(())
     }
 
     /// Opens the attacker with this number, whose address it shares with few.
@@ -237,15 +266,19 @@ fn text(plan: Plan, seen: &Seen) -> String {
     let broken = seen.broken();
     let verdict =
         if broken.is_empty() { "**holds**".to_owned() } else { format!("**broken**: {}", broken.join("; ")) };
-    let mut rows =
-        format!("| none | – | – | {:.1} MiB | {} | – |\n", mib(seen.memory_before), ms(seen.latency_alone));
+    let mut rows = format!(
+        "| none | – | – | {:.1} MiB | – | {} | – |\n",
+        mib(seen.memory_before),
+        ms(seen.latency_alone)
+    );
     for under in &seen.kinds {
         rows.push_str(&format!(
-            "| {} | {} | {} | +{:.1} MiB | {} | {:.0} / {:.0} % |\n",
+            "| {} | {} | {} | +{:.1} MiB | {} | {} | {:.0} / {:.0} % |\n",
             under.name,
             grouped(under.open as u64),
             grouped(under.begun_again as u64),
             mib(under.memory.saturating_sub(seen.memory_before)),
+            ms(under.latency_coming),
             ms(under.latency),
             under.busy.0,
             under.busy.1,
@@ -253,8 +286,8 @@ fn text(plan: Plan, seen: &Seen) -> String {
     }
     format!(
         "`cargo xtask evidence slowloris`, {}, {}: {verdict}.\n\n\
-         | attackers | connections | ended by the server, and begun again | memory of the server (RssAnon) | p99 / longest time from due to read | CPU of the server / of readers and attackers |\n\
-         |---|--:|--:|--:|--:|--:|\n{rows}\n\
+         | attackers | connections | ended by the server, and begun again | memory of the server (RssAnon) | p99 / longest time from due to read, while they come | … under them | CPU of the server / of readers and attackers |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n{rows}\n\
          {} readers on four transports, {} messages to each; lost / duplicated / reordered: {}; readers ended: {}.\n",
         machine::date(),
         machine::line(),

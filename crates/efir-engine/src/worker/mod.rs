@@ -192,7 +192,9 @@ impl Worker {
         {
             self.flush(key, now);
         }
-        let mut portion = Portion::begin();
+        // Backlogs wait for what is live, but not for ever: a worker that always has something to do gets on with them, too.
+        let is_live_done = self.arrived.is_empty() && self.ready.is_empty() && self.dirty.is_empty();
+        let mut portion = if is_live_done { Portion::begin() } else { Portion::small() };
         while portion.has_room()
             && let Some(key) = self.behind.pop_front()
         {

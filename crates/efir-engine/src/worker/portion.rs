@@ -13,12 +13,18 @@ const TIME_MAX: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Portion {
     count: usize,
+    count_max: usize,
     begin: Option<Instant>,
 }
 
 impl Portion {
     pub(super) fn begin() -> Self {
-        Self { count: 0, begin: None }
+        Self { count: 0, count_max: COUNT_MAX, begin: None }
+    }
+
+    /// One that is over at the first look at the clock: for work that gets on while other work waits, and no more.
+    pub(super) fn small() -> Self {
+        Self { count_max: LOOK_EVERY, ..Self::begin() }
     }
 
     /// Whether another connection belongs to it.
@@ -34,7 +40,7 @@ impl Portion {
         // The first look is not at the beginning: most portions are over before it.
         let now = now();
         let begin = *self.begin.get_or_insert(now);
-        self.count < COUNT_MAX && now.duration_since(begin) < TIME_MAX
+        self.count < self.count_max && now.duration_since(begin) < TIME_MAX
     }
 }
 
@@ -47,6 +53,8 @@ mod tests {
         let begin = Instant::now();
         let mut quick = Portion::begin();
         assert_eq!((0..).take_while(|_| quick.has_room_at(|| begin)).count(), COUNT_MAX - 1);
+        let mut small = Portion::small();
+        assert_eq!((0..).take_while(|_| small.has_room_at(|| begin)).count(), LOOK_EVERY - 1);
         let (mut slow, mut served) = (Portion::begin(), 0);
         while slow.has_room_at(|| begin + TIME_MAX / 10 * served) {
             served += 1;
