@@ -48,7 +48,7 @@ const STAGES: &[Stage] = &[
 const MATRIX: &str = "efir-testkit";
 
 /// The tests of efir-server (`tests/operator/acme.rs`) that need an authority on this machine.
-const ACME_TESTS: u64 = 2;
+const ACME_TESTS: u64 = 3;
 
 /// What has been seen so far.
 #[derive(Default)]

@@ -1,7 +1,8 @@
 //! `[tls.acme]`: for which names a certificate is ordered, from whom, and where it is kept.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Uri;
 
 use super::keys::{Key, Kind};
@@ -11,6 +12,7 @@ use super::{ConfigError, Origin, Settings};
 
 /// Where Let's Encrypt begins.
 const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+const FILE_OF_CUSTOMER: &str = "tls.acme.external_account_file";
 /// As many names as Let's Encrypt puts into one certificate.
 const NAMES_MAX: usize = 100;
 
@@ -27,10 +29,28 @@ pub struct AcmeOptions {
     pub ca_file: Option<PathBuf>,
     /// Where the account, the certificate and their keys are kept.
     pub cache_dir: PathBuf,
+    /// The customer of the authority that the account is for, where it wants to know that.
+    pub customer: Option<Customer>,
+}
+
+/// What an authority has given a customer to show for a new account (external account binding, RFC 8555 §7.3.4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Customer {
+    /// The key's identifier.
+    pub key_id: String,
+    /// The key of an HMAC-SHA256.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for Customer {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Customer").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
 }
 
 /// The keys of the section.
-pub(super) fn keys() -> [Key; 6] {
+pub(super) fn keys() -> [Key; 7] {
     let key = |name: &str, kind, default, meaning| Key {
         section: "tls.acme",
         name: name.to_owned(),
@@ -77,6 +97,12 @@ pub(super) fn keys() -> [Key; 6] {
             Kind::File,
             empty(),
             "A PEM file with the authorities that vouch for the directory's own address, for one of your own. Empty: those that this machine trusts. In a file, relative to that file.",
+        ),
+        key(
+            "external_account_file",
+            Kind::File,
+            empty(),
+            "A file with what an authority such as ZeroSSL gives its customers for ACME (external account binding): the key's identifier and the key in base64url, with a space or a line between. Empty: the authority wants to know no customer. In a file, relative to that file.",
         ),
     ]
 }
@@ -125,7 +151,27 @@ pub(super) fn resolve(settings: &Settings, has_tls: bool) -> Result<Option<AcmeO
         directory,
         ca_file: ca_file.map(PathBuf::from),
         cache_dir: PathBuf::from(cache_dir),
+        customer: match text(settings, FILE_OF_CUSTOMER) {
+            "" => None,
+            file => match read_customer(file) {
+                Ok(customer) => Some(customer),
+                Err(why) => {
+                    let expected = "a file with the key's identifier and the key in base64url";
+                    return wrong(FILE_OF_CUSTOMER, format!("'{file}' ({why})"), expected);
+                }
+            },
+        },
     }))
+}
+
+/// Reads the file, of which no word gets into an error.
+fn read_customer(file: &str) -> Result<Customer, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [key_id, key] = words.as_slice() else { return Err(format!("it has {} words", words.len())) };
+    let key = URL_SAFE_NO_PAD.decode(key.trim_end_matches('=')).ok().filter(|key| !key.is_empty());
+    let key = key.ok_or("its second word is not base64url")?;
+    Ok(Customer { key_id: (*key_id).to_owned(), key })
 }
 
 /// A name that a certificate can be ordered for by its server: no wildcard (those need DNS), no address.

@@ -198,6 +198,36 @@ fn what_an_authority_refuses_is_told_and_files_serve_meanwhile() {
     assert!(status == 200 && told.contains("\"needs_restart\":[\"tls.acme\"]"), "{status} {told}");
 }
 
+/// What the authority has given somebody: an identifier, and a key in base64url.
+const CUSTOMER: (&str, &str) =
+    ("customer-7", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
+
+#[test]
+fn an_authority_that_wants_to_know_its_customers_is_told() {
+    if let Some(why) = absent() {
+        return println!("not run: {why}");
+    }
+    let folder = folder();
+    let mut place = Place::new(&folder);
+    place.customer = Some(CUSTOMER);
+    let pebble = place.start();
+    write_config(&folder, &place, "");
+    let running = start(&folder);
+    let why = running.event("certificate_not_ordered")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("externalAccountRequired"), "{why}");
+    drop(running);
+
+    std::fs::write(folder.join("customer"), format!("{}\n{}\n", CUSTOMER.0, CUSTOMER.1)).unwrap();
+    let file = folder.join("efir.toml");
+    let text = std::fs::read_to_string(&file).unwrap() + "external_account_file = \"customer\"\n";
+    std::fs::write(&file, text).unwrap();
+    let running = start(&folder);
+    until_ordered(&running);
+    assert!(shown(&place, NAME, &pebble.root).is_some());
+    let output = crate::running::efir(&folder, &["config"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(CUSTOMER.1), "the key is shown");
+}
+
 #[test]
 fn what_does_not_fit_is_refused_at_the_start() {
     let folder = folder();
@@ -221,6 +251,12 @@ fn what_does_not_fit_is_refused_at_the_start() {
         ("operator@", "operator", "a mail address"),
         ("ca_file = \"authority.pem\"", "ca_file = \"authority.key\"", "has no CERTIFICATE in PEM"),
         ("\"kept/acme\"", "\"efir.toml/acme\"", "cannot be written"),
+        ("ca_file", "external_account_file = \"nowhere\"\nca_file", "nowhere' (No such file"),
+        (
+            "ca_file",
+            "external_account_file = \"efir.toml\"\nca_file",
+            " words); expected a file with the key's",
+        ),
         ("contact", "contacts", "did you mean 'tls.acme.contact'?"),
     ] {
         let text = refusal(from, to);

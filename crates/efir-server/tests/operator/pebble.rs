@@ -1,6 +1,7 @@
 //! An authority on this machine: Debian's `pebble`, with the name server that comes with it, which knows every name as 127.0.0.1.
 
 use std::{
+    collections::HashMap,
     fs::OpenOptions,
     io::{Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -51,6 +52,8 @@ pub(crate) struct Place {
     management_port: u16,
     /// Where it will look at challenges.
     pub(crate) challenge_port: u16,
+    /// The identifier and key of the only customer for whom it opens accounts; `None`: it asks nobody who they are.
+    pub(crate) customer: Option<(&'static str, &'static str)>,
     /// What vouches for its own address.
     own: CertificateDer<'static>,
 }
@@ -71,7 +74,8 @@ impl Place {
         std::fs::write(folder.join("authority.pem"), own.pem()).unwrap();
         std::fs::write(folder.join("authority.key"), key.serialize_pem()).unwrap();
         let [port, management_port, challenge_port] = [(); 3].map(|()| free_port());
-        Self { folder: folder.to_owned(), port, management_port, challenge_port, own: own.der().clone() }
+        let own = own.der().clone();
+        Self { folder: folder.to_owned(), port, management_port, challenge_port, customer: None, own }
     }
 
     /// Where its directory is.
@@ -93,6 +97,8 @@ impl Place {
             "privateKey": self.folder.join("authority.key"),
             "httpPort": free_port(),
             "tlsPort": self.challenge_port,
+            "externalAccountBindingRequired": self.customer.is_some(),
+            "externalAccountMACKeys": self.customer.iter().copied().collect::<HashMap<_, _>>(),
         } });
         let file = self.folder.join("pebble.json");
         std::fs::write(&file, config.to_string()).unwrap();

@@ -31,7 +31,9 @@ impl Cache {
     pub(super) fn open(options: &AcmeOptions) -> anyhow::Result<Self> {
         let folder = options.cache_dir.clone();
         let directory = options.directory.to_string();
-        let account = format!("account-{}.json", digest_of(&directory, &options.contacts));
+        let mut holder = options.contacts.clone();
+        holder.extend(options.customer.iter().map(|customer| customer.key_id.clone()));
+        let account = format!("account-{}.json", digest_of(&directory, &holder));
         let certificate = format!("certificate-{}.pem", digest_of(&directory, &options.names));
         let cache = Self { account: folder.join(account), certificate: folder.join(certificate), folder };
         let probe = cache.folder.join("writable");
@@ -92,6 +94,7 @@ mod tests {
             directory: "https://ca.example/dir".parse().unwrap(),
             ca_file: None,
             cache_dir: folder.join("deeper"),
+            customer: None,
         };
         let cache = Cache::open(&options(&["a.example", "b.example"])).unwrap();
         assert_eq!(read(&cache.certificate).unwrap(), None);

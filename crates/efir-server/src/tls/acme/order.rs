@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus,
-    Problem, RetryPolicy,
+    Account, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier, NewAccount, NewOrder,
+    Order, OrderStatus, Problem, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::{
@@ -94,7 +94,10 @@ async fn account(desk: &Desk) -> Result<Account, OrderError> {
     let contacts: Vec<_> = contacts.iter().map(String::as_str).collect();
     // Without that agreement in the configuration nothing comes here.
     let fresh = NewAccount { contact: &contacts, terms_of_service_agreed: true, only_return_existing: false };
-    let (account, credentials) = builder.create(&fresh, desk.options.directory.to_string(), None).await?;
+    let customer = desk.options.customer.as_ref();
+    let customer = customer.map(|customer| ExternalAccountKey::new(customer.key_id.clone(), &customer.key));
+    let directory = desk.options.directory.to_string();
+    let (account, credentials) = builder.create(&fresh, directory, customer.as_ref()).await?;
     let text = serde_json::to_vec(&credentials).context("the account")?;
     desk.cache.write(&desk.cache.account, &text).with_context(shown)?;
     Ok(account)
