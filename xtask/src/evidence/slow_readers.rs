@@ -163,7 +163,8 @@ impl Run {
             self.readers.turn(Duration::from_millis(5))?;
             let due = (begun.elapsed().as_secs_f64() * self.slow.len() as f64) as usize;
             // Never longer than a moment: the others are read by the same thread.
-            for _ in turns..due.min(turns + TURNS_MAX) {
+            let until = due.min(turns + TURNS_MAX);
+            while turns < until {
                 let count = self.slow.len();
                 self.slow[turns % count].read_some(SLOW_BYTES)?;
                 turns += 1;

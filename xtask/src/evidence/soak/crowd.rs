@@ -134,10 +134,10 @@ impl Crowd {
             let place = self.live.swap_remove(one);
             let Some(connection) = self.subscribers.release(place) else { continue };
             self.told.churned += 1;
-            if self.told.churned % 4 == 0 {
+            if self.told.churned.is_multiple_of(4) {
                 system::reset_on_close(connection.socket())?;
             }
-            self.follow(&connection, self.told.churned % 2 == 0)?;
+            self.follow(&connection, self.told.churned.is_multiple_of(2))?;
         }
         Ok(())
     }

@@ -217,7 +217,7 @@ impl Run {
                 looked = look;
                 let metrics = Metrics::read(self.admin)?;
                 looks.push(metrics.value("efir_memory_allocated_bytes")? as f64);
-                if look % LOOKS == 0 {
+                if look.is_multiple_of(LOOKS) {
                     let allocated = median(std::mem::take(&mut looks));
                     self.sample(&metrics, begun.elapsed(), allocated)?;
                 }

@@ -104,7 +104,7 @@ fn visit(server: SocketAddr, number: u64, lobby: &str, streams: &mut VecDeque<Tc
         streams.pop_front();
     }
     // Every other one is left to run out.
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let left = ask(server, ("DELETE", &member), "", "").context("leaving")?;
         ensure!(left["count"] == 0, "nobody in a channel: {left}");
     }
