@@ -38,6 +38,7 @@ const NEEDS: &[Need] = &[
     Need { present: "pebble", package: "pebble", optional: true },
     Need { present: "systemd-analyze", package: "systemd", optional: true },
     Need { present: "strace", package: "strace", optional: true },
+    Need { present: "faketime", package: "faketime", optional: true },
 ];
 
 /// Installs what is missing, if this is Debian and we may.

@@ -50,7 +50,7 @@ struct Trouble {
 }
 
 impl Sequence {
-    /// Nothing was seen yet; `first` is the first number that is owed.
+    /// Nothing was seen yet; `first` is the first number that is owed, and 0 whichever comes first.
     #[must_use]
     pub fn starting_at(first: u64) -> Self {
         Self { next: first as u32, trouble: None }
@@ -59,7 +59,8 @@ impl Sequence {
     /// A message came.
     pub fn receive(&mut self, number: u64) {
         let number = number as u32;
-        if number == self.next {
+        if number == self.next || self.next == 0 {
+            self.next = number;
             self.next += 1;
             return;
         }
@@ -81,6 +82,8 @@ impl Sequence {
     /// What went wrong if every number below `end` was published.
     #[must_use]
     pub fn faults(&self, end: u64) -> Faults {
+        // Whoever has not begun is owed nothing.
+        let end = if self.next == 0 { 0 } else { end };
         let mut faults = Faults { lost: end.saturating_sub(self.next()), ..Faults::default() };
         if let Some(trouble) = &self.trouble {
             faults.lost += trouble.missing.iter().map(|range| range.len() as u64).sum::<u64>();
@@ -122,5 +125,15 @@ mod tests {
         assert_eq!(faults(&[1, 2, 2, 1, 3], 4), Faults { lost: 0, duplicated: 2, reordered: 0 });
         assert_eq!(faults(&[2, 1, 3], 4), Faults { lost: 0, duplicated: 0, reordered: 1 });
         assert_eq!(faults(&[9, 5, 5, 1, 8], 10), Faults { lost: 5, duplicated: 1, reordered: 3 });
+    }
+
+    #[test]
+    fn who_begins_anywhere_is_owed_what_follows() {
+        let mut sequence = Sequence::starting_at(0);
+        assert!(sequence.faults(9).is_none());
+        sequence.receive(5);
+        assert!(sequence.faults(6).is_none());
+        sequence.receive(7);
+        assert_eq!(sequence.faults(9), Faults { lost: 2, duplicated: 0, reordered: 0 });
     }
 }

@@ -85,6 +85,8 @@ pub struct Subscribers {
     clock: Instant,
     /// Messages due earlier (µs) do not count for the latency.
     pub measure_from: u64,
+    /// Where somebody wants to know of them: connections that ended though nobody let them go.
+    pub parted: Option<Vec<Connection>>,
     /// What they have seen.
     pub seen: Seen,
     /// [`Seen::delivered`] for other threads, as the publisher's, that look while it goes up.
@@ -118,14 +120,17 @@ impl Subscribers {
             buffer: vec![0; 256 * 1024],
             clock,
             measure_from: 0,
+            parted: None,
             seen: Seen::default(),
             delivered: Arc::default(),
         })
     }
 
-    /// Plans one more connection; turns open it. It is owed every message from number `first` on.
-    pub fn plan(&mut self, dialect: &Arc<dyn Subscribe>, seat: Seat, first: u64) {
+    /// Plans one more connection; turns open it. It is owed every message from number `first` on; 0: from whichever comes first.
+    /// Returns the place that it will have.
+    pub fn plan(&mut self, dialect: &Arc<dyn Subscribe>, seat: Seat, first: u64) -> usize {
         self.planned.push_back(Planned { dialect: Arc::clone(dialect), seat, first });
+        self.connections.len() + self.planned.len() - 1
     }
 
     /// Turns until all that were planned have joined.
@@ -325,6 +330,9 @@ impl Subscribers {
         let Err(error) = done else { return };
         if let Some(connection) = self.release(n) {
             self.opening -= usize::from(!connection.is_joined);
+            if let Some(parted) = &mut self.parted {
+                parted.push(connection);
+            }
         }
         self.seen.ended += 1;
         self.seen.why.get_or_insert(format!("{error:#}"));

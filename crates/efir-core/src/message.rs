@@ -179,7 +179,18 @@ impl Message {
         from: Option<&str>,
         payload: &Payload,
     ) -> Arc<Self> {
-        let websocket = object::Parts::new(channel, position, time_ms, from, payload).encode();
+        Self::aging(channel, position, (time_ms, time_ms), from, payload)
+    }
+
+    /// The same where it ages from another time than the one that readers are shown, which stands second.
+    pub(crate) fn aging(
+        channel: &ChannelName,
+        position: Position,
+        (time_ms, shown_ms): (u64, u64),
+        from: Option<&str>,
+        payload: &Payload,
+    ) -> Arc<Self> {
+        let websocket = object::Parts::new(channel, position, shown_ms, from, payload).encode();
         Arc::new(Self { position, time_ms, websocket, derived: OnceBox::new() })
     }
 
@@ -201,7 +212,7 @@ impl Message {
         self.position.offset
     }
 
-    /// When it was accepted, ms since 1970 UTC.
+    /// When it was accepted, ms since 1970 UTC; what its age is counted from.
     #[must_use]
     pub fn time_ms(&self) -> u64 {
         self.time_ms

@@ -180,7 +180,7 @@ impl Hub {
         if self.is_overloaded() {
             return Err(PublishError::Overloaded { problem: Box::new(self.overload().problem()) });
         }
-        let published = self.0.broker.publish(publish, clock::now_ms());
+        let published = self.0.broker.publish(publish, clock::age_ms());
         if let Ok(receipt) = &published {
             self.0.counters.publish(bytes, receipt.duplicate);
         }
@@ -240,7 +240,7 @@ impl Hub {
     pub fn sweep(&self) {
         self.sweep_members();
         self.0.holders.sweep();
-        self.0.broker.sweep(clock::now_ms());
+        self.0.broker.sweep(clock::age_ms());
     }
 
     /// Tells how many bytes of memory the process takes; whoever runs it does so some times a second. Beyond `memory_bytes_max` the

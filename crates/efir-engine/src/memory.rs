@@ -320,7 +320,7 @@ impl Broker for Memory {
     fn read(&self, name: &ChannelName, start: Start, most: ReadMost) -> Page {
         match self.find(name) {
             Ok(channel) => channel.with(|state| {
-                self.expire(&channel, &mut state.log, clock::now_ms());
+                self.expire(&channel, &mut state.log, clock::age_ms());
                 let read = read_log(&state.log, &start, most);
                 Page { read, head: state.log.position() }
             }),
@@ -337,7 +337,7 @@ impl Broker for Memory {
         }
         match self.find(name) {
             Ok(channel) => channel.with(|state| {
-                self.expire(&channel, &mut state.log, clock::now_ms());
+                self.expire(&channel, &mut state.log, clock::age_ms());
                 state.log.cursor(&start)
             }),
             Err(position) => position.into(),
@@ -349,7 +349,7 @@ impl Broker for Memory {
     }
 
     fn watch(&self, name: &ChannelName, watch: Arc<Watch>) -> Arc<Channel> {
-        let now_ms = clock::now_ms();
+        let now_ms = clock::age_ms();
         loop {
             let Ok(channel) = self.live(name, (now_ms, UNWATCHED_MS), || Ok::<_, Infallible>(()));
             if channel.with_live(|state| state.watch(Arc::clone(&watch))).is_some() {
@@ -415,7 +415,8 @@ impl Memory {
         {
             return Err(refusal);
         }
-        let appended = log.append(&append, retention).map_err(|error| self.refuse(error));
+        let shown_ms = clock::shown_ms(now_ms);
+        let appended = log.append_shown(&append, shown_ms, retention).map_err(|error| self.refuse(error));
         self.book(before, Footprint::of(log));
         appended
     }

@@ -257,7 +257,7 @@ impl Visitor {
             Start::Now if !is_snapshot => Ok(()),
             Start::After(cursor) => {
                 if self.judge(Action::History, channel).is_err() {
-                    let since_ms = clock::now_ms().saturating_sub(hub.times().replay_ms);
+                    let since_ms = clock::age_ms().saturating_sub(hub.times().replay_ms);
                     *cursor = cursor.not_before(since_ms);
                 }
                 Ok(())

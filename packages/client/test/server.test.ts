@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { EventSource, WebSocket } from "undici";
-import { connect, eventSource, type Client, type Gap, type Options, type TransportName } from "../src/index.ts";
+import { connect, eventSource, type Client, type Gap, type Message, type Options, type TransportName } from "../src/index.ts";
 import { serve, skip, type Server } from "./binary.ts";
 
 const names: TransportName[] = ["websocket", "sse", "http-stream", "long-poll", "short-poll"];
@@ -64,6 +64,30 @@ for (const transport of names) {
     assert.deepEqual(history.messages.map(({ data }) => data), [37, 38, 39]);
     const rest = await one.history({ after: receipts[35]!.position });
     assert.deepEqual(rest.messages.map(({ data }) => data), [36, 37, 38, 39]);
+    client.close();
+  });
+
+  test(`${transport}: publishing, leaving and coming back from inside the callback`, { skip }, async () => {
+    const client = open({ transport });
+    const channel = client.channel<number>(`inside ${transport}`);
+    const got: number[] = [];
+    const errors: unknown[] = [];
+    // Each message answers the one before, and is the last that this subscriber hears: the next one goes on behind it.
+    const hear = (message: Message<number>): void => {
+      got.push(message.data);
+      if (message.data < 4) void channel.publish(message.data + 1);
+      leave();
+      leave = channel.subscribe(hear, { after: message.position });
+    };
+    let leave = channel.subscribe(hear);
+    client.on("error", (error) => errors.push(error));
+    await until(() => client.state === "online");
+    await channel.publish(0);
+    await until(() => got.length >= 5);
+    assert.deepEqual(got, count(5));
+    const { messages } = await channel.history({ after: "start" });
+    assert.deepEqual(messages.map(({ data }) => data), count(5));
+    assert.deepEqual(errors, []);
     client.close();
   });
 

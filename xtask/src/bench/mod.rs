@@ -10,7 +10,7 @@ mod idle;
 mod peers;
 mod plot;
 mod scale;
-mod slow_readers;
+pub(crate) mod slow_readers;
 mod strangers;
 mod tables;
 

@@ -1,7 +1,7 @@
 //! `cargo xtask bench slow-readers`: 5 % of the subscribers never read. The others must not notice, the server's memory
 //! stays bounded, and those who were slow resume or get exactly one gap when they begin to read.
 
-mod slow;
+pub(crate) mod slow;
 
 use std::time::{Duration, Instant};
 

@@ -69,7 +69,15 @@ impl Audience {
     /// # Errors
     /// When the server does not start, or somebody cannot join.
     pub(super) fn start(seats: Seats, binary: &Path) -> Result<Self> {
-        let server = Server::start_by(Command::new(binary), &[], server::free_port()?)?;
+        Self::start_by(seats, Command::new(binary), &[])
+    }
+
+    /// The same with a server that is started by this command, with more words for `serve`.
+    ///
+    /// # Errors
+    /// As [`Audience::start`].
+    pub(super) fn start_by(seats: Seats, command: Command, words: &[String]) -> Result<Self> {
+        let server = Server::start_with(command, words, server::free_port()?)?;
         let (address, clock) = (server.address(), Instant::now());
         let mut readers = Subscribers::new(address, clock)?;
         let channels = Arc::new(Channels::new(seats.channel, 1, 1));

@@ -2,10 +2,13 @@
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
 mod audience;
+mod clock;
 mod constant_time;
 mod floods;
 mod namespace;
+mod slow_readers;
 mod slowloris;
+mod soak;
 mod vanish;
 
 use std::fs::OpenOptions;
@@ -24,6 +27,8 @@ enum Size {
     Full,
     /// For every test run.
     Quick,
+    /// So many minutes instead of what is written down, where a row can be as long as one likes.
+    Minutes(u64),
 }
 
 /// What a run came to.
@@ -68,14 +73,36 @@ const ROWS: &[Row] = &[
         is_tested: true,
         attempt: floods::attempt,
     },
+    Row {
+        name: "soak",
+        about: "an hour with 10,000 connections that come and go (`--minutes N`: shorter)",
+        is_tested: true,
+        attempt: soak::attempt,
+    },
+    Row {
+        name: "slow-readers",
+        about: "1,000 of 5,000 readers take a thousand bytes a second and are owed many times as much",
+        is_tested: true,
+        attempt: slow_readers::attempt,
+    },
+    Row {
+        name: "clock",
+        about: "the clock of the wall is set 30 times, by a second and by ten years, while readers read",
+        is_tested: true,
+        attempt: clock::attempt,
+    },
 ];
 
 const PAPER: &str = "docs/reliability.md";
 
-/// `[ROW…] [--quick] [--again]`; without a row, all of them that this commit has not run yet.
+/// The only row that may be as long as one likes.
+const OF_ANY_LENGTH: &str = "soak";
+
+/// `[ROW…] [--quick] [--again]`, `soak --minutes N`; without a row, all of them that this commit has not run yet.
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
+    let (minutes, words) = minutes_of(arguments)?;
     let (flags, names): (Vec<&str>, Vec<&str>) =
-        arguments.iter().map(String::as_str).partition(|argument| argument.starts_with("--"));
+        words.into_iter().partition(|argument| argument.starts_with("--"));
     let is_known = |name: &&str| ROWS.iter().any(|row| row.name == *name);
     if names.iter().any(|name| !is_known(name))
         || flags.iter().any(|flag| !["--quick", "--again"].contains(flag))
@@ -88,7 +115,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
              runs also what this commit has run"
         );
     }
-    let size = if flags.contains(&"--quick") { Size::Quick } else { Size::Full };
+    let size = match minutes {
+        Some(minutes) if names == [OF_ANY_LENGTH] => Size::Minutes(minutes),
+        Some(_) => bail!("only {OF_ANY_LENGTH} may be so many minutes long"),
+        None if flags.contains(&"--quick") => Size::Quick,
+        None => Size::Full,
+    };
     bench::in_release(&["evidence"], arguments)?;
     let is_again = flags.contains(&"--again") || !names.is_empty() || size == Size::Quick;
     let done = Done::read()?;
@@ -100,8 +132,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
         }
         println!("=== {}", row.name);
         let outcome = row.attempt_with(size, &root::target().join("release/efir"))?;
-        if size == Size::Full {
+        if size != Size::Quick {
             paper::write(PAPER, row.name, &outcome.text)?;
+        }
+        if size == Size::Full {
             done.note(row.name, &outcome)?;
         }
         if !outcome.broken.is_empty() {
@@ -109,6 +143,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
         }
     }
     Ok(verdict)
+}
+
+/// Takes `--minutes N` out of the words.
+fn minutes_of(arguments: &[String]) -> Result<(Option<u64>, Vec<&str>)> {
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let Some(place) = words.iter().position(|word| *word == "--minutes") else { return Ok((None, words)) };
+    let minutes = words.get(place + 1).and_then(|word| word.parse().ok()).filter(|minutes| *minutes > 0);
+    let Some(minutes) = minutes else { bail!("--minutes wants a number") };
+    words.drain(place..place + 2);
+    Ok((Some(minutes), words))
 }
 
 /// Small runs of all rows that have one in the tests; calls `seen` with the name of each and what did not hold.
@@ -169,6 +213,14 @@ mod tests {
         let lines = "abc vanish held\nabc floods did not hold\ndef slowloris held\n".to_owned();
         let done = Done { path: PathBuf::new(), commit: "abc".to_owned(), lines };
         assert_eq!(["vanish", "floods", "slowloris"].map(|row| done.has(row)), [true, false, false]);
+    }
+
+    #[test]
+    fn minutes_are_taken_out_of_the_words() {
+        let words = ["soak", "--minutes", "10", "--again"].map(str::to_owned);
+        assert_eq!(minutes_of(&words).unwrap(), (Some(10), vec!["soak", "--again"]));
+        assert!(minutes_of(&words[..2]).is_err());
+        assert_eq!(minutes_of(&words[..1]).unwrap(), (None, vec!["soak"]));
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Keys {
         window.known.insert(id, known);
     }
 
-    /// Forgets the keys whose window is over. Where the clock was set back, a key may be remembered longer, never less.
+    /// Forgets the keys whose window is over.
     pub(super) fn expire(&mut self, now_ms: u64) {
         let Some(window) = &mut self.0 else { return };
         window.expire(now_ms);

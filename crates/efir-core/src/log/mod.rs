@@ -40,7 +40,7 @@ pub struct Retention {
 pub struct Append<'a> {
     /// The name of the channel, which is written into the message.
     pub channel: &'a ChannelName,
-    /// Now, in ms since 1970 UTC.
+    /// Now, in ms since 1970 UTC: what ages and windows are counted from.
     pub time_ms: u64,
     /// The sender, if proven.
     pub from: Option<&'a str>,
@@ -142,6 +142,20 @@ impl Log {
     /// # Errors
     /// Nothing was appended.
     pub fn append(&mut self, append: &Append<'_>, retention: &Retention) -> Result<Appended, AppendError> {
+        self.append_shown(append, append.time_ms, retention)
+    }
+
+    /// The same where readers are shown another time than the one from which ages and windows are counted: the clock of the wall may
+    /// be set, and time goes on nevertheless.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_shown(
+        &mut self,
+        append: &Append<'_>,
+        shown_ms: u64,
+        retention: &Retention,
+    ) -> Result<Appended, AppendError> {
         if let Some(past) = &mut self.past {
             past.keys.expire(append.time_ms);
         }
@@ -162,7 +176,7 @@ impl Log {
             let known = keys::Known { offset: self.head, digest };
             self.past_mut().keys.remember((append.from, key), known, forget_ms);
         }
-        let message = self.push(append);
+        let message = self.push(append, shown_ms);
         self.retain(append.time_ms, retention);
         Ok(Appended::New(message))
     }
@@ -177,10 +191,10 @@ impl Log {
         Some(Ok(Appended::Duplicate(Position::new(self.epoch, known.offset))))
     }
 
-    fn push(&mut self, append: &Append<'_>) -> Arc<Message> {
+    fn push(&mut self, append: &Append<'_>, shown_ms: u64) -> Arc<Message> {
         let position = Position::new(self.epoch, self.head);
         let Append { channel, time_ms, from, payload, .. } = *append;
-        let message = Message::new(channel, position, time_ms, from, payload);
+        let message = Message::aging(channel, position, (time_ms, shown_ms), from, payload);
         if let Some(before) = self.newest.replace(Arc::clone(&message)) {
             self.past_mut().push(before);
         }

@@ -51,6 +51,25 @@ fn reading_gives_everything_after_the_cursor() {
 }
 
 #[test]
+fn what_is_shown_is_no_age() {
+    let mut log = Log::new(EPOCH);
+    let (channel, payload) = (ChannelName::parse("chat").unwrap(), Payload::text("m".into()).unwrap());
+    // The clock of the wall is years ahead, and then years behind.
+    for (time_ms, shown_ms) in [(2_000, 9_000_000), (2_100, 7)] {
+        let append = Append { channel: &channel, time_ms, from: None, payload: &payload, key: Some("k") };
+        let first = log.append_shown(&append, shown_ms, &RETENTION).unwrap();
+        assert_eq!(first.is_duplicate(), shown_ms == 7, "a key lasts as long as time says");
+    }
+    let message = log.read(&at(0), ReadMost::ALL).messages.remove(0);
+    assert!(std::str::from_utf8(message.object()).unwrap().contains("\"time\":9000000,"));
+    assert_eq!(message.time_ms(), 2_000);
+    log.expire(2_999, RETENTION.age_ms_max);
+    assert_eq!((log.len(), log.keys()), (1, 0), "the window of its key was shorter");
+    log.expire(3_000, RETENTION.age_ms_max);
+    assert!(log.is_empty(), "a message ages as long as time says");
+}
+
+#[test]
 fn a_bounded_cursor_reads_nothing_that_is_older() {
     let mut log = Log::new(EPOCH);
     for time_ms in [10, 20, 30] {

@@ -6,6 +6,7 @@ use super::{Footprint, Memory};
 use crate::{
     broker::{MemberChange, PublishError},
     channel::{Channel, State},
+    clock,
 };
 
 impl Memory {
@@ -24,7 +25,8 @@ impl Memory {
         self.check_room_of_change(before.is_empty, change)?;
         let MemberChange { log: channel, payload, .. } = *change;
         let append = Append { channel, time_ms: now_ms, from: None, payload, key: None };
-        let appended = log.append(&append, retention).map_err(|error| self.refuse(error));
+        let shown_ms = clock::shown_ms(now_ms);
+        let appended = log.append_shown(&append, shown_ms, retention).map_err(|error| self.refuse(error));
         self.book(before, Footprint::of(log));
         appended.map(drop)
     }

@@ -48,7 +48,7 @@ fn reading_creates_nothing() {
     assert_eq!(memory.read(&name("quiet"), Start::Now, MOST).head, position);
     assert!(memory.shards.iter().all(|shard| shard.lock().is_empty()));
     // Whoever joined before the first message is owed it.
-    let receipt = publish(&memory, "quiet", "1", clock::now_ms()).unwrap();
+    let receipt = publish(&memory, "quiet", "1", clock::age_ms()).unwrap();
     assert_eq!(receipt.position, Position { epoch: position.epoch, offset: 1 });
     let read = memory.read(&name("quiet"), Start::After(position.into()), MOST).read;
     assert!(read.gap.is_none());
@@ -58,7 +58,7 @@ fn reading_creates_nothing() {
 #[test]
 fn a_reaped_channel_goes_on_where_it_stood() {
     let memory = Memory::new(limits(|_| {}));
-    let now_ms = clock::now_ms();
+    let now_ms = clock::age_ms();
     let first = publish(&memory, "chat", "1", now_ms).unwrap().position;
     sweep_all(&memory, now_ms + 500);
     assert!(memory.find(&name("chat")).is_ok(), "its message has not expired");
@@ -84,7 +84,7 @@ fn a_watched_channel_is_not_reaped() {
     let memory = Memory::new(limits(|_| {}));
     let watch = Watch::new(Arc::new(Nobody), 0);
     let channel = memory.watch(&name("chat"), Arc::clone(&watch));
-    let later = clock::now_ms() + UNWATCHED_MS;
+    let later = clock::age_ms() + UNWATCHED_MS;
     sweep_all(&memory, later);
     assert!(memory.find(&name("chat")).is_ok());
     channel.unwatch(&watch);
@@ -96,7 +96,7 @@ fn a_watched_channel_is_not_reaped() {
 #[test]
 fn a_forgotten_stub_never_lets_an_offset_mean_two_messages() {
     let memory = Memory::new(limits(|limits| limits.stubs_max = 1));
-    let now_ms = clock::now_ms();
+    let now_ms = clock::age_ms();
     let old = publish(&memory, "a", "old", now_ms).unwrap().position;
     publish(&memory, "b", "old", now_ms).unwrap();
     sweep_all(&memory, now_ms + 5_000);
@@ -113,7 +113,7 @@ fn a_forgotten_stub_never_lets_an_offset_mean_two_messages() {
 #[test]
 fn the_least_recently_used_channel_is_trimmed_first() {
     let memory = Memory::new(limits(|limits| limits.log_bytes_max = 64 * 1024));
-    let now_ms = clock::now_ms();
+    let now_ms = clock::age_ms();
     let text = "x".repeat(1024);
     publish(&memory, "old", &text, now_ms).unwrap();
     publish(&memory, "used", &text, now_ms).unwrap();
@@ -240,7 +240,7 @@ fn kept(memory: &Memory, channel: &ChannelName) -> usize {
 
 fn publish_some(memory: &Memory, channel: &str, count: usize) {
     for _ in 0..count {
-        publish(memory, channel, "x", clock::now_ms()).unwrap();
+        publish(memory, channel, "x", clock::age_ms()).unwrap();
     }
 }
 
@@ -251,7 +251,7 @@ fn channels_keep_what_rules_say_and_are_trimmed_when_they_are_swept() {
     publish_some(&memory, "many", 5);
     let weight = memory.weight.load(Ordering::Relaxed);
     memory.keep_by(Some(few()));
-    sweep_all(&memory, clock::now_ms());
+    sweep_all(&memory, clock::age_ms());
     let log_weight = |channel: &str| memory.find(&name(channel)).unwrap().with(|state| state.log.weight());
     assert_eq!(memory.weight.load(Ordering::Relaxed), log_weight("few:a") + log_weight("many"));
     assert!(memory.weight.load(Ordering::Relaxed) < weight);
@@ -279,7 +279,7 @@ fn logs_of_members_keep_what_rules_say_within_their_own_limits() {
         for _ in 0..6 {
             let payload = Payload::text(Bytes::from_static(b"x")).unwrap();
             let change = MemberChange { log: &log, payload: &payload, is_refusable: true };
-            memory.append_change(&change, clock::now_ms()).unwrap();
+            memory.append_change(&change, clock::age_ms()).unwrap();
         }
         assert_eq!(kept(&memory, &log), most);
     }
@@ -294,7 +294,7 @@ fn rules_say_less_than_the_node_and_a_short_life_is_swept_in_time() {
     let own = OwnRetention { messages_max: 9, age_ms_max: 1_000, ..OwnRetention::NODE };
     memory
         .keep_by(Some(RetentionRules::new(vec![own], |channel| (channel.as_str() == "short").then_some(0))));
-    let now_ms = clock::now_ms();
+    let now_ms = clock::age_ms();
     for channel in ["short", "long"] {
         (0..5).for_each(|_| _ = publish(&memory, channel, "x", now_ms).unwrap());
         assert_eq!(kept(&memory, &name(channel)), 3);
@@ -317,7 +317,7 @@ fn a_sweep_asks_the_rules_for_so_many_channels_at_once() {
         let unknown = |channel: &&Arc<Channel>| channel.retention().generation() == UNKNOWN;
         memory.shards.iter().map(|shard| shard.lock().channels().filter(unknown).count()).sum::<usize>()
     };
-    let now_ms = clock::now_ms();
+    let now_ms = clock::age_ms();
     sweep_all(&memory, now_ms);
     assert_eq!(unknown(), channels.len() - SHARDS * 1_024);
     sweep_all(&memory, now_ms);
@@ -345,7 +345,7 @@ fn tables_that_are_replaced_under_way_are_never_mixed_up() {
                 let mut published = 0;
                 while !is_over.load(Ordering::Relaxed) && published < 8_000 {
                     for channel in ["few", "many"] {
-                        publish(memory, &format!("{channel}:{publisher}"), "x", clock::now_ms()).unwrap();
+                        publish(memory, &format!("{channel}:{publisher}"), "x", clock::age_ms()).unwrap();
                     }
                     published += 1;
                     assert_eq!(kept_of(memory, &format!("many:{publisher}")), published);
@@ -355,7 +355,7 @@ fn tables_that_are_replaced_under_way_are_never_mixed_up() {
         }
         for round in 0..ROUNDS {
             memory.keep_by(Some(rules(round % 2)));
-            sweep_all(&memory, clock::now_ms());
+            sweep_all(&memory, clock::age_ms());
         }
         is_over.store(true, Ordering::Relaxed);
     });

@@ -129,7 +129,7 @@ impl Hub {
         via: Via<'_>,
         ms: u64,
     ) -> Result<u64, EnterError> {
-        let until_ms = clock::now_ms().saturating_add(ms);
+        let until_ms = clock::age_ms().saturating_add(ms);
         let lease = via.lease(self.presence().number(), Some(until_ms));
         self.presence().enter(self.broker(), Entrance { channel, who, lease })
     }
@@ -150,7 +150,7 @@ impl Hub {
     }
 
     pub(crate) fn sweep_members(&self) {
-        self.presence().sweep(self.broker(), clock::now_ms());
+        self.presence().sweep(self.broker(), clock::age_ms());
     }
 }
 
@@ -192,7 +192,7 @@ impl Lease {
     }
 
     fn finish(&mut self) -> u64 {
-        let until_ms = clock::now_ms().saturating_add(self.linger_ms);
+        let until_ms = clock::age_ms().saturating_add(self.linger_ms);
         let Self { hub, channel, member, number, linger_ms } = self;
         hub.presence().change(hub.broker(), channel, |attended| {
             if *linger_ms == 0 {

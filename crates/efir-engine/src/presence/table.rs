@@ -79,7 +79,7 @@ impl Presence {
             let Some(attended) = shard.channels.get_mut(channel) else { return 0 };
             let before = attended.members.leases();
             let change = change(attended);
-            let due = attended.append(broker, &change, clock::now_ms(), self.most);
+            let due = attended.append(broker, &change, clock::age_ms(), self.most);
             self.book(before, attended.members.leases());
             let count = attended.members.len() as u64;
             self.settle(&mut shard, channel);
@@ -93,7 +93,7 @@ impl Presence {
 
     pub(super) fn enter(&self, broker: &dyn Broker, entrance: Entrance<'_>) -> Result<u64, EnterError> {
         let Entrance { channel, who, lease } = entrance;
-        let (now_ms, number) = (clock::now_ms(), lease.number);
+        let (now_ms, number) = (clock::age_ms(), lease.number);
         let (due, count) = {
             let mut shard = self.shard(channel).lock();
             let attended =
@@ -240,7 +240,8 @@ impl Presence {
         self.check_room(attended.members.get(who.id()), &lease, 0)?;
         let until_ms = lease.until_ms;
         let leases_max = self.member_leases_max;
-        let entered = attended.members.enter(who, lease, now_ms, leases_max);
+        // Since when somebody is there is read by people.
+        let entered = attended.members.enter(who, lease, clock::shown_ms(now_ms), leases_max);
         let change = entered.map_err(|_| EnterError::MemberLeasesFull { leases_max })?;
         attended.expect_until(until_ms);
         Ok(change)

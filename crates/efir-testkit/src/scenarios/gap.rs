@@ -198,7 +198,7 @@ async fn last_event_id(cell: Cell) -> Result<()> {
     let beaten = read(in_form(&positions[1])?).after(in_form(&positions[0])?);
     let mut stream = client.open(&beaten).await?;
     same("the first message", next_text(&mut stream).await?.as_str(), "m3")?;
-    for malformed in ["not a cursor", "x", "a-01", "e-9007199254740992"] {
+    for malformed in ["not a cursor", "x", "a-01", "e-9007199254740992", "e-18446744073709551615"] {
         let mut stream = client.open(&read(malformed.into())).await?;
         same("status", stream.head().status.as_u16(), 200)?;
         let gap = loop {
@@ -233,6 +233,7 @@ const MALFORMED: &[&str] = &[
     "E--1",
     "E-1x",
     "E-9007199254740992",
+    "E-18446744073709551615",
     "E-18446744073709551616",
     "%D1%8D-1",
     "E%201-1",

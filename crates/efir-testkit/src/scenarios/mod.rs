@@ -9,6 +9,7 @@ use crate::room::Cell;
 
 mod access;
 mod catch_up;
+mod corner;
 mod counts;
 mod deflate;
 mod errors;
@@ -80,6 +81,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         live::SCENARIOS,
         catch_up::SCENARIOS,
         seam::SCENARIOS,
+        corner::SCENARIOS,
         payload::SCENARIOS,
         gap::SCENARIOS,
         restart::SCENARIOS,

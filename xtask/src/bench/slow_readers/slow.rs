@@ -14,7 +14,7 @@ const RECEIVE_BUFFER: usize = 4 * 1024;
 const CAUGHT_UP_MAX: Duration = Duration::from_secs(10);
 
 /// One of them.
-pub(super) struct Slow {
+pub(crate) struct Slow {
     socket: TcpStream,
     channel: String,
     /// Bytes that came and are not looked at, or are cut.
@@ -27,13 +27,13 @@ pub(super) struct Slow {
 
 /// How many of them did what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Caught {
-    pub(super) resumed: u64,
-    pub(super) gaps: u64,
+pub(crate) struct Caught {
+    pub(crate) resumed: u64,
+    pub(crate) gaps: u64,
 }
 
 impl Caught {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.resumed += other.resumed;
         self.gaps += other.gaps;
     }
@@ -44,7 +44,7 @@ impl Slow {
     ///
     /// # Errors
     /// When it is refused.
-    pub(super) fn open(server: SocketAddr, channel: &str) -> Result<Self> {
+    pub(crate) fn open(server: SocketAddr, channel: &str) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         // Before it connects: the window that is offered follows from it.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
@@ -69,7 +69,7 @@ impl Slow {
     ///
     /// # Errors
     /// When the connection ends, or what comes is not what is owed.
-    pub(super) fn read_now(&mut self) -> Result<()> {
+    pub(crate) fn read_now(&mut self) -> Result<()> {
         let mut buffer = [0; 64 * 1024];
         loop {
             match self.socket.read(&mut buffer) {
@@ -83,11 +83,26 @@ impl Slow {
         Ok(())
     }
 
+    /// Reads at most so many bytes of what is there, as somebody does who is slow.
+    ///
+    /// # Errors
+    /// As [`Slow::read_now`].
+    pub(crate) fn read_some(&mut self, bytes: usize) -> Result<()> {
+        let mut buffer = vec![0; bytes];
+        match self.socket.read(&mut buffer) {
+            Ok(0) => bail!("the server ended a slow reader at {}", self.offset),
+            Ok(len) => self.unread.extend_from_slice(&buffer[..len]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error).context("a slow reader"),
+        }
+        self.look()
+    }
+
     /// Reads until the message before `end` is there.
     ///
     /// # Errors
     /// As [`Slow::read_now`], or when there is no end to be seen or more than one gap.
-    pub(super) fn read_up_to(mut self, end: u64) -> Result<Caught> {
+    pub(crate) fn read_up_to(mut self, end: u64) -> Result<Caught> {
         let deadline = Instant::now() + CAUGHT_UP_MAX;
         while self.offset + 1 < end {
             self.read_now()?;

@@ -46,6 +46,29 @@ pub(super) async fn a_token_that_ends_stops_delivery(cell: Cell) -> Result<()> {
     room.close().await
 }
 
+/// A token that ended while its reader was away opens nothing any more; with the next one reading goes on where it stood.
+pub(super) async fn a_token_that_ended_while_its_reader_was_away(cell: Cell) -> Result<()> {
+    let row = cell.row()?;
+    let room = granted(&cell).await?;
+    let end_s = now_ms() / 1_000 + 2;
+    let short = client_with(&room, &token("a", 2, "**", &READ)?)?;
+    let lasting = client_with(&room, &token("b", 60, "**", &READ)?)?;
+    let first = lasting.publish(&room.channel, Payload::Text("m1".into()), None).await?.position;
+    let after = match row.is_several {
+        true => crate::readers::token(&[(room.channel.clone(), first)])?,
+        false => first,
+    };
+    while now_ms() < (end_s + 1) * 1_000 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    lasting.publish(&room.channel, Payload::Text("m2".into()), None).await?;
+    code(&super::refused(&room, &short, row, Some(&after)).await?, "token_expired")?;
+    let next = client_with(&room, &token("a", 60, "**", &READ)?)?;
+    let mut reading = Reading::begin(&room, &next, row, Some(&after)).await?;
+    same("where it stood", reading.text().await?, "m2".into())?;
+    room.close().await
+}
+
 /// New rules hold for whoever is connected already.
 pub(super) async fn rules_that_change_end_what_they_no_longer_allow(cell: Cell) -> Result<()> {
     let row = cell.row()?;

@@ -28,9 +28,9 @@ use kept::{
 };
 use lasting::{
     a_key_that_is_exchanged_ends_who_came_by_it, a_revoked_user_is_ended,
-    a_ticket_ends_with_the_key_of_its_token, a_token_that_ends_stops_delivery,
-    closing_ends_those_who_came_before, rules_that_change_end_what_they_no_longer_allow,
-    who_may_no_longer_be_there_is_put_out,
+    a_ticket_ends_with_the_key_of_its_token, a_token_that_ended_while_its_reader_was_away,
+    a_token_that_ends_stops_delivery, closing_ends_those_who_came_before,
+    rules_that_change_end_what_they_no_longer_allow, who_may_no_longer_be_there_is_put_out,
 };
 use rights::{
     a_grant_reads_and_publishes, a_rule_may_allow_less, history_needs_its_right, one_denied_among_several,
@@ -43,6 +43,7 @@ scenarios! { "access";
     Rows one_denied_among_several: "D11";
     Rows history_needs_its_right: "D11", "D5";
     Rows a_token_that_ends_stops_delivery: "D11";
+    Rows a_token_that_ended_while_its_reader_was_away: "D11", "D4";
     Rows rules_that_change_end_what_they_no_longer_allow: "D11";
     Rows closing_ends_those_who_came_before: "D11";
     Rows a_revoked_user_is_ended: "D11";
