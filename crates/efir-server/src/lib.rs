@@ -36,4 +36,5 @@ mod traffic;
 
 pub use admin::{AdminKey, AdminOptions};
 pub use log::Format as LogFormat;
+pub use resident::count_allocated_by;
 pub use server::{Running, Server};

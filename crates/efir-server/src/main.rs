@@ -14,5 +14,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
+    efir_server::count_allocated_by(allocated);
     efir_server::cli::run()
+}
+
+/// Bytes that are allocated and not freed, in all threads.
+fn allocated() -> Option<u64> {
+    // The figures are those of the last step of the epoch.
+    tikv_jemalloc_ctl::epoch::advance().ok()?;
+    u64::try_from(tikv_jemalloc_ctl::stats::allocated::read().ok()?).ok()
 }

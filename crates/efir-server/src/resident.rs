@@ -1,6 +1,6 @@
 //! How much memory there is, and how much of it this process takes. Linux says it in files.
 
-use std::fs;
+use std::{fs, sync::OnceLock};
 
 /// The part of what there is that the server takes when nobody says how much it may: the rest is the kernel's, for sockets.
 const PART: (u64, u64) = (3, 4);
@@ -56,6 +56,21 @@ pub(crate) fn in_use() -> Option<usize> {
     let text = fs::read_to_string("/proc/self/status").ok()?;
     let bytes = kilobytes(&text, "RssAnon:").or_else(|| kilobytes(&text, "VmRSS:"))?;
     usize::try_from(bytes).ok()
+}
+
+/// Whoever chose the allocator says how it is asked.
+static ALLOCATED: OnceLock<fn() -> Option<u64>> = OnceLock::new();
+
+/// From now on `/metrics` tells how many bytes are allocated, which `read` asks the program's allocator for. Only a program knows
+/// which allocator it has; the first call counts.
+pub fn count_allocated_by(read: fn() -> Option<u64>) {
+    // A second one would be asked about the same allocator.
+    let _ = ALLOCATED.set(read);
+}
+
+/// Bytes that are allocated and not freed; `None` where nobody has said how they are counted.
+pub(crate) fn allocated() -> Option<u64> {
+    ALLOCATED.get().and_then(|read| read())
 }
 
 /// A line such as `RssAnon:      1234 kB`, in bytes.

@@ -23,6 +23,7 @@ pub(super) struct Reading {
     pub(super) is_draining: bool,
     pub(super) revocations: u64,
     pub(super) memory_bytes: u64,
+    pub(super) allocated_bytes: Option<u64>,
     pub(super) is_overloaded: bool,
     pub(super) reloads: [u64; 2],
     /// Limits and times in force, in the order of their tables.
@@ -112,6 +113,8 @@ metrics! {
         |reading, out| out.say(&[], reading.stock.keys as u64);
     "efir_memory_bytes" Gauge "" "Memory in use, as `memory_bytes_max` bounds it.":
         |reading, out| out.say(&[], reading.memory_bytes);
+    "efir_memory_allocated_bytes" Gauge "" "Bytes that are allocated and not freed, as the allocator counts them: without what it keeps in reserve.":
+        |reading, out| out.say_if(reading.allocated_bytes);
     "efir_overloaded" Gauge "" "1 while more memory is in use than may be, and nothing new is taken.":
         |reading, out| out.say(&[], u64::from(reading.is_overloaded));
     "efir_limit" Gauge "limit, unit" "The limits in force, to compare with.":
@@ -235,6 +238,7 @@ mod tests {
             is_draining: true,
             revocations: 4,
             memory_bytes: 9,
+            allocated_bytes: Some(8),
             is_overloaded: false,
             reloads: [1, 2],
             limits: Limits::default().values().map(|(_, value)| value).collect(),
@@ -287,6 +291,7 @@ mod tests {
         assert_eq!(series["efir_gaps_total{reason=\"trimmed\"}"], 0.0);
         assert_eq!(series["efir_limit{limit=\"message_bytes_max\",unit=\"bytes\"}"], 65_536.0);
         assert_eq!(series["efir_time_seconds{time=\"heartbeat_ms\"}"], 15.0);
+        assert_eq!(series["efir_memory_allocated_bytes"], 8.0);
         assert_eq!((series["efir_connections"], series["efir_draining"]), (5.0, 1.0));
         assert!(series["process_resident_memory_bytes"] > 100_000.0);
     }

@@ -19,6 +19,7 @@ use super::{
     process::Process,
     revocation::Revocation,
 };
+use crate::resident;
 
 /// Between two lines of the log about refused requests.
 const TELL_EACH: Duration = Duration::from_secs(1);
@@ -149,6 +150,7 @@ impl Desk {
             is_draining: site.is_draining(),
             revocations: self.node.revocations.len() as u64,
             memory_bytes: hub.memory_in_use() as u64,
+            allocated_bytes: resident::allocated(),
             is_overloaded: hub.is_overloaded(),
             reloads: self.node.reloader.counts(),
             limits: hub.limits().values().map(|(_, value)| value).collect(),
