@@ -161,7 +161,7 @@ codes! {
     RequestTimeout 161 "request_timeout" 408 1008 RetryNow
         "Request timeout": "The request did not arrive in time.";
     Internal 170 "internal" 500 1011 RetryLater
-        "Internal error": "A fault of the server; the log of the server says more.";
+        "Internal error": "A fault of the server; the log of the server says more. Whether a message was accepted is not known.";
     LabDisabled 180 "lab_disabled" 404 1008 Stop
         "Lab disabled": "The transport lab is off; it is on where the server listens on loopback only, or with `--lab`.";
     LabFull 181 "lab_full" 429 1013 RetryLater

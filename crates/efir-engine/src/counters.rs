@@ -80,6 +80,8 @@ pub struct Counts {
     pub stalls_ended: u64,
     /// Readers that were given up because they took nothing for too long.
     pub given_up: u64,
+    /// Bugs that ended what they came up on: a connection, a request.
+    pub panics: u64,
     /// Problems that were told, by code and limit.
     pub refusals: Vec<Refusals>,
     /// Connections that were closed without a word because of a limit.
@@ -110,6 +112,7 @@ struct Shard {
     stalls: AtomicU64,
     stalls_ended: AtomicU64,
     given_up: AtomicU64,
+    panics: AtomicU64,
     refusals: Mutex<Vec<Refusals>>,
     closures: Mutex<Vec<(&'static str, u64)>>,
 }
@@ -207,6 +210,11 @@ impl Counters {
         self.add(|shard| Some(&shard.given_up), 1);
     }
 
+    /// A panic was caught.
+    pub(crate) fn note_panic(&self) {
+        self.add(|shard| Some(&shard.panics), 1);
+    }
+
     /// Somebody is told this problem.
     pub fn refuse(&self, problem: &Problem) {
         let (code, limit) = (problem.code, problem.limit.map(|(name, _)| name));
@@ -245,6 +253,7 @@ impl Counters {
             sum.stalls += shard.stalls.load(Ordering::Relaxed);
             sum.stalls_ended += shard.stalls_ended.load(Ordering::Relaxed);
             sum.given_up += shard.given_up.load(Ordering::Relaxed);
+            sum.panics += shard.panics.load(Ordering::Relaxed);
             for one in shard.refusals.lock().iter() {
                 let known = |known: &&mut Refusals| known.code == one.code && known.limit == one.limit;
                 match sum.refusals.iter_mut().find(known) {

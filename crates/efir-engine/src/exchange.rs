@@ -93,6 +93,10 @@ pub trait Exchange: Send {
         Turn::Close
     }
 
+    /// A bug has ended the response in the middle of one of the calls above: say so in the transport's own way, without relying on anything
+    /// that such a call changes. The response ends whatever this does; what a call had pushed is gone.
+    fn last_words(&self, _problem: &Problem, _out: &mut Outbox) {}
+
     /// Who may do what has changed: leave what may no longer be read, or end. Nothing where nothing is read.
     fn recheck(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
         Turn::Wait

@@ -6,6 +6,7 @@
 pub mod broker;
 mod channel;
 pub mod clock;
+pub mod contained;
 pub mod counters;
 pub mod exchange;
 pub mod guest;
@@ -25,6 +26,7 @@ pub mod tally;
 pub mod worker;
 
 pub use broker::{PublishError, Stock};
+pub use contained::{contained, contained_future, internal_problem};
 pub use counters::{Counters, Counts, Transport};
 pub use exchange::{Exchange, Response, Turn};
 pub use guest::{Account, Guest, Holder, Network};

@@ -9,6 +9,7 @@ mod changes;
 mod least_recent;
 mod own;
 mod table;
+mod unsure;
 
 use std::{
     collections::VecDeque,
@@ -30,6 +31,7 @@ use self::{
     least_recent::LeastRecent,
     own::{Own, Patience},
     table::{Hashed, Shard},
+    unsure::UnsureEpoch,
 };
 use crate::{
     broker::{Broker, MemberChange, PublishError, Stock},
@@ -178,8 +180,9 @@ impl Memory {
             };
             channel.with(|state| {
                 let before = Footprint::of(&state.log);
-                while self.weight_after(before, &state.log) > goal && state.log.trim_oldest() > 0 {}
-                self.book(before, Footprint::of(&state.log));
+                self.change_log(&mut state.log, |log| {
+                    while self.weight_after(before, log) > goal && log.trim_oldest() > 0 {}
+                });
             });
         }
     }
@@ -204,9 +207,7 @@ impl Memory {
         if log.next_expiry_ms(age_ms_max).is_none_or(|expiry_ms| expiry_ms > now_ms) {
             return;
         }
-        let before = Footprint::of(log);
-        log.expire(now_ms, age_ms_max);
-        self.book(before, Footprint::of(log));
+        self.change_log(log, |log| log.expire(now_ms, age_ms_max));
     }
 
     /// Frees what has expired in a shard and puts away the channels that nobody needs, unless none can be due yet.
@@ -215,6 +216,8 @@ impl Memory {
         if shard.due_ms > now_ms {
             return;
         }
+        // Should this panic, channels may be gone without a stub: what begins from then on has another epoch.
+        let unsure = UnsureEpoch::begin(self);
         let mut next_ms = u64::MAX;
         let mut gone = Vec::new();
         let mut patience = Patience::default();
@@ -244,6 +247,7 @@ impl Memory {
         for (name, position) in &gone {
             shard.insert_stub(name.clone(), *position);
         }
+        unsure.settle();
         drop(shard);
         self.stubs.lock().extend(gone.into_iter().map(|(name, _)| name));
     }
@@ -407,18 +411,17 @@ impl Memory {
         let own = self.own_retention(channel, log, now_ms);
         let retention = own.as_ref().unwrap_or(&self.retention);
         self.expire_older(log, now_ms, retention.age_ms_max);
-        let before = Footprint::of(log);
+        let is_first = log.is_empty();
         let Publish { channel, payload, key, from } = *publish;
         let append = Append { channel, time_ms: now_ms, from, payload, key };
-        if let Err(refusal) = self.check_room(before.is_empty, key)
+        if let Err(refusal) = self.check_room(is_first, key)
             && log.recall(&append).is_none()
         {
             return Err(refusal);
         }
         let shown_ms = clock::shown_ms(now_ms);
-        let appended = log.append_shown(&append, shown_ms, retention).map_err(|error| self.refuse(error));
-        self.book(before, Footprint::of(log));
-        appended
+        self.change_log(log, |log| log.append_shown(&append, shown_ms, retention))
+            .map_err(|error| self.refuse(error))
     }
 
     /// Whether the node has room for a message that is new.

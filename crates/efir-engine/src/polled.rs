@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -22,6 +23,7 @@ use tokio::{
 
 use crate::{
     channel::{Channel, Noted, Watch},
+    contained::{internal_problem, note},
     counters::Transport,
     exchange::{Exchange, Turn},
     outbox::{Framing, Outbox},
@@ -132,8 +134,31 @@ impl Polled {
         }
     }
 
-    /// The next bytes to send; `None` when the response is complete. A piece that was handed out counts as sent.
+    /// The next bytes to send; `None` when the response is complete. A piece that was handed out counts as sent. A panic ends the response.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.poll_next(cx)));
+        polled.unwrap_or_else(|_| {
+            self.end_broken();
+            self.poll_next(cx)
+        })
+    }
+
+    /// What the exchange does panicked: nothing of it is trusted any more.
+    #[cold]
+    fn end_broken(&mut self) {
+        let hub = self.reader.hub().clone();
+        note(hub.counters(), "a polled response");
+        self.unwatch_all();
+        self.reader = Reader::new(hub);
+        self.outbox = Outbox::new(self.outbox.framing());
+        self.has_ended = true;
+        let words = || self.exchange.last_words(&internal_problem(), &mut self.outbox);
+        if catch_unwind(AssertUnwindSafe(words)).is_err() {
+            self.outbox = Outbox::new(Framing::Plain);
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if let Some(bytes) = self.outbox.pop(&mut self.reader) {
                 let delivered = self.outbox.take_delivered();
@@ -165,8 +190,14 @@ impl Polled {
     /// Lets the exchange consume bytes of the client. Replies come out of [`Polled::poll_piece`].
     pub fn receive(&mut self, input: &mut BytesMut) {
         if !self.has_ended {
-            let turn = self.exchange.receive(input, &mut self.reader, &mut self.outbox);
-            self.follow(turn);
+            let received = catch_unwind(AssertUnwindSafe(|| {
+                let turn = self.exchange.receive(input, &mut self.reader, &mut self.outbox);
+                self.follow(turn);
+            }));
+            if received.is_err() {
+                self.end_broken();
+                input.clear();
+            }
             self.bell.held_bytes.store(input.len() + self.exchange.held_bytes(), Ordering::Relaxed);
             self.bell.wake();
         }
@@ -268,6 +299,15 @@ impl Polled {
     }
 }
 
+impl Polled {
+    fn unwatch_all(&mut self) {
+        let tokens: Vec<usize> = self.watches.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            self.unwatch(token);
+        }
+    }
+}
+
 impl Drop for Polled {
     fn drop(&mut self) {
         self.reader.hub().delist(self.drain_id);
@@ -277,10 +317,7 @@ impl Drop for Polled {
             counters.deliver(transport, self.outbox.take_delivered());
             counters.close(transport, 1);
         }
-        let tokens: Vec<usize> = self.watches.iter().map(|(token, _)| token).collect();
-        for token in tokens {
-            self.unwatch(token);
-        }
+        self.unwatch_all();
     }
 }
 

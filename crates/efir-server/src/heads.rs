@@ -24,7 +24,7 @@ use arc_swap::Guard;
 use axum::Router;
 use bytes::{Bytes, BytesMut};
 use efir_engine::{
-    Guest, Socket,
+    Guest, Socket, contained_future, internal_problem,
     worker::{Adoption, Departure, Intake, Surroundings},
 };
 use efir_transports::{CarrierHint, EmptyAnswer, Held, Reply, Site, TakeOver};
@@ -164,14 +164,12 @@ impl Heads {
         self: &Rc<Self>,
         serving: impl Future<Output = Option<(Socket, Option<Arc<Guest>>)>> + 'static,
     ) {
-        let heads = Rc::clone(self);
-        self.active.set(self.active.get() + 1);
-        self.shared.connections.count.fetch_add(1, Ordering::Relaxed);
+        let (heads, active) = (Rc::clone(self), Active::begin(self));
         tokio::task::spawn_local(async move {
-            let served = serving.await;
-            heads.active.set(heads.active.get() - 1);
-            heads.shared.connections.count.fetch_sub(1, Ordering::Relaxed);
-            if let Some((socket, guest)) = served {
+            let hub = heads.shared.site().hub().clone();
+            let served = contained_future(hub.counters(), "a connection", serving).await;
+            drop(active);
+            if let Some(Some((socket, guest))) = served {
                 heads.welcome(socket, guest);
             }
         });
@@ -291,8 +289,30 @@ impl Heads {
         self.intake.adopt(Adoption { guest, socket, input, response });
     }
 
-    /// Answers a request; with an `exit` (HTTP/1) a response that lasts leaves through it and this never returns.
+    /// Answers a request; with an `exit` (HTTP/1) a response that lasts leaves through it and this never returns. A panic is an answer, too.
     async fn answer(
+        &self,
+        request: Request<AskedBody>,
+        arrival: Arrival<'_>,
+        meter: &Meter,
+        exit: Option<Exit>,
+    ) -> Answer {
+        let hub = self.shared.site().hub().clone();
+        let is_http1 = exit.is_some();
+        let answer = self.answer_asked(request, arrival, meter, exit);
+        if let Some(answer) = contained_future(hub.counters(), "a request", answer).await {
+            return answer;
+        }
+        meter.claim(None);
+        let (nothing, ()) = Request::new(()).into_parts();
+        let mut response = efir_transports::refusal(&self.shared.site(), &nothing, internal_problem());
+        if is_http1 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(ServerBody::whole))
+    }
+
+    async fn answer_asked(
         &self,
         mut request: Request<AskedBody>,
         arrival: Arrival<'_>,
@@ -366,6 +386,24 @@ impl Heads {
         let request = Request::from_parts(parts, axum::body::Body::new(body.into_incoming()));
         let Ok(response) = self.shared.pages.clone().oneshot(request).await;
         response.map(ServerBody::page)
+    }
+}
+
+/// A connection in the HTTP library's hands.
+struct Active(Rc<Heads>);
+
+impl Active {
+    fn begin(heads: &Rc<Heads>) -> Self {
+        heads.active.set(heads.active.get() + 1);
+        heads.shared.connections.count.fetch_add(1, Ordering::Relaxed);
+        Self(Rc::clone(heads))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+        self.0.shared.connections.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

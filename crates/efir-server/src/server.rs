@@ -12,7 +12,7 @@ use anyhow::Context;
 use efir_access::Revocations;
 use efir_core::Limits;
 use efir_engine::{
-    Hub,
+    Hub, contained, contained_future,
     worker::{Intake, Worker},
 };
 use efir_transports::{Policy, Site, SiteOptions};
@@ -239,9 +239,13 @@ fn run_worker(
         let heads = Heads::new(Arc::clone(&shared), Arc::clone(&intake), stopping.clone());
         let worker = Worker::new(shared.site().hub().clone(), Arc::clone(&intake), Rc::clone(&heads) as _);
         // It yields by itself; a budget of socket operations on top would only make it try again.
-        tokio::task::spawn_local(tokio::task::unconstrained(worker));
-        let debtors = Rc::clone(&heads);
-        tokio::task::spawn_local(async move { debtors.shed().await });
+        let mut worker = tokio::task::spawn_local(tokio::task::unconstrained(worker));
+        let (debtors, counted) = (Rc::clone(&heads), shared.site().hub().clone());
+        tokio::task::spawn_local(async move {
+            // It ends only by a bug, and without it nobody would make room.
+            while contained_future(counted.counters(), "a worker's debtors", debtors.shed()).await.is_none() {
+            }
+        });
         let pulses = Arc::clone(&shared.pulses);
         tokio::task::spawn_local(async move { pulses.beat(index).await });
         if index == 0 {
@@ -253,7 +257,14 @@ fn run_worker(
         let accepting: Vec<_> =
             doors.into_iter().map(|door| tokio::task::spawn_local(accept(door, Rc::clone(&heads)))).collect();
         let mut stopped = stopping.clone();
-        let _ = stopped.wait_for(|is_stopping| *is_stopping).await;
+        tokio::select! {
+            _ = stopped.wait_for(|is_stopping| *is_stopping) => {}
+            _ = &mut worker => {
+                // Nobody gives signs of life for it from now on, and its listeners are closed: other workers are connected to.
+                tracing::error!(event = "worker_panicked", worker = index, "a worker ended by a bug");
+                return;
+            }
+        }
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
         let drain_max = Duration::from_millis(shared.site().hub().times().drain_ms_max);
         let finish = async {
@@ -281,7 +292,8 @@ async fn accept(door: Door, heads: Rc<Heads>) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 was_full = false;
-                heads.arrive(stream, peer.ip(), door.tls.as_ref());
+                let arrive = || heads.arrive(stream, peer.ip(), door.tls.as_ref());
+                contained(heads.shared.site().hub().counters(), "a connection that came", arrive);
             }
             Err(error) if is_out_of_files(&error) => {
                 if !std::mem::replace(&mut was_full, true) {
@@ -304,12 +316,16 @@ async fn sweep(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        hub.sweep();
-        shared.lab.sweep();
-        shared.addresses.sweep();
-        if let Some(in_use) = resident::in_use() {
-            hub.weigh(in_use);
-        }
+        // Each by itself: a bug in one must not end the others, nor the next round.
+        let contain = |what, work: &dyn Fn()| _ = contained(hub.counters(), what, work);
+        contain("a sweep of channels", &|| hub.sweep());
+        contain("a sweep of the lab", &|| shared.lab.sweep());
+        contain("a sweep of addresses", &|| shared.addresses.sweep());
+        contain("a weighing of memory", &|| {
+            if let Some(in_use) = resident::in_use() {
+                hub.weigh(in_use);
+            }
+        });
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use efir_engine::Hub;
+use efir_engine::{Hub, contained_future};
 use tokio::sync::Notify;
 
 use crate::ledger::Ledger;
@@ -226,18 +226,27 @@ fn enter<T>(known: &RefCell<Vec<Weak<T>>>, one: &Rc<T>) {
 
 /// Runs streams on the worker's own thread.
 #[derive(Debug, Clone)]
-pub(crate) struct StreamTasks(pub(crate) Rc<Streams>);
+pub(crate) struct StreamTasks {
+    pub(crate) streams: Rc<Streams>,
+    pub(crate) hub: Hub,
+}
 
 impl<F> hyper::rt::Executor<F> for StreamTasks
 where
     F: Future + 'static,
 {
     fn execute(&self, stream: F) {
-        match self.0.begun.take() {
-            Some(flow) => _ = tokio::task::spawn_local(flow.carry(stream)),
-            // The way out of a tunnel (RFC 8441), whose other end has a clock of its own.
-            None => _ = tokio::task::spawn_local(async move { _ = stream.await }),
-        }
+        let hub = self.hub.clone();
+        let begun = self.streams.begun.take();
+        tokio::task::spawn_local(async move {
+            // Of one that panicked nothing is left but the reset that it becomes.
+            let what = "a stream of HTTP/2";
+            match begun {
+                Some(flow) => _ = contained_future(hub.counters(), what, flow.carry(stream)).await,
+                // The way out of a tunnel (RFC 8441), whose other end has a clock of its own.
+                None => _ = contained_future(hub.counters(), what, stream).await,
+            }
+        });
     }
 }
 

@@ -151,6 +151,10 @@ impl Exchange for Guarded {
         self.exchange.shed(problem, reader, out)
     }
 
+    fn last_words(&self, problem: &Problem, out: &mut Outbox) {
+        self.exchange.last_words(problem, out);
+    }
+
     fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         if self.visitor.is_outdated() { self.check(reader, out) } else { Turn::Wait }
     }

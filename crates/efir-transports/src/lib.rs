@@ -45,6 +45,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use efir_engine::{contained_future, internal_problem};
 use http::Request;
 
 pub use access::Access;
@@ -124,14 +125,17 @@ pub fn owns(path: &str) -> bool {
 
 /// Answers a request to one of our paths.
 ///
-/// Never fails: what is wrong comes as `application/problem+json`, or in the way of the transport that was asked for.
+/// Never fails: what is wrong comes as `application/problem+json`, or in the way of the transport that was asked for. So does a bug of
+/// ours: a panic ends the request and nothing else.
 pub async fn handle<B>(site: &Site, request: Request<B>, hint: CarrierHint) -> Reply
 where
     B: http_body::Body<Data = Bytes>,
 {
     let (mut parts, body) = request.into_parts();
     let call = place::Call { site, cors: site.policy().cors(&parts), hint };
-    match place::answer(&call, &mut parts, body).await {
+    let answer = place::answer(&call, &mut parts, body);
+    let answered = contained_future(site.hub().counters(), "a request", answer).await;
+    match answered.unwrap_or_else(|| Err(internal_problem().into())) {
         Ok(Reply::Whole(mut response)) => {
             call.cors.apply(response.headers_mut());
             if parts.method == http::Method::HEAD {

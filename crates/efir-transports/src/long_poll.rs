@@ -243,4 +243,16 @@ impl Exchange for LongPoll {
         }
         self.send(response, true, out)
     }
+
+    fn last_words(&self, problem: &Problem, out: &mut Outbox) {
+        let mut response = problem::whole(problem, None);
+        self.answer.share(response.headers_mut());
+        match &self.way {
+            Way::Wire(how) => {
+                let how = TakeOver { keep_alive: false, ..*how };
+                out.push_raw(head::serialise_whole(how, &mut response));
+            }
+            Way::Slot(slot) => *slot.lock() = Some(response.map(Body::from)),
+        }
+    }
 }

@@ -246,6 +246,10 @@ impl Exchange for Attending {
         self.follow(turn, comes_back(problem).then_some(self.present.drain_ms))
     }
 
+    fn last_words(&self, problem: &Problem, out: &mut Outbox) {
+        self.exchange.last_words(problem, out);
+    }
+
     fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let turn = self.exchange.recheck(reader, out);
         self.follow(turn, None)

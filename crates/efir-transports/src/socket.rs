@@ -245,6 +245,10 @@ impl Exchange for Socket {
         peer::part(problem, problem.row().close, out)
     }
 
+    fn last_words(&self, problem: &Problem, out: &mut Outbox) {
+        peer::part(problem, problem.row().close, out);
+    }
+
     fn recheck(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let judged = match &mut self.guard {
             Some(guard) => guard.recheck(reader, out, &mut self.entered),

@@ -91,6 +91,12 @@ impl<T: Tongue> Stream<T> {
         Turn::Close
     }
 
+    fn part(&self, problem: &Problem, out: &mut Outbox) -> Turn {
+        self.say_retry(problem.retry_after_ms.unwrap_or_default(), out);
+        out.push_control(&Control::Problem(problem).encode(self.form()));
+        self.end(out)
+    }
+
     fn say_retry(&self, ms: u64, out: &mut Outbox) {
         if let Some(frame) = T::retry(ms) {
             out.push_control(&frame);
@@ -176,8 +182,10 @@ impl<T: Tongue> Exchange for Stream<T> {
     }
 
     fn shed(&mut self, problem: &Problem, _reader: &mut Reader, out: &mut Outbox) -> Turn {
-        self.say_retry(problem.retry_after_ms.unwrap_or_default(), out);
-        out.push_control(&Control::Problem(problem).encode(self.form()));
-        self.end(out)
+        self.part(problem, out)
+    }
+
+    fn last_words(&self, problem: &Problem, out: &mut Outbox) {
+        self.part(problem, out);
     }
 }

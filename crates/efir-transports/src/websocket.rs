@@ -177,6 +177,10 @@ impl Exchange for ChannelSocket {
         peer::part(problem, problem.row().close, out)
     }
 
+    fn last_words(&self, problem: &Problem, out: &mut Outbox) {
+        peer::part(problem, problem.row().close, out);
+    }
+
     fn held_bytes(&self) -> usize {
         self.peer.held_bytes()
     }

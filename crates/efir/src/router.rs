@@ -17,7 +17,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use efir_engine::Hub;
+use efir_engine::{Hub, contained};
 use efir_transports::{CarrierHint, Reply, Site, SiteOptions, handle};
 
 /// Every path that efir answers. What is not there below them is told as a problem, too.
@@ -97,6 +97,7 @@ async fn sweep(mounted: Weak<Mounted>) {
     loop {
         tokio::time::sleep(SWEEP_PERIOD).await;
         let Some(mounted) = mounted.upgrade() else { return };
-        mounted.site.hub().sweep();
+        let hub = mounted.site.hub();
+        contained(hub.counters(), "a sweep of channels", || hub.sweep());
     }
 }

@@ -2,7 +2,7 @@
 
 use efir_core::Append;
 
-use super::{Footprint, Memory};
+use super::Memory;
 use crate::{
     broker::{MemberChange, PublishError},
     channel::{Channel, State},
@@ -21,14 +21,12 @@ impl Memory {
         let own = self.own_retention(channel, log, now_ms);
         let retention = own.as_ref().unwrap_or(&self.presence_retention);
         self.expire_older(log, now_ms, retention.age_ms_max);
-        let before = Footprint::of(log);
-        self.check_room_of_change(before.is_empty, change)?;
+        self.check_room_of_change(log.is_empty(), change)?;
         let MemberChange { log: channel, payload, .. } = *change;
         let append = Append { channel, time_ms: now_ms, from: None, payload, key: None };
         let shown_ms = clock::shown_ms(now_ms);
-        let appended = log.append_shown(&append, shown_ms, retention).map_err(|error| self.refuse(error));
-        self.book(before, Footprint::of(log));
-        appended.map(drop)
+        let appended = self.change_log(log, |log| log.append_shown(&append, shown_ms, retention));
+        appended.map(drop).map_err(|error| self.refuse(error))
     }
 
     /// Whether the node has room for a change; who leaves needs none.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use efir_core::{Log, Retention};
 use parking_lot::Mutex;
 
-use super::{Footprint, Memory};
+use super::Memory;
 use crate::{
     channel::Channel,
     retention::{AS_NODE, RetentionRules, UNKNOWN},
@@ -119,9 +119,7 @@ impl Memory {
             return None;
         };
         mark.set(table.generation, number);
-        let before = Footprint::of(log);
-        log.apply(now_ms, &retention);
-        self.book(before, Footprint::of(log));
+        self.change_log(log, |log| log.apply(now_ms, &retention));
         Some(retention)
     }
 

@@ -364,3 +364,30 @@ fn tables_that_are_replaced_under_way_are_never_mixed_up() {
 fn kept_of(memory: &Memory, channel: &str) -> usize {
     memory.find(&name(channel)).unwrap().with(|state| state.log.len())
 }
+
+#[test]
+fn a_log_whose_change_panicked_begins_anew_and_the_books_are_right() {
+    let memory = Memory::new(limits(|_| {}));
+    let now_ms = clock::now_ms();
+    let before = publish(&memory, "chat", "before", now_ms).unwrap().position;
+    publish(&memory, "other", "stays", now_ms).unwrap();
+    let channel = memory.find(&name("chat")).unwrap();
+    let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        channel.with(|state| {
+            memory.change_log(&mut state.log, |log| {
+                log.trim_oldest();
+                panic!("planted")
+            })
+        })
+    }));
+    assert!(broken.is_err());
+    // Its lock is free, and whoever has a cursor is told that something may be lost.
+    let after = publish(&memory, "chat", "after", now_ms).unwrap().position;
+    assert_ne!(before.epoch, after.epoch);
+    let read = memory.read(&name("chat"), Start::After(before.into()), MOST).read;
+    assert_eq!(read.gap.map(|gap| gap.reason), Some(GapReason::EpochChanged));
+    assert_eq!(read.messages.len(), 1);
+    let channels: Vec<_> = ["chat", "other"].iter().map(|one| memory.find(&name(one)).unwrap()).collect();
+    let weight: usize = channels.iter().map(|channel| channel.with(|state| state.log.weight())).sum();
+    assert_eq!((memory.stock().log_bytes, memory.stock().channels), (weight, 2));
+}

@@ -7,6 +7,7 @@
 
 mod booked;
 mod connection;
+mod contain;
 mod input;
 mod intake;
 mod portion;
@@ -36,6 +37,7 @@ pub use self::intake::{Adoption, Intake};
 use self::{
     booked::Booked,
     connection::{Connection, Phase, Written},
+    contain::AtHand,
     intake::{Batch, Bell},
     portion::Portion,
     ring::Ring,
@@ -43,6 +45,7 @@ use self::{
     watched::{Subscriber, WatchedChannels},
 };
 use crate::{
+    contained::contained,
     exchange::{Response, Turn},
     guest::Guest,
     hub::Hub,
@@ -101,6 +104,7 @@ pub struct Worker {
     read_buffer: BytesMut,
     batch: Batch,
     booked: Booked,
+    at_hand: AtHand,
     is_draining: bool,
     drain_id: usize,
     stall_max: Duration,
@@ -136,6 +140,7 @@ impl Worker {
             read_buffer: BytesMut::new(),
             batch: Batch::default(),
             booked: Booked::default(),
+            at_hand: AtHand::default(),
             is_draining: false,
             drain_id,
         }
@@ -150,16 +155,19 @@ impl Worker {
         }
         self.arrived.extend(batch.adoptions.drain(..));
         self.ready.extend(batch.ready.drain(..));
-        if std::mem::take(&mut batch.is_draining) {
+        let Batch { is_draining, is_shedding, is_rechecking, .. } = batch;
+        (batch.is_draining, batch.is_shedding, batch.is_rechecking) = (false, false, false);
+        // From here on nothing is lost if the turn ends early: what is left to do stands in the queues.
+        self.batch = batch;
+        if is_draining {
             self.drain_all(now);
         }
-        if std::mem::take(&mut batch.is_shedding) {
+        if is_shedding {
             self.shed(now);
         }
-        if std::mem::take(&mut batch.is_rechecking) {
+        if is_rechecking {
             self.recheck_all(now);
         }
-        self.batch = batch;
         let has_timed = self.run_timers(now);
         // Live messages first: thousands who are owed a backlog are served in portions, with a step of each fan-out in between.
         self.step_walks(now);
@@ -180,6 +188,7 @@ impl Worker {
         while portion.has_room()
             && let Some(key) = self.ready.pop_front()
         {
+            self.at_hand.set(key);
             self.serve(key, now);
         }
     }
@@ -190,6 +199,7 @@ impl Worker {
         while portion.has_room()
             && let Some(key) = self.dirty.pop_front()
         {
+            self.at_hand.set(key);
             self.flush(key, now);
         }
         // Backlogs wait for what is live, but not for ever: a worker that always has something to do gets on with them, too.
@@ -198,6 +208,7 @@ impl Worker {
         while portion.has_room()
             && let Some(key) = self.behind.pop_front()
         {
+            self.at_hand.set(key);
             self.flush(key, now);
         }
     }
@@ -211,7 +222,10 @@ impl Worker {
         let key = self.connections.vacant_key() as u32;
         let head = adoption.response.head.clone();
         let bell = Bell::new(key, Arc::clone(&self.intake));
-        let connection = Connection::new(adoption, bell);
+        self.at_hand.set(key);
+        let counters = self.hub.counters();
+        let connection = contained(counters, "a connection that came", || Connection::new(adoption, bell));
+        let Some(connection) = connection else { return self.intake.let_go() };
         self.booked.open(connection.transport());
         self.connections.insert(connection);
         self.begin(key, head, now);
@@ -228,6 +242,7 @@ impl Worker {
 
     /// Begins a response: its channels are watched before they are read, so that nothing falls between the two.
     fn begin(&mut self, key: u32, head: Bytes, now: Instant) {
+        self.at_hand.begin(&head);
         self.follow_changes(key);
         self.call(key, now, |connection, out| {
             if !head.is_empty() {
@@ -249,6 +264,7 @@ impl Worker {
     fn call(&mut self, key: u32, now: Instant, ask: impl FnOnce(&mut Connection, &mut Outbox) -> Turn) {
         let Some(mut connection) = self.connections.get_mut(key as usize) else { return };
         let mut pending = connection.pending.take();
+        self.at_hand.ask(pending.is_none());
         let mut out = pending.as_deref_mut().unwrap_or(&mut self.scratch);
         if out.is_empty() {
             out.reframe(connection.framing);
@@ -271,6 +287,7 @@ impl Worker {
         if let (true, Some(tally)) = (out.take_empty_answer(), &connection.tally) {
             tally.add_empty();
         }
+        self.at_hand.write();
         let written = match connection.stalled_since {
             // It told us that it is full; what was pushed now waits, messages wait in the log.
             Some(_) => {
@@ -403,9 +420,9 @@ impl Worker {
     fn take_out(&mut self, key: u32) -> Option<Connection> {
         self.leave_all(key);
         let mut taken = self.connections.try_remove(key as usize)?;
+        self.intake.let_go();
         taken.end_stall();
         self.booked.close(taken.transport());
-        self.intake.let_go();
         Some(taken)
     }
 
@@ -415,17 +432,13 @@ impl Worker {
 
     fn drain_all(&mut self, now: Instant) {
         self.is_draining = true;
-        let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
-        for key in keys {
-            self.drain_one(key, now);
-        }
+        self.for_each(|worker, key| worker.drain_one(key, now));
     }
 
     fn recheck_all(&mut self, now: Instant) {
-        let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
-        for key in keys {
-            self.call(key, now, |connection, out| connection.exchange.recheck(&mut connection.reader, out));
-        }
+        self.for_each(|worker, key| {
+            worker.call(key, now, |connection, out| connection.exchange.recheck(&mut connection.reader, out));
+        });
     }
 
     fn drain_one(&mut self, key: u32, now: Instant) {
@@ -439,7 +452,7 @@ impl Future for Worker {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let worker = &mut *self;
         for _ in 0..TURNS_PER_POLL {
-            if worker.turn(cx.waker()) {
+            if worker.contained_turn(cx.waker()) {
                 continue;
             }
             let Some(Reverse((at, _))) = worker.timers.peek() else { return Poll::Pending };
@@ -457,10 +470,7 @@ impl Future for Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.hub.delist(self.drain_id);
-        let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
-        for key in keys {
-            self.remove(key);
-        }
+        self.for_each(Self::remove);
         self.booked.hand_over(self.hub.counters());
     }
 }

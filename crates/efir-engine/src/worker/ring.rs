@@ -3,7 +3,11 @@
 //! It knows file descriptors and bytes, nothing of connections. No send is ever left behind in the kernel: each one
 //! ends at once, with `WouldBlock` where the socket is full. `walk.rs` fills it.
 
-use std::{io, os::fd::RawFd};
+use std::{
+    io,
+    os::fd::RawFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use io_uring::{IoUring, opcode::Send, types::Fd};
 
@@ -56,6 +60,20 @@ impl Ring {
         }
         self.submit();
         Self::told(&mut self.results)
+    }
+
+    /// As [`Ring::send`], of `count` sends, and all that came of them. A ring on which that panics is broken; nobody knows what it has sent
+    /// then, so all of these sends have failed.
+    pub(super) fn send_all<'a>(
+        &mut self,
+        count: usize,
+        sends: impl Iterator<Item = (RawFd, &'a [u8])>,
+    ) -> Vec<io::Result<usize>> {
+        let sent = catch_unwind(AssertUnwindSafe(|| self.send(sends).collect()));
+        sent.unwrap_or_else(|_| {
+            self.is_broken = true;
+            (0..count).map(|_| Err(io::ErrorKind::BrokenPipe.into())).collect()
+        })
     }
 
     fn told(results: &mut Vec<Option<i32>>) -> impl Iterator<Item = io::Result<usize>> {

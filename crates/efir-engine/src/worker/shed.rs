@@ -20,10 +20,16 @@ impl Worker {
         let mut debtors: Vec<(usize, u32)> =
             self.connections.iter().map(held).filter(|(bytes, _)| *bytes >= DEBT_BYTES_MIN).collect();
         debtors.sort_unstable_by_key(|debtor| Reverse(*debtor));
+        let mut debtors = debtors.into_iter();
+        self.contain(|worker| worker.cut(&mut debtors, now));
+    }
+
+    fn cut(&mut self, debtors: &mut impl Iterator<Item = (usize, u32)>, now: Instant) {
         for (bytes, key) in debtors {
             if !self.hub.claim_debtor(bytes) {
                 return;
             }
+            self.at_hand.set(key);
             let problem = self.hub.overload().problem();
             self.call(key, now, |connection, out| {
                 connection.exchange.shed(&problem, &mut connection.reader, out)

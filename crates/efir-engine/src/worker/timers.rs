@@ -45,6 +45,7 @@ impl Worker {
                 continue;
             }
             connection.timer = None;
+            self.at_hand.set(key);
             self.time_out(key, now);
         }
         has_run

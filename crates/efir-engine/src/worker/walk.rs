@@ -9,6 +9,7 @@ use std::{
     io::{self, IoSlice},
     ops::Range,
     os::fd::RawFd,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
 };
@@ -86,7 +87,17 @@ impl Worker {
     pub(super) fn step_walks(&mut self, now: Instant) {
         for _ in 0..self.walks.len() {
             let Some(mut walk) = self.walks.pop_front() else { return };
-            if !self.step(&mut walk, now) {
+            self.at_hand.clear();
+            let stepped = catch_unwind(AssertUnwindSafe(|| self.step(&mut walk, now)));
+            let is_over = match stepped {
+                Ok(is_over) => is_over,
+                // Whoever got its messages is in step and not visited again. Where it was nobody's fault the next message begins anew.
+                Err(_) => {
+                    walk = Walk { left: usize::MAX, has_begun: false, again: false, ..walk };
+                    !self.end_at_hand()
+                }
+            };
+            if !is_over {
                 self.walks.push_back(walk);
             } else if walk.again {
                 self.walks.push_back(Walk { left: usize::MAX, has_begun: false, again: false, ..walk });
@@ -119,6 +130,7 @@ impl Worker {
             else {
                 continue;
             };
+            self.at_hand.set(subscriber.connection);
             let Some(after) = self.in_step(subscriber, head) else { continue };
             let Some(connection) = self.connections.get(subscriber.connection as usize) else { continue };
             let (form, framing, is_tls) = (connection.form, connection.framing, connection.socket.is_tls());
@@ -194,19 +206,23 @@ impl Worker {
             let fd = connection.map_or(-1, |connection| connection.socket.fd());
             (fd, gathered.get(send.index).map_or(&[][..], |one| &one.bytes))
         });
-        let results: Vec<io::Result<usize>> = ring.send(prepared).collect();
+        let results = ring.send_all(sends.len(), prepared);
         if ring.is_broken() {
             self.ring = None;
         }
-        for (send, result) in sends.iter().zip(results) {
-            let Some(one) = gathered.get(send.index) else { continue };
-            if let (Ok(written), Some(connection)) =
-                (&result, self.connections.get(send.subscriber.connection as usize))
-            {
-                connection.count_down(*written);
+        let mut ended = sends.iter().zip(results);
+        self.contain(|worker| {
+            for (send, result) in ended.by_ref() {
+                worker.at_hand.set(send.subscriber.connection);
+                let Some(one) = gathered.get(send.index) else { continue };
+                if let (Ok(written), Some(connection)) =
+                    (&result, worker.connections.get(send.subscriber.connection as usize))
+                {
+                    connection.count_down(*written);
+                }
+                worker.sent(send.subscriber, one, result, now);
             }
-            self.sent(send.subscriber, one, result, now);
-        }
+        });
     }
 
     /// As [`Worker::send_by_ring`], of what is sealed for each of them.
@@ -216,43 +232,53 @@ impl Worker {
         }
         let mut arena = std::mem::take(&mut self.sealed);
         let mut prepared: Vec<(Send, RawFd, Range<usize>)> = Vec::with_capacity(sends.len());
-        for send in sends {
-            let Some(one) = gathered.get(send.index) else { continue };
-            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else {
-                continue;
-            };
-            let begin = arena.len();
-            match connection.socket.seal_behind(&one.bytes, &mut arena) {
-                Ok(true) => prepared.push((*send, connection.socket.fd(), begin..arena.len())),
-                Ok(false) => self.send_shared(send.subscriber, one, now),
-                Err(_) => self.remove(send.subscriber.connection),
+        let mut left = sends.iter();
+        self.contain(|worker| {
+            for send in left.by_ref() {
+                worker.at_hand.set(send.subscriber.connection);
+                let Some(one) = gathered.get(send.index) else { continue };
+                let Some(connection) = worker.connections.get_mut(send.subscriber.connection as usize) else {
+                    continue;
+                };
+                let begin = arena.len();
+                match connection.socket.seal_behind(&one.bytes, &mut arena) {
+                    Ok(true) => prepared.push((*send, connection.socket.fd(), begin..arena.len())),
+                    Ok(false) => worker.send_shared(send.subscriber, one, now),
+                    Err(_) => worker.remove(send.subscriber.connection),
+                }
             }
-        }
+        });
         let bytes = |range: &Range<usize>| arena.get(range.clone()).unwrap_or_default();
         let results: Vec<io::Result<usize>> = match &mut self.ring {
-            Some(ring) => ring.send(prepared.iter().map(|(_, fd, range)| (*fd, bytes(range)))).collect(),
+            Some(ring) => {
+                ring.send_all(prepared.len(), prepared.iter().map(|(_, fd, range)| (*fd, bytes(range))))
+            }
             None => prepared.iter().map(|_| Err(io::ErrorKind::WouldBlock.into())).collect(),
         };
         if self.ring.as_ref().is_some_and(Ring::is_broken) {
             self.ring = None;
         }
-        for ((send, _, range), result) in prepared.iter().zip(results) {
-            let Some(one) = gathered.get(send.index) else { continue };
-            let Some(connection) = self.connections.get_mut(send.subscriber.connection as usize) else {
-                continue;
-            };
-            let result = match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-                result => result,
-            };
-            // Sealed is as good as sent: nobody can seal it again.
-            let result = result.map(|sent| {
-                connection.socket.keep_unsent(bytes(range).get(sent..).unwrap_or_default());
-                connection.count_down(one.bytes.len());
-                one.bytes.len()
-            });
-            self.sent(send.subscriber, one, result, now);
-        }
+        let mut ended = prepared.iter().zip(results);
+        self.contain(|worker| {
+            for ((send, _, range), result) in ended.by_ref() {
+                worker.at_hand.set(send.subscriber.connection);
+                let Some(one) = gathered.get(send.index) else { continue };
+                let Some(connection) = worker.connections.get_mut(send.subscriber.connection as usize) else {
+                    continue;
+                };
+                let result = match result {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+                    result => result,
+                };
+                // Sealed is as good as sent: nobody can seal it again.
+                let result = result.map(|sent| {
+                    connection.socket.keep_unsent(bytes(range).get(sent..).unwrap_or_default());
+                    connection.count_down(one.bytes.len());
+                    one.bytes.len()
+                });
+                worker.sent(send.subscriber, one, result, now);
+            }
+        });
         arena.clear();
         arena.shrink_to(SEALED_BYTES_KEPT);
         self.sealed = arena;

@@ -106,6 +106,24 @@ impl WatchedChannels {
         watched.subscribers.get(place as usize).copied()
     }
 
+    /// Removes a connection from all channels, looking at each of them; returns those that took its places and have to know them.
+    pub(super) fn forget(&mut self, connection: u32) -> Vec<(Subscriber, u32)> {
+        let is_its = |subscriber: &Subscriber| subscriber.connection == connection;
+        let slots = self.slots.iter().filter(|(_, watched)| watched.subscribers.iter().any(is_its));
+        let slots: Vec<u32> = slots.map(|(slot, _)| slot as u32).collect();
+        let mut moved = Vec::new();
+        for slot in slots {
+            while let Some(place) =
+                self.at(slot).and_then(|watched| watched.subscribers.iter().position(is_its))
+            {
+                let place = place as u32;
+                moved.extend(self.remove(slot, place).map(|subscriber| (subscriber, place)));
+            }
+        }
+        moved.retain(|(subscriber, _)| !is_its(subscriber));
+        moved
+    }
+
     pub(super) fn at(&self, slot: u32) -> Option<&Watched> {
         self.slots.get(slot as usize)
     }

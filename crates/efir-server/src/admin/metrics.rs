@@ -111,6 +111,8 @@ metrics! {
         |reading, out| out.say(&[], reading.stock.log_bytes as u64);
     "efir_keys" Gauge "" "Idempotency keys that are remembered.":
         |reading, out| out.say(&[], reading.stock.keys as u64);
+    "efir_panics_total" Counter "" "Bugs in efir, each of which ended a connection or a request and nothing else; `panicked` in the log says where they are. Please report them.":
+        |reading, out| out.say(&[], reading.counts.panics);
     "efir_memory_bytes" Gauge "" "Memory in use, as `memory_bytes_max` bounds it.":
         |reading, out| out.say(&[], reading.memory_bytes);
     "efir_memory_allocated_bytes" Gauge "" "Bytes that are allocated and not freed, as the allocator counts them: without what it keeps in reserve.":

@@ -24,6 +24,7 @@ use std::{
 
 use anyhow::Context;
 use efir_access::Revocations;
+use efir_engine::contained_future;
 use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -119,7 +120,13 @@ async fn serve(listener: StdListener, desk: Rc<Desk>, mut stopping: watch::Recei
                 let (desk, open) = (Rc::clone(&desk), Rc::clone(&open));
                 open.fetch_add(1, Ordering::Relaxed);
                 tokio::task::spawn_local(async move {
-                    answer(stream, &desk).await;
+                    let hub = desk.hub();
+                    contained_future(
+                        hub.counters(),
+                        "a connection of the admin listener",
+                        answer(stream, &desk),
+                    )
+                    .await;
                     open.fetch_sub(1, Ordering::Relaxed);
                 });
             }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use efir_core::{Code, Problem};
-use efir_engine::clock;
+use efir_engine::{Hub, clock};
 use efir_transports::Policy;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
@@ -57,6 +57,11 @@ impl Desk {
     pub(super) fn new(node: Node, key: Option<AdminKey>, is_loopback_bind: bool) -> Self {
         let policy = Policy { is_loopback_bind, ..Policy::default() };
         Self { node, key, policy, refused: Cell::new(0), told: RefCell::new(None) }
+    }
+
+    /// The channels of the node.
+    pub(super) fn hub(&self) -> Hub {
+        self.node.reloader.site().hub().clone()
     }
 
     /// Answers a request.

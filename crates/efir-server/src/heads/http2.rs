@@ -113,7 +113,7 @@ impl Heads {
 }
 
 fn builder(hub: &Hub, streams: &Rc<Streams>) -> http2::Builder<StreamTasks> {
-    let mut builder = http2::Builder::new(StreamTasks(Rc::clone(streams)));
+    let mut builder = http2::Builder::new(StreamTasks { streams: Rc::clone(streams), hub: hub.clone() });
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_millis(hub.times().ping_ms))

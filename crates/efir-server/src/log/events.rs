@@ -39,6 +39,7 @@ events! {
     "drain_cut" warn "Some connections did not end within `drain_max` and were cut.";
     "stopped" info "Everything has ended.";
     "worker_panicked" error "A worker ended by a bug in efir. Its connections are gone; restart, and please report it.";
+    "panic_contained" error "A bug in efir came up and has ended what `what` names, and nothing else. `panicked` beside it says where.";
     "panicked" error "A bug in efir, and where it stands in the source. What the panic says is not written, because it may repeat what a client sent.";
     "certificates_changed" info "The certificate files have changed, and new connections get the new certificates.";
     "certificates_bad" warn "The certificate files have changed and are no good; the old certificates stay. Put the files right.";

@@ -71,6 +71,12 @@ pub const HOLES: &[Hole] = &[
         reason: "a short poll joins nothing: there is no seam between replay and live",
     },
     Hole {
+        scenario: "bugs::a_panic_ends_what_it_came_up_on",
+        rows: SHORT,
+        carriers: Carrier::ALL,
+        reason: "a short poll joins nothing, so that no hook can panic in it; requests are bugs::a_panic_in_a_request_is_an_answer",
+    },
+    Hole {
         scenario: "gap::malformed_cursor_is_refused",
         rows: |row| row.kind == Kind::Socket,
         carriers: Carrier::ALL,

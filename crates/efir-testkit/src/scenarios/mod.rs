@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::room::Cell;
 
 mod access;
+mod bugs;
 mod catch_up;
 mod corner;
 mod counts;
@@ -102,6 +103,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         access::SCENARIOS,
         tls::SCENARIOS,
         floods::SCENARIOS,
+        bugs::SCENARIOS,
     ]
     .into_iter()
     .flatten()

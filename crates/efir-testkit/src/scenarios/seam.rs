@@ -25,7 +25,7 @@ scenarios! { "seam";
 const RANDOM_JOINS: u32 = 75;
 
 /// The seams that a carrier passes.
-fn seams(carrier: Carrier, row: Row) -> Vec<Seam> {
+pub(super) fn seams(carrier: Carrier, row: Row) -> Vec<Seam> {
     if row.kind == Kind::Socket {
         // It joins by a command: what stands after the cursor is read when the connection comes round again.
         return vec![Seam::Resolved, Seam::Watched];
