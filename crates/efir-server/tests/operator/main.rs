@@ -8,3 +8,4 @@ mod acme;
 mod admin;
 mod reload;
 mod secrets;
+mod upgrade;
