@@ -3,9 +3,12 @@
 
 mod audience;
 mod constant_time;
+mod files;
 mod floods;
 mod namespace;
+mod returns;
 mod slowloris;
+mod upgrades;
 mod vanish;
 
 use std::fs::OpenOptions;
@@ -67,6 +70,24 @@ const ROWS: &[Row] = &[
         about: "HTTP/2 clients that send frames without end, a minute each kind, beside readers that notice nothing",
         is_tested: true,
         attempt: floods::attempt,
+    },
+    Row {
+        name: "upgrades",
+        about: "20 upgrades, one after the other, while thousands connect and readers on five transports read on",
+        is_tested: true,
+        attempt: upgrades::attempt,
+    },
+    Row {
+        name: "files",
+        about: "10,000 dials at a server that may open 256 files, and 1,024: others are served on",
+        is_tested: true,
+        attempt: files::attempt,
+    },
+    Row {
+        name: "returns",
+        about: "15,000 connections are cut and come back at once, with their cursors",
+        is_tested: true,
+        attempt: returns::attempt,
     },
 ];
 
