@@ -80,6 +80,16 @@ impl Server {
         Ok(())
     }
 
+    /// Sees that it has ended well, by itself.
+    ///
+    /// # Errors
+    /// When it did not end well.
+    pub(crate) fn ended(mut self) -> Result<()> {
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "the server ended with {status}");
+        Ok(())
+    }
+
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }

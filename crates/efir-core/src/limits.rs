@@ -131,6 +131,7 @@ table! {
     body_grace_ms u64 "ms" 5_000 "How long the body of a request may be slower than `body_bytes_per_s_min`.";
     unauthorized_ms_max u64 "ms" 10_000 "How long a socket may stay that has to show a token and has not.";
     idle_ms_max u64 "ms" 120_000 "How long a connection may stay open between two requests.";
+    drain_delay_ms u64 "ms" 0 "How long a server that is to go away serves everybody as before, while `/readyz` says already that nobody new is to come: what a load balancer needs to notice.";
     drain_ms_max u64 "ms" 10_000 "How long a server that goes away waits for its connections.";
     presence_grace_ms u64 "ms" 5_000 "How long a member that polls stays when its next poll is due.";
     presence_lease_ms u64 "ms" 30_000 "How long a member stays that entered by PUT.";

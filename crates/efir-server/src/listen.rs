@@ -10,7 +10,7 @@ use anyhow::Context;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// What the kernel may hold for one connection beyond what is on its way to the client. It does not limit the window, so a fast reader
 /// loses nothing; without it a reader that reads nothing pins the whole of an autotuned send buffer, about 4 MB.
@@ -39,6 +39,30 @@ pub(crate) fn listen(
         Ok(listener)
     });
     std::iter::once(Ok(first)).chain(others).collect()
+}
+
+/// Sets sockets that somebody else has opened as our own are.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn adopt(listeners: &[TcpListener], silent_max: Duration) -> anyhow::Result<()> {
+    listeners.iter().try_for_each(|listener| tune(listener, silent_max))
+}
+
+/// Deals sockets out to `count` workers. Each socket gets at least one worker, because the kernel puts connections into the queues of all
+/// of them, and each worker at least one socket: where there are fewer sockets than workers, several workers accept on the same one.
+///
+/// # Errors
+/// No descriptor is left.
+pub(crate) fn deal(listeners: &[TcpListener], count: usize) -> io::Result<Vec<Vec<TcpListener>>> {
+    let mut per_worker: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+    let shares = listeners.len().max(count);
+    for (share, listener) in listeners.iter().cycle().take(shares).enumerate() {
+        if let Some(worker) = per_worker.get_mut(share % count) {
+            worker.push(listener.try_clone()?);
+        }
+    }
+    Ok(per_worker)
 }
 
 fn open(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
@@ -122,6 +146,22 @@ mod tests {
         let error = listen(address, 2, Duration::from_secs(45)).unwrap_err();
         assert!(format!("{error:#}").contains("is taken"), "{error:#}");
     }
+
+    #[test]
+    fn every_socket_has_a_worker_and_every_worker_a_socket() {
+        for (sockets, workers) in [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (3, 3)] {
+            let listeners = listen("127.0.0.1:0".parse().unwrap(), sockets, Duration::from_secs(45)).unwrap();
+            let address = listeners[0].local_addr().unwrap();
+            let dealt = deal(&listeners, workers).unwrap();
+            drop(listeners);
+            assert_eq!(dealt.len(), workers);
+            assert!(dealt.iter().all(|worker| !worker.is_empty()), "{sockets} sockets, {workers} workers");
+            let clients: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+            let accepted = dealt.iter().flatten().flat_map(|one| std::iter::from_fn(|| one.accept().ok()));
+            assert_eq!(accepted.count(), clients.len(), "{sockets} sockets, {workers} workers");
+        }
+    }
+
     #[test]
     fn connections_are_spread_over_all_sockets() {
         let listeners = listen("127.0.0.1:0".parse().unwrap(), 3, Duration::from_secs(45)).unwrap();

@@ -56,6 +56,7 @@ const TAKEN_OVER: &[&str] = &[
     "body_ms_max",
     "body_grace_ms",
     "idle_ms_max",
+    "drain_delay_ms",
     "drain_ms_max",
     "presence_grace_ms",
     "presence_lease_ms",

@@ -1,9 +1,13 @@
-//! A server from its configuration to its end: listening sockets, one thread a core, the drain.
+//! A server from its configuration to its end: one thread a core, the drain, and handing over to a successor. Its listening sockets are in
+//! [`doors`].
 
 use std::{
-    net::{SocketAddr, TcpListener as StdListener},
+    net::SocketAddr,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, SystemTime},
 };
@@ -16,17 +20,20 @@ use efir_engine::{
     worker::{Intake, Worker},
 };
 use efir_transports::{Policy, Site, SiteOptions};
-use tokio::{net::TcpListener, sync::watch, task::LocalSet};
+use tokio::{sync::watch, task::LocalSet};
 
 use crate::{
     access::Keeper,
     addresses::Addresses,
     admin::{Admin, Node, Pulses},
     config::Resolved,
+    doors::{self, Door, Doors},
+    entrance::{Ending, Entrance, Way},
     files,
+    handover::{Handed, Kept, successor::Successor},
     heads::{Connections, Heads, Shared},
     lab::{self, Access, Lab},
-    listen, page,
+    page,
     reload::Reloader,
     resident,
     tls::Tls,
@@ -35,8 +42,6 @@ use crate::{
 
 /// Open files that are not connections: listeners, event loops, logs, the standard ones.
 const FILES_RESERVED: u64 = 64;
-/// How long accepting pauses when no file is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks at whether the last connection is gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// Between two sweeps of the channels; eight sweeps see all of them.
@@ -61,23 +66,38 @@ pub struct Running {
     site: Site,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// Where clients come in, and where the operator does.
+    entrances: [Entrance; 2],
+    /// All listening sockets, for a successor; empty when it has them.
+    kept: Vec<Kept>,
+    /// Set when it is to go, before anybody else is told.
+    is_leaving: Arc<AtomicBool>,
 }
 
 impl Server {
-    /// Opens the listening sockets and starts the workers.
+    /// Opens the listening sockets, starts the workers and accepts.
     ///
     /// # Errors
     /// An address that cannot be listened on, a certificate that is no good, or a thread that cannot be started.
     pub fn start(config: Resolved) -> anyhow::Result<Running> {
+        let running = Self::prepare(config, Handed::default())?;
+        running.open()?;
+        Ok(running)
+    }
+
+    /// The same up to the moment when connections are accepted, which is [`Running::open`], with sockets that were handed over.
+    ///
+    /// # Errors
+    /// As [`Server::start`], and a socket that has no place in the configuration.
+    pub(crate) fn prepare(config: Resolved, handed: Handed) -> anyhow::Result<Running> {
         let workers = config.workers.max(1);
-        let silent_max = Duration::from_millis(config.times.silent_ms_max);
         let tls = match config.listen_tls.is_empty() {
             true => None,
             false => Some(Arc::new(Tls::new(&config)?)),
         };
-        let mut doors = Doors { per_worker: (0..workers).map(|_| Vec::new()).collect(), silent_max };
-        let addresses = doors.open(&config.listen, None)?;
-        let tls_addresses = doors.open(&config.listen_tls, tls.as_ref())?;
+        let Doors { per_worker, addresses, tls_addresses, admin: admin_listener, kept } =
+            Doors::open(&config, tls.as_ref(), handed)?;
+        let entrances = [Entrance::new(), Entrance::new()];
         let (has_lab, lab_access) = (config.has_lab(), Access::of(&config));
         let limits = possible(&config.limits);
         let connections_max = limits.connections_max;
@@ -90,18 +110,24 @@ impl Server {
         let keeper = Keeper::start(&config, Arc::clone(&revocations))?;
         let site = Site::with_access(hub, options, keeper.access());
         keeper.attach(&site);
-        let (admin, static_dir) = (config.admin.clone(), config.static_dir.clone());
+        let (admin_key, static_dir) =
+            (config.admin.as_ref().and_then(|options| options.key.clone()), config.static_dir.clone());
         let has_proxy_protocol = config.has_proxy_protocol;
         let reloader = Reloader::new(site.clone(), config, tls.clone(), keeper);
         let pulses = Arc::new(Pulses::new(workers));
         let count = Arc::new(AtomicUsize::new(0));
-        let admin = admin.as_ref().map(|options| {
-            let (reloader, connections) = (Arc::clone(&reloader), Arc::clone(&count));
-            let (pulses, revocations) = (Arc::clone(&pulses), Arc::clone(&revocations));
-            let node = Node { reloader, connections, revocations, pulses, started: SystemTime::now() };
-            Admin::start(options, node)
-        });
-        let admin = admin.transpose()?;
+        let node = Node {
+            reloader: Arc::clone(&reloader),
+            connections: Arc::clone(&count),
+            revocations,
+            pulses: Arc::clone(&pulses),
+            started: SystemTime::now(),
+            is_leaving: Arc::default(),
+        };
+        let is_leaving = Arc::clone(&node.is_leaving);
+        let way = entrances[1].way();
+        let admin =
+            admin_listener.map(|listener| Admin::start((listener, way), admin_key, node)).transpose()?;
         let traffic = Arc::<Traffic>::default();
         // The lab's networks lead to cleartext addresses only; where there is none nobody gets into one.
         let address = addresses.iter().chain(&tls_addresses).next().context("no address to listen on")?;
@@ -118,25 +144,38 @@ impl Server {
             pulses,
         });
         let (stop, stopping) = watch::channel(false);
-        let mut threads = Vec::new();
-        for (index, doors) in doors.per_worker.into_iter().enumerate() {
-            let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
-            let thread = std::thread::Builder::new().name(format!("efir-{index}"));
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            threads.push(thread.spawn(move || run_worker(&runtime, index, doors, (shared, stopping)))?);
-        }
-        tls.as_ref().map_or(Ok(()), |tls| tls.begin_orders())?;
+        let threads = start_workers(per_worker, &shared, (&entrances[0], &stopping))?;
         let admin_address = admin.as_ref().map(|admin| admin.address);
-        tracing::info!(
-            event = "started",
-            addresses = listed(&addresses),
-            tls_addresses = listed(&tls_addresses),
-            workers,
-            version = env!("CARGO_PKG_VERSION"),
-            "on air"
-        );
-        Ok(Running { addresses, tls_addresses, admin_address, admin, reloader, tls, site, stop, threads })
+        Ok(Running {
+            addresses,
+            tls_addresses,
+            tls,
+            admin_address,
+            admin,
+            reloader,
+            site,
+            stop,
+            threads,
+            entrances,
+            kept,
+            is_leaving,
+        })
     }
+}
+
+fn start_workers(
+    per_worker: Vec<Vec<Door>>,
+    shared: &Arc<Shared>,
+    (entrance, stopping): (&Entrance, &watch::Receiver<bool>),
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    for (index, doors) in per_worker.into_iter().enumerate() {
+        let (shared, ways) = (Arc::clone(shared), (entrance.way(), stopping.clone()));
+        let thread = std::thread::Builder::new().name(format!("efir-{index}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        threads.push(thread.spawn(move || run_worker(&runtime, index, doors, (shared, ways)))?);
+    }
+    Ok(threads)
 }
 
 fn site_options(config: &Resolved, is_loopback_bind: bool) -> SiteOptions {
@@ -152,33 +191,6 @@ fn site_options(config: &Resolved, is_loopback_bind: bool) -> SiteOptions {
 
 fn listed(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ")
-}
-
-/// One worker's share of an address.
-struct Door {
-    listener: StdListener,
-    tls: Option<Arc<Tls>>,
-}
-
-/// All addresses, by worker.
-struct Doors {
-    per_worker: Vec<Vec<Door>>,
-    silent_max: Duration,
-}
-
-impl Doors {
-    /// Listens on these; returns them with the ports that were taken for port 0.
-    fn open(&mut self, addresses: &[SocketAddr], tls: Option<&Arc<Tls>>) -> anyhow::Result<Vec<SocketAddr>> {
-        let mut opened = Vec::new();
-        for address in addresses {
-            let listeners = listen::listen(*address, self.per_worker.len(), self.silent_max)?;
-            opened.extend(listeners.first().map(StdListener::local_addr).transpose()?);
-            for (doors, listener) in self.per_worker.iter_mut().zip(listeners) {
-                doors.push(Door { listener, tls: tls.cloned() });
-            }
-        }
-        Ok(opened)
-    }
 }
 
 impl Running {
@@ -200,8 +212,51 @@ impl Running {
         self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
 
-    /// Stops accepting, tells every client in its transport's way, and waits for them up to `drain_ms_max`.
-    pub async fn stop(self) {
+    /// Accepts connections from now on.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub(crate) fn open(&self) -> anyhow::Result<()> {
+        // Not before: a server that was there before may still order the same ones.
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.begin_orders())?;
+        self.entrances.iter().for_each(Entrance::open);
+        tracing::info!(
+            event = "started",
+            addresses = listed(&self.addresses),
+            tls_addresses = listed(&self.tls_addresses),
+            workers = self.threads.len(),
+            version = env!("CARGO_PKG_VERSION"),
+            "on air"
+        );
+        Ok(())
+    }
+
+    /// Starts this program again with the listening sockets, and stops accepting once the successor can: nobody who connects is refused.
+    /// Returns its process. What is left to do is [`Running::stop`]. Dropped before its end, it changes nothing.
+    ///
+    /// # Errors
+    /// Why there is no successor; this one serves on.
+    pub(crate) async fn hand_over(&mut self) -> anyhow::Result<u32> {
+        let mut successor = Successor::start(&self.kept)?;
+        successor.until_ready().await?;
+        let shut = Shut::begin(&self.entrances).await;
+        successor.go().await?;
+        shut.stay().await;
+        self.kept.clear();
+        Ok(successor.id())
+    }
+
+    /// Says that it is not ready any more, waits for `drain_delay_ms`, stops accepting, tells every client in its transport's way, and waits
+    /// for them up to `drain_ms_max`.
+    pub async fn stop(mut self) {
+        let has_successor = self.kept.is_empty();
+        if !has_successor {
+            self.is_leaving.store(true, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(self.site.hub().times().drain_delay_ms)).await;
+            self.entrances[0].end(Ending::Closed).await;
+            // Where these stayed open, connections would go on to queue there.
+            self.kept.clear();
+        }
         self.site.hub().drain();
         // Fails only when all workers are gone already.
         let _ = self.stop.send(true);
@@ -227,11 +282,37 @@ impl Running {
     }
 }
 
+/// Entrances that are shut while a successor takes over; open again when dropped before it has.
+struct Shut<'a>(&'a [Entrance]);
+
+impl<'a> Shut<'a> {
+    async fn begin(entrances: &'a [Entrance]) -> Self {
+        let shut = Self(entrances);
+        for entrance in entrances {
+            entrance.shut().await;
+        }
+        shut
+    }
+
+    /// For good.
+    async fn stay(mut self) {
+        for entrance in std::mem::take(&mut self.0) {
+            entrance.end(Ending::Left).await;
+        }
+    }
+}
+
+impl Drop for Shut<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Entrance::open);
+    }
+}
+
 fn run_worker(
     runtime: &tokio::runtime::Runtime,
     index: usize,
     doors: Vec<Door>,
-    (shared, stopping): (Arc<Shared>, watch::Receiver<bool>),
+    (shared, (way, stopping)): (Arc<Shared>, (Way, watch::Receiver<bool>)),
 ) {
     let local = LocalSet::new();
     local.block_on(runtime, async move {
@@ -254,8 +335,8 @@ fn run_worker(
                 tokio::task::spawn_local(Arc::clone(tls).watch());
             }
         }
-        let accepting: Vec<_> =
-            doors.into_iter().map(|door| tokio::task::spawn_local(accept(door, Rc::clone(&heads)))).collect();
+        let accept = |door| tokio::task::spawn_local(doors::accept(door, Rc::clone(&heads), way.clone()));
+        let accepting: Vec<_> = doors.into_iter().map(accept).collect();
         let mut stopped = stopping.clone();
         tokio::select! {
             _ = stopped.wait_for(|is_stopping| *is_stopping) => {}
@@ -280,35 +361,6 @@ fn run_worker(
         }
         shared.pulses.end(index);
     });
-}
-
-async fn accept(door: Door, heads: Rc<Heads>) {
-    let listener = match TcpListener::from_std(door.listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(event = "listen_failed", %error, "cannot listen"),
-    };
-    let mut was_full = false;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                was_full = false;
-                let arrive = || heads.arrive(stream, peer.ip(), door.tls.as_ref());
-                contained(heads.shared.site().hub().counters(), "a connection that came", arrive);
-            }
-            Err(error) if is_out_of_files(&error) => {
-                if !std::mem::replace(&mut was_full, true) {
-                    tracing::warn!(event = "accept_paused", %error, "no connection can be accepted for now; raise the limit of open files");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-            // The client gave up while it waited.
-            Err(error) => tracing::debug!(event = "accept_failed", %error, "a client gave up"),
-        }
-    }
-}
-
-fn is_out_of_files(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 async fn sweep(shared: Arc<Shared>) {
@@ -345,20 +397,4 @@ fn connections_max(configured: usize) -> usize {
     let connections_max = configured.min(possible);
     tracing::info!(event = "process_limits", open_files = files, connections_max, "limits of this process");
     connections_max
-}
-
-impl Running {
-    /// Waits for the end of the process's will: SIGINT or SIGTERM.
-    ///
-    /// # Errors
-    /// The signals cannot be listened to.
-    pub async fn until_signal() -> anyhow::Result<&'static str> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-        Ok(tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        })
-    }
 }

@@ -21,6 +21,7 @@ use crate::{
     request::ReadRequest,
     shared_answer, short_poll,
     site::Site,
+    stream,
 };
 
 /// Where the answer goes.
@@ -223,7 +224,9 @@ impl Exchange for LongPoll {
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let found = Found { cursor: cursor(reader, self.answer.is_single()), ..Found::default() };
         let mut response = self.answer.response(&found, "no-store");
-        response.headers_mut().insert(header::RETRY_AFTER, 1.into());
+        // In whole seconds, and not the same for all.
+        let seconds = stream::retry_ms(reader.hub().times()).div_ceil(1_000).max(1);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         if let Way::Wire(how) = &mut self.way {
             how.keep_alive = false;
         }

@@ -21,6 +21,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+/// A storm of returns, for a row of the evidence.
+pub(crate) use self::scale::{figures::Point, stage::Plan as StormPlan, storm::once as storm};
+
 use crate::child::{self, cargo};
 use crate::server::{self, Server};
 use crate::{Verdict, root};

@@ -4,11 +4,14 @@
 mod audience;
 mod clock;
 mod constant_time;
+mod files;
 mod floods;
 mod namespace;
+mod returns;
 mod slow_readers;
 mod slowloris;
 mod soak;
+mod upgrades;
 mod vanish;
 
 use std::fs::OpenOptions;
@@ -90,6 +93,24 @@ const ROWS: &[Row] = &[
         about: "the clock of the wall is set 30 times, by a second and by ten years, while readers read",
         is_tested: true,
         attempt: clock::attempt,
+    },
+    Row {
+        name: "upgrades",
+        about: "20 upgrades, one after the other, while thousands connect and readers on five transports read on",
+        is_tested: true,
+        attempt: upgrades::attempt,
+    },
+    Row {
+        name: "files",
+        about: "10,000 dials at a server that may open 256 files, and 1,024: others are served on",
+        is_tested: true,
+        attempt: files::attempt,
+    },
+    Row {
+        name: "returns",
+        about: "15,000 connections are cut and come back at once, with their cursors",
+        is_tested: true,
+        attempt: returns::attempt,
     },
 ];
 

@@ -16,13 +16,12 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context;
 use efir_access::Revocations;
 use efir_engine::contained_future;
 use http_body_util::Full;
@@ -33,7 +32,7 @@ use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 pub use self::key::AdminKey;
 pub(crate) use self::pulse::Pulses;
 use self::routes::Desk;
-use crate::reload::Reloader;
+use crate::{entrance::Way, reload::Reloader};
 
 /// Connections at once; a scraper and a few probes need a handful.
 const CONNECTIONS_MAX: usize = 32;
@@ -63,6 +62,15 @@ pub(crate) struct Node {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) pulses: Arc<Pulses>,
     pub(crate) started: SystemTime,
+    /// Whether the server is to go, which whoever sends clients here is to know first.
+    pub(crate) is_leaving: Arc<AtomicBool>,
+}
+
+impl Node {
+    /// Whether nobody new is to come.
+    fn is_going(&self) -> bool {
+        self.is_leaving.load(Ordering::SeqCst) || self.reloader.site().is_draining()
+    }
 }
 
 /// The listener while it runs.
@@ -74,21 +82,23 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Listens and answers, on a thread of its own.
+    /// Answers there whenever the way is open, on a thread of its own.
     ///
     /// # Errors
-    /// The address cannot be listened on.
-    pub(crate) fn start(options: &AdminOptions, node: Node) -> anyhow::Result<Self> {
-        let listener = StdListener::bind(options.listen)
-            .with_context(|| format!("{}: the admin listener cannot listen there", options.listen))?;
+    /// The thread cannot be started.
+    pub(crate) fn start(
+        (listener, way): (StdListener, Way),
+        key: Option<AdminKey>,
+        node: Node,
+    ) -> anyhow::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopping) = watch::channel(false);
-        let desk = Desk::new(node, options.key.clone(), address.ip().is_loopback());
+        let desk = Desk::new(node, key, address.ip().is_loopback());
         let thread = std::thread::Builder::new().name("efir-admin".into()).spawn(move || {
             let local = LocalSet::new();
-            local.block_on(&runtime, serve(listener, Rc::new(desk), stopping));
+            local.block_on(&runtime, serve((listener, way), Rc::new(desk), stopping));
         })?;
         tracing::info!(event = "admin_started", %address, "the admin listener answers");
         Ok(Self { address, stop, thread })
@@ -102,22 +112,30 @@ impl Admin {
     }
 }
 
-async fn serve(listener: StdListener, desk: Rc<Desk>, mut stopping: watch::Receiver<bool>) {
+async fn serve((listener, mut way): (StdListener, Way), desk: Rc<Desk>, mut stopping: watch::Receiver<bool>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
             return tracing::warn!(event = "admin_failed", %error, "the admin listener cannot listen");
         }
     };
+    let accepting = async {
+        way.follow(|| accept(&listener, &desk)).await;
+        // A successor answers; what is open here goes on.
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = accepting => {}
+        _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
+    }
+}
+
+async fn accept(listener: &TcpListener, desk: &Rc<Desk>) {
     let open = Rc::new(AtomicUsize::new(0));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
-        };
-        match accepted {
+        match listener.accept().await {
             Ok((stream, _)) if open.load(Ordering::Relaxed) < CONNECTIONS_MAX => {
-                let (desk, open) = (Rc::clone(&desk), Rc::clone(&open));
+                let (desk, open) = (Rc::clone(desk), Rc::clone(&open));
                 open.fetch_add(1, Ordering::Relaxed);
                 tokio::task::spawn_local(async move {
                     let hub = desk.hub();

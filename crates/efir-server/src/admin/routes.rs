@@ -131,7 +131,7 @@ impl Desk {
 
     /// Whether new clients are to come here.
     fn ready(&self) -> Response<Bytes> {
-        if self.node.reloader.site().is_draining() {
+        if self.node.is_going() {
             return word(StatusCode::SERVICE_UNAVAILABLE, "draining");
         }
         if self.node.reloader.lacks_certificate() {
@@ -152,7 +152,7 @@ impl Desk {
             connections: self.node.connections.load(Ordering::Relaxed) as u64,
             workers: pulses.workers() as u64,
             workers_hanging: pulses.hanging() as u64,
-            is_draining: site.is_draining(),
+            is_draining: self.node.is_going(),
             revocations: self.node.revocations.len() as u64,
             memory_bytes: hub.memory_in_use() as u64,
             allocated_bytes: resident::allocated(),

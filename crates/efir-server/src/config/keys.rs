@@ -82,13 +82,14 @@ pub struct Key {
 }
 
 /// Limits and times that make sense when they are 0; everything else is at least 1.
-const MAY_BE_ZERO: [&str; 7] = [
+const MAY_BE_ZERO: [&str; 8] = [
     "stubs_max",
     "keys_max",
     "memory_bytes_max",
     "hold_ms_min",
     "retry_ms_min",
     "retry_ms_max",
+    "drain_delay_ms",
     "drain_ms_max",
 ];
 

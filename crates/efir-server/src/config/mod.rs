@@ -25,7 +25,8 @@ use unit::Value;
 /// What the names of environment variables begin with.
 const ENV_PREFIX: &str = "EFIR_";
 /// Variables of the command line that are no configuration keys.
-const OTHER_VARIABLES: [&str; 5] = ["EFIR_CONFIG", "EFIR_URL", "EFIR_PAGE", "EFIR_BIN", "EFIR_SEED"];
+const OTHER_VARIABLES: [&str; 6] =
+    ["EFIR_CONFIG", "EFIR_URL", "EFIR_PAGE", "EFIR_BIN", "EFIR_SEED", crate::handover::predecessor::VARIABLE];
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

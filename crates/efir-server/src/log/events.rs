@@ -35,6 +35,12 @@ events! {
     "refused" debug "A client was told a problem: its `code` and, where one was passed, `limit`; never what the client sent.";
     "socket_broke" debug "A WebSocket of an embedding application ended with an error.";
     "member_change_untold" debug "A change of members could not be put into the channel's log of members.";
+    "sockets_taken" info "Listening sockets for an address were handed over, by a service manager (`LISTEN_FDS`) or by the server that was there before; `descriptors` says which.";
+    "socket_let_go" info "A listening socket of the server that was there before is for an address that is configured no longer, and was closed.";
+    "upgrade_begun" info "SIGUSR2 came, and a successor is started: this program again, with the listening sockets.";
+    "upgraded" info "The successor with this `process` accepts connections; this server drains and ends.";
+    "upgrade_failed" error "There is no successor; `why` says what it said or lacks. Everything goes on as before.";
+    "notify_failed" debug "The service manager (`NOTIFY_SOCKET`) could not be told.";
     "draining" info "The process was asked to end; clients are told to go elsewhere. Once more ends it at once.";
     "drain_cut" warn "Some connections did not end within `drain_max` and were cut.";
     "stopped" info "Everything has ended.";

@@ -6,5 +6,7 @@ mod running;
 
 mod acme;
 mod admin;
+mod manager;
 mod reload;
 mod secrets;
+mod upgrade;

@@ -60,6 +60,11 @@ impl Running {
         args.extend(flags);
         let mut command = efir(folder, &args);
         command.envs(env.iter().copied());
+        Self::of(command)
+    }
+
+    /// By this command, which has to switch the admin listener on, and whose stderr can be read.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let (mut stderr, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
@@ -125,6 +130,11 @@ impl Running {
             assert!(began.elapsed() < PATIENCE, "no {code} in {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Its id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {

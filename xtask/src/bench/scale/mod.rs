@@ -15,7 +15,7 @@ mod message_size;
 mod publish;
 pub(super) mod spent;
 pub(super) mod stage;
-mod storm;
+pub(super) mod storm;
 mod subscribers;
 pub(super) mod tables;
 

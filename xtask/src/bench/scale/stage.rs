@@ -22,6 +22,11 @@ pub(crate) struct Plan {
 pub(crate) type Setting<'a> = (&'a str, &'a str);
 
 impl Plan {
+    /// With this server's binary.
+    pub(crate) fn of(binary: PathBuf, is_quick: bool) -> Self {
+        Self { is_quick, given: Some(binary) }
+    }
+
     /// Reads `--quick` and `--server PATH`; returns the words that are left.
     ///
     /// # Errors

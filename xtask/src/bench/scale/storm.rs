@@ -68,6 +68,14 @@ pub(super) fn measure(plan: &Plan) -> Result<Row> {
     })
 }
 
+/// One storm of so many; fails if anybody misses a message.
+///
+/// # Errors
+/// Somebody was refused, is not back, or misses something.
+pub(crate) fn once(plan: &Plan, transport: Transport, count: usize) -> Result<Point> {
+    Storm::begin(plan, transport, count)?.rage()
+}
+
 /// One storm on a server of its own.
 struct Storm {
     server: Server,
