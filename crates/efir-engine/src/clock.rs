@@ -7,6 +7,10 @@ use std::{
 
 /// Milliseconds since 1970 UTC; 0 before it.
 pub fn now_ms() -> u64 {
+    #[cfg(test)]
+    if let Some(now_ms) = SET.get() {
+        return now_ms;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
@@ -14,4 +18,15 @@ pub fn now_ms() -> u64 {
 pub fn ticks_ns() -> u64 {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+thread_local! {
+    static SET: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// From now on the wall clock of this thread stands there.
+#[cfg(test)]
+pub(crate) fn set(now_ms: u64) {
+    SET.set(Some(now_ms));
 }
