@@ -150,7 +150,7 @@ impl World {
         let found = self.hub.read(&self.names[*channel], Start::After(place.cursor()), most);
         assert_eq!(found.head, model.position());
         assert_eq!(found.read.more, wanted.cursor.offset < model.head());
-        Answer::of(found.read).check(&wanted);
+        Answer::of(&found.read).check(&wanted);
         if is_taken {
             *place = Place::At(wanted.cursor);
         }

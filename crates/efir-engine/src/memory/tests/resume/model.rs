@@ -34,7 +34,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of(read: Read) -> Self {
+    pub(super) fn of(read: &Read) -> Self {
         Self {
             gap: read.gap.map(|gap| (Some(gap.reason), gap.resume_from.offset)),
             offsets: read.messages.iter().map(|message| message.offset()).collect(),
