@@ -13,6 +13,7 @@ mod count;
 mod docs;
 mod evidence;
 mod faults;
+mod fuzz;
 mod hardening;
 mod install;
 mod machine;
@@ -91,6 +92,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--faults N] [--seed N]",
         about: "the TypeScript client behind a bad network; --keep: into docs/reliability.md",
         run: faults::run,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET…] [--minutes N]",
+        about: "bytes thrown at every parser, their sum into docs/reliability.md; --merge: what was found into fuzz/corpus",
+        run: fuzz::run,
     },
     Command {
         name: "proxies",

@@ -12,8 +12,8 @@ use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
 use crate::{
-    Verdict, backends, browsers, client, count, docs, evidence, faults, hardening, install, proxies, supply,
-    tidy,
+    Verdict, backends, browsers, client, count, docs, evidence, faults, fuzz, hardening, install, proxies,
+    supply, tidy,
 };
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
@@ -40,6 +40,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "examples", run: examples },
     Stage { name: "paths", run: |report| report.count(client::paths()?) },
     Stage { name: "faults", run: faulty },
+    Stage { name: "fuzz", run: |report| report.noted(fuzz::quick()?) },
     Stage { name: "evidence", run: quick_evidence },
     Stage { name: "browsers", run: e2e },
 ];

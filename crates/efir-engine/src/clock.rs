@@ -17,6 +17,10 @@ static BEGIN: LazyLock<(Instant, u64)> = LazyLock::new(|| (Instant::now(), now_m
 /// Milliseconds since 1970 UTC, as the clock of the wall says; 0 before it. It goes back and jumps ahead when it is set: for what is
 /// compared with other clocks, as the end of a token, or shown.
 pub fn now_ms() -> u64 {
+    #[cfg(test)]
+    if let Some(now_ms) = SET.get() {
+        return now_ms;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
@@ -96,4 +100,15 @@ mod tests {
         // Before 1970 nothing is shown but its beginning.
         assert_eq!(shift.apply(DAY_MS / 2, behind(DAY_MS)), 0);
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static SET: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// From now on the wall clock of this thread stands there.
+#[cfg(test)]
+pub(crate) fn set(now_ms: u64) {
+    SET.set(Some(now_ms));
 }

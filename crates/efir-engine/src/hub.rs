@@ -164,6 +164,11 @@ impl Hub {
         &self.0.broker
     }
 
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.broker
+    }
+
     pub(crate) fn presence(&self) -> &Presence {
         &self.0.presence
     }

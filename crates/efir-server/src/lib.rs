@@ -41,4 +41,5 @@ mod traffic;
 pub use admin::{AdminKey, AdminOptions};
 pub use log::Format as LogFormat;
 pub use resident::count_allocated_by;
+pub use plain::parse as plain_requests;
 pub use server::{Running, Server};

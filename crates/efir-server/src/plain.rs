@@ -5,7 +5,7 @@
 //! plain (the page, HTTP/2, chunked or large bodies, odd methods, everything that is wrong with a head) leaves with its bytes for
 //! [`crate::heads`], where the library reads it and says what is wrong. How a head is understood is in [`parse`].
 
-mod parse;
+pub mod parse;
 mod waiting;
 
 use std::{

@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // A load tool that shared code with what it measures would share its mistakes.
     ("efir-bench", &[]),
     ("efir-testkit", &["efir", "efir-access", "efir-client", "efir-core", "efir-engine", "efir-server"]),
+    ("efir-fuzz", &["efir-core", "efir-engine", "efir-server", "efir-transports", "efir-ws"]),
     ("embed", &["efir"]),
     // It writes docs/reference from the core's tables, and makes tokens for those who are measured.
     ("xtask", &["efir-access", "efir-bench", "efir-core"]),
@@ -37,7 +38,7 @@ const HTTP_CRATES: &[&str] =
     &["http", "http-body", "http-body-util", "hyper", "hyper-util", "axum", "tower", "tower-http"];
 /// The example mounts efir in somebody's axum app, which is its point.
 const HTTP_ROOMS: &[&str] =
-    &["efir-transports", "efir", "efir-server", "efir-client", "efir-testkit", "embed"];
+    &["efir-transports", "efir", "efir-server", "efir-client", "efir-testkit", "efir-fuzz", "embed"];
 
 const BROKER_DRIVERS: &[&str] = &["redis", "fred", "async-nats", "nats", "fjall", "rusqlite", "redb", "sled"];
 

@@ -1,5 +1,7 @@
 //! What the memory broker forgets, and what it must not.
 
+mod resume;
+
 use bytes::Bytes;
 use efir_core::{GapReason, Payload};
 

@@ -17,7 +17,7 @@ const BODY_BYTES_MAX: usize = 32 * 1024;
 
 /// What stands at the beginning of the input.
 #[derive(Debug)]
-pub(super) enum Parsed {
+pub enum Parsed {
     /// A plain request, which is taken from the input.
     Whole(Box<PlainRequest>),
     /// More of the head has to come.
@@ -32,16 +32,17 @@ pub(super) enum Parsed {
 
 /// A request with its body.
 #[derive(Debug)]
-pub(super) struct PlainRequest {
-    pub(super) request: Request<Bytes>,
+pub struct PlainRequest {
+    /// In the HTTP library's words, without the lines that nobody asks for.
+    pub request: Request<Bytes>,
     /// Whether another request may follow.
-    pub(super) keep_alive: bool,
+    pub keep_alive: bool,
     /// Its bytes on the wire.
-    pub(super) bytes: usize,
+    pub bytes: usize,
 }
 
-/// Takes the next request from the input if it is plain and all there.
-pub(super) fn parse(input: &mut BytesMut, limits: &Limits) -> Parsed {
+/// Takes the next request from the input if it is plain and all there; otherwise the input stays as it is.
+pub fn parse(input: &mut BytesMut, limits: &Limits) -> Parsed {
     let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; LINES_MAX];
     let mut head = httparse::Request::new(&mut []);
     let head_bytes_max = HEAD_BYTES_MAX.min(limits.head_bytes_max);
