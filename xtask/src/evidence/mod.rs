@@ -2,9 +2,11 @@
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
 mod audience;
+mod campaign;
 mod constant_time;
 mod floods;
 mod namespace;
+mod partition;
 mod slowloris;
 mod vanish;
 
@@ -67,6 +69,18 @@ const ROWS: &[Row] = &[
         about: "HTTP/2 clients that send frames without end, a minute each kind, beside readers that notice nothing",
         is_tested: true,
         attempt: floods::attempt,
+    },
+    Row {
+        name: "campaign",
+        about: "10,000 faults over a million messages: the Rust client on all transports and carriers behind a bad network",
+        is_tested: true,
+        attempt: campaign::attempt,
+    },
+    Row {
+        name: "partition",
+        about: "the Rust client on all transports in a namespace whose packets are lost: at random, all of them, by resets",
+        is_tested: true,
+        attempt: partition::attempt,
     },
 ];
 
