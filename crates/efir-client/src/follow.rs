@@ -346,6 +346,9 @@ impl Follow {
     }
 
     fn failed(&mut self, error: ClientError) -> Result<(), ClientError> {
+        if matches!(error, ClientError::Timeout { .. }) {
+            self.client.distrust();
+        }
         self.ended(Some(error))
     }
 }

@@ -207,7 +207,8 @@ async fn long_polling_begins_now_and_goes_on_from_each_cursor() {
 
 #[tokio::test]
 async fn an_answer_that_comes_again_says_nothing_new() {
-    let gap = r#""gap":{"channel":"a","reason":"epoch_changed","after":"e-4","resume_from":"f-0","epoch":"f"}"#;
+    let gap =
+        r#""gap":{"channel":"a","reason":"epoch_changed","after":"e-4","resume_from":"f-0","epoch":"f"}"#;
     let one = |position: &str| format!(r#""messages":[{}]"#, message("a", position));
     let repeated = batch(&format!("{gap},{}", one("f-1")), "f-1", false);
     let server = Scripted::start(vec![

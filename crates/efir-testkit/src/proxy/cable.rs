@@ -26,6 +26,8 @@ pub(super) enum Break {
     Gone,
     /// The lot of this connection.
     By(Ending),
+    /// Somebody wants it so.
+    Silenced,
 }
 
 impl From<std::io::Error> for Break {
@@ -42,7 +44,12 @@ pub(super) struct Wire<'a> {
 }
 
 /// Carries a connection until it ends.
-pub(super) async fn carry(mut near: TcpStream, mut far: TcpStream, network: &Network, lot: Lot) {
+pub(super) async fn carry(
+    mut near: TcpStream,
+    mut far: TcpStream,
+    network: &Network,
+    (number, lot): (u64, Lot),
+) {
     let wire = Wire { network, lot, is_noted: AtomicBool::new(false) };
     let broken = {
         let (mut near, mut far) = (near.split(), far.split());
@@ -55,11 +62,19 @@ pub(super) async fn carry(mut near: TcpStream, mut far: TcpStream, network: &Net
                 pump(Way::Down, &mut far.0, &mut near.1, &wire)
             )
         };
-        carried.await.err()
+        tokio::select! {
+            carried = carried => carried.err(),
+            () = network.silenced(number) => Some(Break::Silenced),
+        }
     };
-    if let Some(Break::By(ending)) = broken {
-        network.note(ending.kind);
-        end(ending, near, far, network).await;
+    match broken {
+        Some(Break::By(ending)) => {
+            network.note(ending.kind);
+            end(ending, near, far, network).await;
+        }
+        // Both sockets stay open until the proxy ends.
+        Some(Break::Silenced) => std::future::pending().await,
+        Some(Break::Gone) | None => {}
     }
 }
 
@@ -80,8 +95,7 @@ pub(super) async fn pump(
         }
         let mut piece = &buffer[..count];
         let ending = wire.lot.ending;
-        let is_last =
-            wire.network.is_bad() && ending.way == way && passed + count as u64 > ending.after;
+        let is_last = wire.network.is_bad() && ending.way == way && passed + count as u64 > ending.after;
         if is_last {
             piece = &piece[..ending.after.saturating_sub(passed) as usize];
         }

@@ -120,14 +120,10 @@ impl Lot {
 
 fn manner(random: &mut Rng, can_repeat: bool) -> Manner {
     match random.u8(..if can_repeat { 5 } else { 3 }) {
-        0 => Manner::Delay {
-            each: Duration::from_millis(random.u64(1..=20)),
-            pieces: scaled(random, 200),
-        },
-        1 => Manner::Throttle {
-            bytes_per_s: 20_000 + scaled(random, 400_000),
-            bytes: scaled(random, 60_000),
-        },
+        0 => Manner::Delay { each: Duration::from_millis(random.u64(1..=20)), pieces: scaled(random, 200) },
+        1 => {
+            Manner::Throttle { bytes_per_s: 20_000 + scaled(random, 400_000), bytes: scaled(random, 60_000) }
+        }
         2 => Manner::Bytewise { bytes: scaled(random, 3_000) },
         _ => Manner::Repeat { skip: random.u64(..5) },
     }

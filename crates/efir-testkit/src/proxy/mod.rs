@@ -39,6 +39,8 @@ struct Network {
     seed: u64,
     severity: Severity,
     is_bad: watch::Sender<bool>,
+    /// Connections with a smaller number than this are silent for ever.
+    silent: watch::Sender<u64>,
     connections: AtomicU64,
     counts: [AtomicU64; Kind::ALL.len()],
 }
@@ -56,6 +58,7 @@ impl Proxy {
             seed,
             severity,
             is_bad: watch::Sender::new(false),
+            silent: watch::Sender::new(0),
             connections: AtomicU64::new(0),
             counts: Default::default(),
         });
@@ -76,6 +79,11 @@ impl Proxy {
     /// An honest wire from here on; what is silent is reset.
     pub fn calm(&self) {
         self.network.is_bad.send_replace(false);
+    }
+
+    /// The connections that are open fall silent for ever, and nobody is told; later ones are carried.
+    pub fn silence(&self) {
+        self.network.silent.send_replace(self.connections());
     }
 
     /// Connections accepted so far.
@@ -108,6 +116,13 @@ impl Network {
     /// A fault took effect.
     fn note(&self, kind: Kind) {
         self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until this connection is to be silent.
+    async fn silenced(&self, number: u64) {
+        let mut silent = self.silent.subscribe();
+        // The sender lives as long as this.
+        drop(silent.wait_for(|silent| number < *silent).await);
     }
 
     /// Waits so long, or as long as the network is bad.
@@ -150,5 +165,5 @@ async fn join(near: TcpStream, network: Arc<Network>, number: u64) {
         return;
     }
     let lot = fault::Lot::draw(network.seed, number, network.severity);
-    cable::carry(near, far, &network, lot).await;
+    cable::carry(near, far, &network, (number, lot)).await;
 }
