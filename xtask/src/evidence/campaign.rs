@@ -11,13 +11,15 @@ use crate::child::{self, cargo};
 use crate::machine;
 
 /// What the row of docs/reliability.md has to reach; the campaign says so itself where it does not.
-const FULL: &[&str] = &["--faults", "10000", "--messages", "1000000", "--leg-messages", "21000", "--at-once", "3"];
+const FULL: &[&str] =
+    &["--faults", "10000", "--messages", "1000000", "--leg-messages", "21000", "--at-once", "3"];
 const QUICK: &[&str] = &["--faults", "312", "--messages", "3000", "--leg-messages", "1000", "--at-once", "6"];
 
 pub(super) fn attempt(size: Size, binary: &Path) -> Result<Outcome> {
     let arguments = if size == Size::Full { FULL } else { QUICK };
     let mut command = Command::new(program(size, binary)?);
-    let output = command.args(arguments).env("EFIR_BIN", binary).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output =
+        command.args(arguments).env("EFIR_BIN", binary).stdin(Stdio::null()).stderr(Stdio::inherit());
     outcome("campaign", &output.output().context("starting the campaign")?)
 }
 
@@ -41,8 +43,7 @@ pub(super) fn program(size: Size, binary: &Path) -> Result<PathBuf> {
 /// When it could not run to its end.
 pub(super) fn outcome(row: &str, output: &Output) -> Result<Outcome> {
     let printed = String::from_utf8_lossy(&output.stdout);
-    let (wrong, text): (Vec<&str>, Vec<&str>) =
-        printed.lines().partition(|line| line.starts_with("wrong: "));
+    let (wrong, text): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| line.starts_with("wrong: "));
     ensure!(text.iter().any(|line| line.starts_with("Seed ")), "{row} ended with {}", output.status);
     let mut broken: Vec<String> = wrong.iter().map(|line| line.replacen("wrong: ", "", 1)).collect();
     if !output.status.success() && broken.is_empty() {

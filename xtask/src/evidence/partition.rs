@@ -80,8 +80,7 @@ pub(super) fn attempt(size: Size, binary: &Path) -> Result<Outcome> {
     })?;
     let address = SocketAddr::from((namespace::SERVER, server.address().port()));
     let mut clients = namespace::inside(&made.clients, || start(&program, address))?;
-    let phases: Vec<Phase> =
-        if size == Size::Full { ROUND.repeat(ROUNDS) } else { QUICK.to_vec() };
+    let phases: Vec<Phase> = if size == Size::Full { ROUND.repeat(ROUNDS) } else { QUICK.to_vec() };
     let suffered = ready(&mut clients).and_then(|rest| Ok((rest, suffer(&made, &phases)?)));
     let (rest, lost) = match suffered {
         Ok(suffered) => suffered,
@@ -203,7 +202,8 @@ fn packets(list: &str, counter: &str) -> u64 {
 /// What the weather was.
 fn words(phases: &[Phase], lost: &Lost) -> String {
     let seconds = |wanted: fn(&Weather) -> bool| {
-        let tenths: u64 = phases.iter().filter(|(weather, _)| wanted(weather)).map(|(_, tenths)| tenths).sum();
+        let tenths: u64 =
+            phases.iter().filter(|(weather, _)| wanted(weather)).map(|(_, tenths)| tenths).sum();
         tenths as f64 / 10.0
     };
     let count = |wanted: fn(&Weather) -> bool| phases.iter().filter(|(weather, _)| wanted(weather)).count();

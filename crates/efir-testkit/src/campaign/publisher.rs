@@ -89,8 +89,8 @@ impl Publisher {
         let attempt = Attempt { actor: &self.name, channel, key, mark: &format!("text:{text}") };
         let op = self.ledger.begin(&attempt);
         let sent = timeout(TRY_MAX, send(&self.client, &mut self.voice, &attempt, text)).await;
-        let ended = sent
-            .unwrap_or(Err(ClientError::Timeout { what: "the answer to a publish", after: TRY_MAX }));
+        let ended =
+            sent.unwrap_or(Err(ClientError::Timeout { what: "the answer to a publish", after: TRY_MAX }));
         match &ended {
             Ok(receipt) => self.ledger.accepted(&self.name, op, receipt),
             Err(error) => {

@@ -94,7 +94,7 @@ impl Scene {
     /// So many publishers begin, a quarter of them over `/socket`; each waits for so long between messages.
     pub(super) fn publish(&mut self, address: SocketAddr, count: usize, pause: Duration) -> Result<()> {
         for number in 1..=count {
-            let voice = if number % 4 == 0 { Voice::Socket(None) } else { Voice::Http };
+            let voice = if number % 4 == 2 { Voice::Socket(None) } else { Voice::Http };
             let publisher = self.publisher(&format!("p{number}"), address, voice, pause)?;
             self.publishing.spawn(publisher.run());
         }
@@ -140,9 +140,9 @@ impl Scene {
         let has = |channel: &String, position: &str| {
             let wanted = marks.iter().find(|(marked, _)| marked == channel).map(|(_, place)| place);
             let found = Place::parse(position);
-            wanted.zip(found).is_some_and(|(wanted, found)| {
-                found.epoch == wanted.epoch && found.offset >= wanted.offset
-            })
+            wanted
+                .zip(found)
+                .is_some_and(|(wanted, found)| found.epoch == wanted.epoch && found.offset >= wanted.offset)
         };
         let has_all = || {
             let mut tracks = self.readers.iter().flat_map(|(_, seen)| seen.tracks());

@@ -58,11 +58,8 @@ impl Row {
 type Column = (&'static str, fn(&Row) -> u64);
 
 /// What is known of a leg behind a proxy.
-pub(super) const OF_FAULTS: &[Column] = &[
-    ("legs", |row| row.legs),
-    ("faults", Row::faults),
-    ("kills", |row| row.kills),
-];
+pub(super) const OF_FAULTS: &[Column] =
+    &[("legs", |row| row.legs), ("faults", Row::faults), ("kills", |row| row.kills)];
 /// What is known of every leg.
 const OF_ALL: &[Column] = &[
     ("connections", |row| row.connections),
@@ -145,14 +142,8 @@ mod tests {
     #[test]
     fn legs_add_up() {
         let way = Way::all().next();
-        let one = Row {
-            way,
-            legs: 1,
-            kills: 1,
-            published: 1_200,
-            wrong: vec!["lost".into()],
-            ..Row::default()
-        };
+        let one =
+            Row { way, legs: 1, kills: 1, published: 1_200, wrong: vec!["lost".into()], ..Row::default() };
         let together = sum(&[one.clone(), one.clone()]);
         assert_eq!((together.faults(), together.published, together.wrong.len()), (2, 2_400, 2));
         let text = markdown(&[one], OF_FAULTS);

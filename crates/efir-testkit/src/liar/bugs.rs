@@ -61,12 +61,8 @@ impl Memory {
     }
 }
 
-const HONEST: Bug = Bug {
-    name: "",
-    ask: |_, _| None,
-    tell: |_, object| vec![object],
-    acknowledge: |_, _| {},
-};
+const HONEST: Bug =
+    Bug { name: "", ask: |_, _| None, tell: |_, object| vec![object], acknowledge: |_, _| {} };
 
 /// All of them.
 pub const BUGS: &[Bug] = &[
@@ -81,11 +77,21 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "a gap is told after the first message behind it", tell: late_gap, ..HONEST },
     Bug { name: "a gap is told where nothing is missing", tell: needless_gap, ..HONEST },
     Bug { name: "more is trimmed than the retention says", tell: trims_too_much, ..HONEST },
-    Bug { name: "the epoch is kept after everything was lost", tell: keep_epoch, acknowledge: old_epoch, ..HONEST },
+    Bug {
+        name: "the epoch is kept after everything was lost",
+        tell: keep_epoch,
+        acknowledge: old_epoch,
+        ..HONEST
+    },
     Bug { name: "the epoch changes though nothing was lost", tell: new_epoch, ..HONEST },
     Bug { name: "a message of another channel is mixed in", tell: mix, ..HONEST },
     Bug { name: "the cursor is ignored: everything comes again", ask: all_again, ..HONEST },
-    Bug { name: "the cursor is ignored: reading goes on from now", ask: count_resumed, tell: from_now, acknowledge: remember },
+    Bug {
+        name: "the cursor is ignored: reading goes on from now",
+        ask: count_resumed,
+        tell: from_now,
+        acknowledge: remember,
+    },
     Bug { name: "a message carries the payload of another one", tell: other_payload, ..HONEST },
     Bug { name: "idempotency keys are ignored", ask: no_keys, ..HONEST },
     Bug { name: "two publishes are told one position", acknowledge: one_position, ..HONEST },
@@ -246,9 +252,11 @@ fn count_resumed(memory: &mut Memory, request: &mut Request) -> Option<Value> {
 fn from_now(memory: &mut Memory, object: Object) -> Vec<Object> {
     let is_old = object.name == Name::Message
         && memory.resumed > 0
-        && memory.heads.get(object.text("channel")).zip(object.place()).is_some_and(|(head, place)| {
-            head.0 == place.0 && head.1 > place.1
-        });
+        && memory
+            .heads
+            .get(object.text("channel"))
+            .zip(object.place())
+            .is_some_and(|(head, place)| head.0 == place.0 && head.1 > place.1);
     if is_old { Vec::new() } else { vec![object] }
 }
 

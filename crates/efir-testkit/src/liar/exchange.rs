@@ -127,8 +127,7 @@ fn receipt(shared: &Shared, text: String) -> String {
 fn tell(shared: &Shared, objects: Vec<Object>) -> Vec<Object> {
     let Some(bug) = shared.bug else { return objects };
     let mut memory = shared.memory();
-    let told: Vec<Object> =
-        objects.into_iter().flat_map(|object| (bug.tell)(&mut memory, object)).collect();
+    let told: Vec<Object> = objects.into_iter().flat_map(|object| (bug.tell)(&mut memory, object)).collect();
     told.iter().for_each(|object| memory.note(object));
     told
 }
@@ -229,9 +228,8 @@ async fn read_head(from: &mut BufReader<OwnedReadHalf>) -> io::Result<(String, V
     }
     let mut lines = lines.into_iter();
     let first = lines.next().unwrap_or_default();
-    let header = |line: String| {
-        line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
-    };
+    let header =
+        |line: String| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
     Ok((first, lines.filter_map(header).collect()))
 }
 
