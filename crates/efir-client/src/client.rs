@@ -273,6 +273,11 @@ impl Client {
         self.send_request(request).await
     }
 
+    /// Nothing came in time over a connection.
+    pub(crate) fn distrust(&self) {
+        self.inner.connections.distrust();
+    }
+
     /// Sends a request that has its address already.
     pub(crate) async fn send_request(&self, request: Request<Full<Bytes>>) -> Result<Opened, ClientError> {
         let (response, lease) = self.inner.connections.send(request).await?;

@@ -26,6 +26,9 @@ use crate::target::Target;
 const SETTINGS_LOOK: Duration = Duration::from_millis(1);
 /// How long a connection may take to be made, HTTP/2's settings included.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often a peer over HTTP/2 that owes something is asked whether it is still there, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIME_MAX: Duration = Duration::from_secs(10);
 /// How many HTTP/1.1 connections wait for a next request.
 const IDLE_MAX: usize = 16;
 
@@ -79,6 +82,15 @@ impl Connections {
 
     pub(crate) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Nothing came where something was due: what is sent from now on goes over another connection than the shared one, whose path
+    /// may be dead without a word. Exchanges that still use it are left alone.
+    pub(crate) fn distrust(&self) {
+        // Whoever holds the lock is making a new one.
+        if let Ok(mut shared) = self.shared.try_lock() {
+            shared.take();
+        }
     }
 
     /// Sends a request on an idle connection or a new one. A request that an idle connection could not even begin to
@@ -161,6 +173,8 @@ impl Connections {
         let io = TokioIo::new(self.connect().await?);
         let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIME_MAX)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(16 << 20)
             .handshake(io)

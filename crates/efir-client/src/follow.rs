@@ -241,8 +241,9 @@ impl Follow {
                 }
             }
             Event::Gap(gap) => {
-                self.cursors.set(&gap.channel, &gap.resume_from);
-                self.ready.push_back(FollowEvent::Gap(gap));
+                if self.cursors.admit_gap(&gap) {
+                    self.ready.push_back(FollowEvent::Gap(gap));
+                }
             }
             Event::Presence(state) => self.ready.push_back(FollowEvent::Presence(state)),
             Event::Problem(problem) => self.take_problem(problem),
@@ -299,7 +300,7 @@ impl Follow {
         let Some(cursor) = &end.cursor else { return };
         if !self.following.is_several {
             let channel = self.following.channels.first().cloned().unwrap_or_default();
-            self.cursors.set(&channel, cursor);
+            self.cursors.set_forward(&channel, cursor);
             return;
         }
         self.cursors.set_token(&self.following.channels, cursor);
@@ -345,6 +346,9 @@ impl Follow {
     }
 
     fn failed(&mut self, error: ClientError) -> Result<(), ClientError> {
+        if matches!(error, ClientError::Timeout { .. }) {
+            self.client.distrust();
+        }
         self.ended(Some(error))
     }
 }

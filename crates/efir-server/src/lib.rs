@@ -40,6 +40,6 @@ mod traffic;
 
 pub use admin::{AdminKey, AdminOptions};
 pub use log::Format as LogFormat;
-pub use resident::count_allocated_by;
 pub use plain::parse as plain_requests;
+pub use resident::count_allocated_by;
 pub use server::{Running, Server};

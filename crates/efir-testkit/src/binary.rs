@@ -111,7 +111,7 @@ fn spawn(address: SocketAddr, variables: &[(&str, &str)]) -> Result<Child> {
 }
 
 /// `EFIR_BIN`, or what cargo built beside this test.
-fn path() -> Result<PathBuf> {
+pub(crate) fn path() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("EFIR_BIN") {
         return Ok(path.into());
     }

@@ -6,13 +6,16 @@
 pub mod access;
 pub mod ask;
 pub mod binary;
+pub mod campaign;
 pub mod carrier;
 pub mod checker;
 pub mod front;
 pub mod harness;
 pub mod history;
+pub mod liar;
 pub mod matrix;
 pub mod node;
+pub mod proxy;
 pub mod raw;
 pub mod readers;
 pub mod room;

@@ -2,11 +2,13 @@
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
 mod audience;
+mod campaign;
 mod clock;
 mod constant_time;
 mod files;
 mod floods;
 mod namespace;
+mod partition;
 mod returns;
 mod slow_readers;
 mod slowloris;
@@ -111,6 +113,18 @@ const ROWS: &[Row] = &[
         about: "15,000 connections are cut and come back at once, with their cursors",
         is_tested: true,
         attempt: returns::attempt,
+    },
+    Row {
+        name: "campaign",
+        about: "10,000 faults over a million messages: the Rust client on all transports and carriers behind a bad network",
+        is_tested: true,
+        attempt: campaign::attempt,
+    },
+    Row {
+        name: "partition",
+        about: "the Rust client on all transports in a namespace whose packets are lost: at random, all of them, by resets",
+        is_tested: true,
+        attempt: partition::attempt,
     },
 ];
 

@@ -206,6 +206,36 @@ async fn long_polling_begins_now_and_goes_on_from_each_cursor() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_again_says_nothing_new() {
+    let gap =
+        r#""gap":{"channel":"a","reason":"epoch_changed","after":"e-4","resume_from":"f-0","epoch":"f"}"#;
+    let one = |position: &str| format!(r#""messages":[{}]"#, message("a", position));
+    let repeated = batch(&format!("{gap},{}", one("f-1")), "f-1", false);
+    let server = Scripted::start(vec![
+        (repeated.clone(), Then::KeepOpen),
+        (repeated.clone(), Then::KeepOpen),
+        (batch(&one("f-2"), "f-2", false), Then::KeepOpen),
+        (repeated, Then::KeepOpen),
+        (batch(&one("f-3"), "f-3", false), Then::KeepOpen),
+    ])
+    .await;
+    let client = Client::new(&server.url()).unwrap();
+    let following =
+        Following::channel(Transport::ShortPoll, "a").start(Start::After("e-4".into())).options(quick());
+    let mut follow = client.follow(following);
+    let mut seen = Vec::new();
+    while seen.last().map(String::as_str) != Some("f-3") {
+        match next(&mut follow).await {
+            FollowEvent::Gap(gap) => seen.push(format!("gap to {}", gap.resume_from)),
+            FollowEvent::Message(message) => seen.push(message.position),
+            _ => {}
+        }
+    }
+    assert_eq!(seen, ["gap to f-0", "f-1", "f-2", "f-3"]);
+    assert_eq!(server.lines()[4], "GET /channels/a?after=f-2 HTTP/1.1", "no answer leads back");
+}
+
+#[tokio::test]
 async fn a_switch_of_transport_keeps_the_cursor() {
     let server = Scripted::start(vec![
         (stream(SSE, &format!("{}{}", hello("e-0"), event("e-1"))), Then::Hang),
