@@ -41,6 +41,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "paths", run: |report| report.count(client::paths()?) },
     Stage { name: "faults", run: faulty },
     Stage { name: "evidence", run: quick_evidence },
+    Stage { name: "autobahn", run: |report| report.noted(evidence::autobahn::quick(&debug_efir())?) },
     Stage { name: "browsers", run: e2e },
 ];
 

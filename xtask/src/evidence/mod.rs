@@ -2,6 +2,7 @@
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
 mod audience;
+pub(crate) mod autobahn;
 mod constant_time;
 mod floods;
 mod namespace;
@@ -67,6 +68,13 @@ const ROWS: &[Row] = &[
         about: "HTTP/2 clients that send frames without end, a minute each kind, beside readers that notice nothing",
         is_tested: true,
         attempt: floods::attempt,
+    },
+    Row {
+        name: "autobahn",
+        about: "the 517 cases of Autobahn's TestSuite, of the server and of the Rust client's codec",
+        // A stage of its own, where each case counts.
+        is_tested: false,
+        attempt: autobahn::attempt,
     },
 ];
 

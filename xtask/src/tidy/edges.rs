@@ -30,7 +30,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("efir-testkit", &["efir", "efir-access", "efir-client", "efir-core", "efir-engine", "efir-server"]),
     ("embed", &["efir"]),
     // It writes docs/reference from the core's tables, and makes tokens for those who are measured.
-    ("xtask", &["efir-access", "efir-bench", "efir-core"]),
+    // To a suite that wants an echo server it speaks WebSocket in the place of one.
+    ("xtask", &["efir-access", "efir-bench", "efir-core", "efir-ws"]),
 ];
 
 const HTTP_CRATES: &[&str] =
