@@ -1,15 +1,16 @@
 //! What the tests need beside Rust and Node: on Debian it is installed where it is missing.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
 use crate::child;
+use crate::root::target;
 
 struct Need {
-    /// A program on PATH, or a file.
+    /// A program on PATH, or a file, or a command that succeeds.
     present: &'static str,
     /// The Debian package that brings it.
     package: &'static str,
@@ -28,6 +29,7 @@ const NEEDS: &[Need] = &[
     },
     Need { present: "curl", package: "curl", optional: false },
     Need { present: "python3", package: "python3", optional: false },
+    Need { present: "python3 -m ensurepip --version", package: "python3-venv", optional: true },
     Need { present: "valgrind", package: "valgrind", optional: true },
     Need { present: "ip", package: "iproute2", optional: true },
     Need { present: "nft", package: "nftables", optional: true },
@@ -125,8 +127,36 @@ fn install(missing: &[&Need]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program is on PATH (or, with a slash, whether a file is there).
+/// A program of a package of PyPI, in an environment of its own below the target folder: the folder of its programs.
+///
+/// # Errors
+/// Why it cannot be had here: no network, no Python that makes environments, or one that is too old for the package.
+pub(crate) fn from_pypi(package: &str, version: &str) -> Result<PathBuf> {
+    let folder = target().join("python").join(format!("{package}-{version}"));
+    let programs = folder.join("bin");
+    if programs.join(package).exists() {
+        return Ok(programs);
+    }
+    let mut make = Command::new("python3");
+    let mut fill = Command::new(programs.join("pip"));
+    fill.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+    for command in
+        [make.args(["-m", "venv", "--clear"]).arg(&folder), fill.arg(format!("{package}=={version}"))]
+    {
+        if !child::run(command)?.success {
+            bail!("{package} {version} could not be installed from PyPI");
+        }
+    }
+    Ok(programs)
+}
+
+/// Whether a program is on PATH; with a slash, whether a file is there; with a space, whether a command succeeds.
 pub(crate) fn is_present(program: &str) -> bool {
+    if let Some((command, arguments)) = program.split_once(' ') {
+        let mut command = Command::new(command);
+        let output = command.args(arguments.split(' ')).stdin(Stdio::null()).output();
+        return output.is_ok_and(|output| output.status.success());
+    }
     if program.starts_with('/') {
         return Path::new(program).exists();
     }
@@ -146,5 +176,6 @@ mod tests {
         assert!(!is_present("a-program-that-nobody-has"));
         assert!(is_present("/bin"));
         assert!(!is_present("/bin/a-program-that-nobody-has"));
+        assert!(is_present("test -d /") && !is_present("test -f /"));
     }
 }

@@ -42,6 +42,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "faults", run: faulty },
     Stage { name: "fuzz", run: |report| report.noted(fuzz::quick()?) },
     Stage { name: "evidence", run: quick_evidence },
+    Stage { name: "autobahn", run: |report| report.noted(evidence::autobahn::quick(&debug_efir())?) },
     Stage { name: "browsers", run: e2e },
 ];
 

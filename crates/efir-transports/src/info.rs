@@ -101,7 +101,7 @@ fn limits(limits: &Limits) -> String {
     text.pop();
     for (name, value) in [
         (socket::COMMAND_LIMIT, socket::command_bytes_max(limits)),
-        (peer::FRAGMENTS_LIMIT, peer::FRAGMENTS_MAX),
+        (peer::FRAGMENTS_LIMIT, peer::fragments_max(limits.message_bytes_max)),
         (place::SUBSCRIBE_LIMIT, place::SUBSCRIBE_BYTES_MAX),
         (place::IGNORED_LIMIT, place::IGNORED_BYTES_MAX),
         (presence::MEMBER_LIMIT, presence::MEMBER_BYTES_MAX),

@@ -18,10 +18,17 @@ use crate::life::Beat;
 
 /// Unwritten bytes beyond which nothing more is taken from a client: it may not make us keep what it does not read.
 const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
-/// Frames of one message.
-pub(crate) const FRAGMENTS_MAX: usize = 4_096;
-/// Its name in problems.
+/// Frames of one message, however small it may be.
+const FRAGMENTS_LEAST: usize = 4_096;
+/// A message as large as it may be may come in pieces of so many bytes: what a client cuts for its own network has to fit.
+const PIECE_BYTES: usize = 64;
+/// The name of the limit of frames of one message, in problems.
 pub(crate) const FRAGMENTS_LIMIT: &str = "fragments_max";
+
+/// How many frames a message may have that may have so many bytes. Empty ones cost time and no memory; time has its own limit.
+pub(crate) fn fragments_max(message_bytes_max: usize) -> usize {
+    (message_bytes_max / PIECE_BYTES).max(FRAGMENTS_LEAST)
+}
 
 /// The name of the limit of a message before the client has shown who it is.
 const UNAUTHORIZED_LIMIT: &str = "unauthorized_bytes_max";
@@ -86,7 +93,7 @@ impl Peer {
         let limits = DecoderLimits {
             message_bytes_max: bytes_max,
             frame_bytes_max: bytes_max,
-            fragments_max: FRAGMENTS_MAX,
+            fragments_max: fragments_max(bytes_max),
         };
         let decoder = Decoder::new(Role::Server, limits);
         let (decoder, form) = match agreement {

@@ -2,6 +2,7 @@
 //! docs/reliability.md. A small one of each is a stage of the tests.
 
 mod audience;
+pub(crate) mod autobahn;
 mod campaign;
 mod clock;
 mod constant_time;
@@ -125,6 +126,13 @@ const ROWS: &[Row] = &[
         about: "the Rust client on all transports in a namespace whose packets are lost: at random, all of them, by resets",
         is_tested: true,
         attempt: partition::attempt,
+    },
+    Row {
+        name: "autobahn",
+        about: "the 517 cases of Autobahn's TestSuite, of the server and of the Rust client's codec",
+        // A stage of its own, where each case counts.
+        is_tested: false,
+        attempt: autobahn::attempt,
     },
 ];
 

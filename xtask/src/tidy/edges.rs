@@ -31,7 +31,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("efir-fuzz", &["efir-core", "efir-engine", "efir-server", "efir-transports", "efir-ws"]),
     ("embed", &["efir"]),
     // It writes docs/reference from the core's tables, and makes tokens for those who are measured.
-    ("xtask", &["efir-access", "efir-bench", "efir-core"]),
+    // To a suite that wants an echo server it speaks WebSocket in the place of one.
+    ("xtask", &["efir-access", "efir-bench", "efir-core", "efir-ws"]),
 ];
 
 const HTTP_CRATES: &[&str] =

@@ -16,6 +16,7 @@ scenarios! { "deflate";
     Carriers one_frame_for_all: "D8", "wire";
     Carriers small_windows: "D8", "wire";
     Carriers publishing: "D1", "wire";
+    Carriers plain_and_empty: "D1", "wire";
     Carriers pipelined: "D1", "wire";
     Carriers commands: "wire";
     Carriers bad_messages: "D2", "wire";
@@ -137,6 +138,23 @@ async fn publishing(cell: Cell) -> Result<()> {
         raw.write(&[byte]).await?;
     }
     same("byte by byte", &data(&mut raw).await?, &json!("по одному"))?;
+    room.close().await
+}
+
+/// What is empty need not be compressed where compression was agreed: many a client leaves it as it is.
+async fn plain_and_empty(cell: Cell) -> Result<()> {
+    let room = Room::open(&cell).await?;
+    let mut raw = open(&room, "").await?;
+    for _ in 0..100 {
+        raw.send_frame(Opcode::Text, b"").await?;
+        same("text", &data(&mut raw).await?, &json!(""))?;
+        raw.send_frame(Opcode::Binary, b"").await?;
+        same("bytes", &raw.message_frame().await?.object()?["bytes"], &json!(""))?;
+        raw.write(&[frame_bytes(0x01, b""), frame_bytes(0x00, b""), frame_bytes(0x80, b"")].concat()).await?;
+        same("in pieces", &data(&mut raw).await?, &json!(""))?;
+        raw.write(&frame_bytes(TEXT_COMPRESSED, &[0])).await?;
+        same("compressed", &data(&mut raw).await?, &json!(""))?;
+    }
     room.close().await
 }
 

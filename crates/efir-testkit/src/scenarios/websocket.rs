@@ -16,6 +16,7 @@ scenarios! { "websocket";
     Carriers json_frames: "wire";
     Carriers several_channels_only_read: "wire";
     Carriers fragments: "wire";
+    Carriers many_fragments: "wire";
     Carriers ping_and_close: "wire";
     Carriers server_pings: "D10";
     Carriers bad_frames: "wire";
@@ -152,6 +153,38 @@ async fn fragments(cell: Cell) -> Result<()> {
     }
     ensure!(has_pong, "the ping was not answered before the message was complete");
     room.close().await
+}
+
+/// A message as large as it may be may come in pieces of 64 bytes, and of any size a small one in 4,096 pieces; in more it is refused.
+async fn many_fragments(cell: Cell) -> Result<()> {
+    for (bytes, fragments_max) in [(65_536, 4_096), (1 << 20, 16_384)] {
+        let room = Room::with(&cell, |settings| settings.limits.message_bytes_max = bytes).await?;
+        let info = room.ask(Ask::get("/info")).await?.json()?;
+        same("/info", info["limits"]["fragments_max"].as_u64(), Some(fragments_max))?;
+        let mut raw = open(&room, "").await?;
+        let size = bytes / fragments_max as usize;
+        let piece = vec![b'x'; size];
+        let mut wire = frame_bytes(0x01, &piece);
+        for _ in 2..fragments_max {
+            wire.extend(frame_bytes(0x00, &piece));
+        }
+        raw.write(&wire).await?;
+        raw.write(&frame_bytes(0x80, &piece)).await?;
+        same("whole", payload(&mut raw).await?["data"].as_str().map(str::len), Some(bytes))?;
+        let mut wire = frame_bytes(0x01, b"");
+        for _ in 0..fragments_max {
+            wire.extend(frame_bytes(0x00, b""));
+        }
+        raw.write(&wire).await?;
+        let (code, _, objects) = raw.closed().await?;
+        same("close code", code, 1009)?;
+        let problem =
+            objects.iter().find_map(|object| object.get("problem")).context("no problem in-band")?;
+        check_problem(problem)?;
+        same("limit", &problem["limit"], &json!({"name": "fragments_max", "value": fragments_max}))?;
+        room.close().await?;
+    }
+    Ok(())
 }
 
 async fn ping_and_close(cell: Cell) -> Result<()> {
