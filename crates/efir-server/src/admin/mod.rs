@@ -122,7 +122,7 @@ async fn serve((listener, mut way): (StdListener, Way), desk: Rc<Desk>, mut stop
     let accepting = async {
         way.follow(|| accept(&listener, &desk)).await;
         // A successor answers; what is open here goes on.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = accepting => {}

@@ -5,8 +5,8 @@ mod pebble;
 mod running;
 
 mod acme;
+mod activation;
 mod admin;
-mod manager;
 mod reload;
 mod secrets;
 mod upgrade;
