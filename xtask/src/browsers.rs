@@ -30,9 +30,12 @@ pub(crate) fn npm(folder: &str) -> Command {
     command
 }
 
+/// Files that are run at once: on two cores one of three waits.
+const AT_ONCE: &str = "--test-concurrency=3";
+
 /// The browser tests, against a server that is built already.
 pub(crate) fn tests(files: &[String]) -> Result<Outcome> {
     let mut node = Command::new("node");
-    node.arg("--test").arg("--test-concurrency=2").args(files).current_dir(root().join("e2e"));
+    node.arg("--test").arg(AT_ONCE).args(files).current_dir(root().join("e2e"));
     child::run(node.env("EFIR_BIN", debug_efir()))
 }

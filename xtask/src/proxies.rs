@@ -30,7 +30,7 @@ const TOPICS: &[&str] = &[
 /// The same for those that differ by their first lines only.
 const TOPICS_OF_VARIANTS: &[&str] = &["front::", "live::", "presence::leaves"];
 /// Most cells wait most of the time.
-const THREADS: &str = "--test-threads=8";
+const THREADS: &str = "--test-threads=12";
 
 /// `cargo xtask proxies [PROGRAM…] [FILTER…]`: the whole matrix, or what the filters choose of it.
 pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {

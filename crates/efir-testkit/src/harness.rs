@@ -20,8 +20,9 @@ use std::{
 /// What a trial runs; it stays on the thread that began it.
 pub type Run = Box<dyn FnOnce(u64) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>> + Send>;
 
-/// Trials that run at the same time unless `--test-threads` says otherwise: most of them wait most of the time.
-const THREADS: usize = 8;
+/// Trials that run at the same time unless `--test-threads` says otherwise: most of them wait most of the time. All of them together take
+/// less than three minutes of one core.
+const THREADS: usize = 12;
 /// So many of them at most are of those that do not wait: more would only be late together.
 const BUSY_THREADS: usize = 2;
 /// A trial that does not even give way to its own time limit ends the whole run after this much longer.

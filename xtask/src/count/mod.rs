@@ -9,6 +9,7 @@ mod held;
 mod profile;
 
 use std::fmt::Write;
+use std::process::{Child, Command};
 
 use anyhow::{Result, bail};
 
@@ -49,6 +50,34 @@ pub(crate) fn run(arguments: &[String]) -> Result<Verdict> {
             Ok(Verdict::Held)
         }
         _ => bail!("cargo xtask count [--accept | ROW]"),
+    }
+}
+
+/// The program with the rows, while it is built beside something else. Ended when it is dropped.
+pub(crate) struct Building(Child);
+
+impl Building {
+    /// Begins; `None` where nothing is counted or nothing can be begun.
+    pub(crate) fn begin() -> Option<Self> {
+        if !crate::install::is_present("valgrind") {
+            return None;
+        }
+        profile::begin_build().ok().map(Self)
+    }
+
+    /// Waits for its end. Whether it is built well shows when it is wanted.
+    pub(crate) fn wait(mut self) {
+        drop(self.0.wait());
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // A group of its own: cargo's children go with it.
+            drop(Command::new("kill").args(["-TERM", "--", &format!("-{}", self.0.id())]).status());
+            drop(self.0.wait());
+        }
     }
 }
 
@@ -155,6 +184,8 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+
     use super::*;
 
     fn rows(rows: &[(&str, f64)]) -> Vec<Row> {
@@ -191,6 +222,17 @@ mod tests {
         let told = compared(false, &[("publish", 1000.0)], &[("publish", 2000.0)]);
         assert_eq!(told.tally, Tally { passed: 1, failed: 0, skipped: 0 });
         assert!(told.table.contains("+100.0 %"));
+    }
+
+    #[test]
+    fn what_is_built_beside_something_else_ends_with_it() {
+        let mut sleep = Command::new("nice");
+        sleep.args(["-n", "19", "sleep", "600"]).process_group(0);
+        let building = Building(sleep.spawn().unwrap());
+        let id = building.0.id();
+        drop(building);
+        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+        Building(Command::new("true").spawn().unwrap()).wait();
     }
 
     #[test]

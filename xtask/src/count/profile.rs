@@ -1,8 +1,9 @@
 //! Builds the program with the rows, and runs it under callgrind: one profile a row, whose sum is divided by the units of the row.
 
 use std::collections::HashMap;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,10 +11,24 @@ use super::baseline::Row;
 use crate::child::{self, cargo};
 use crate::root;
 
-/// Builds it as a release is built; returns where it is.
+/// It is built as a release is built.
+const BUILD: [&str; 6] = ["build", "--release", "--package", "efir-transports", "--bench", "instructions"];
+
+/// Begins to build it, at the lowest priority and without a word: what is wrong, [`build`] will say.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub(super) fn begin_build() -> Result<Child> {
+    let cargo = cargo(&BUILD);
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args()).current_dir(root::root());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.spawn().context("starting nice")
+}
+
+/// Builds it; returns where it is.
 pub(super) fn build() -> Result<PathBuf> {
-    let arguments = ["build", "--release", "--package", "efir-transports", "--bench", "instructions"];
-    let mut command = cargo(&arguments);
+    let mut command = cargo(&BUILD);
     let messages = child::read(command.arg("--message-format=json-render-diagnostics"))?;
     let executable = messages.lines().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
