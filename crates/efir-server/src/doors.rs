@@ -162,8 +162,8 @@ fn accept_rest(listener: TcpListener, heads: &Rc<Heads>, tls: Option<&Arc<Tls>>)
 
 /// Whatever a bug does to one that comes, others are accepted.
 fn arrive(heads: &Rc<Heads>, stream: TcpStream, peer: IpAddr, tls: Option<&Arc<Tls>>) {
-    let counters = heads.shared.site().hub().counters();
-    contained(counters, "a connection that came", || heads.arrive(stream, peer, tls));
+    let site = heads.shared.site();
+    contained(site.hub().counters(), "a connection that came", || heads.arrive(stream, peer, tls));
 }
 
 fn is_out_of_files(error: &std::io::Error) -> bool {
