@@ -78,11 +78,19 @@ async fn drain_tells(cell: Cell) -> Result<()> {
         reader.text("m1").await?;
     }
     let Room { node, .. } = room;
+    // Each is told a time of its own, so that not all come back at once.
+    let times = node.settings().times.clone();
+    let is_spread = |after: Duration| {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        (times.retry_ms_min..=times.retry_ms_max).contains(&after)
+    };
     let stopping = tokio::spawn(node.stop());
     if kind == Kind::LongPoll {
         // The held poll is answered with the cursor that it can go elsewhere with.
         let event = reader.event(PATIENCE).await?.context("the held poll is not answered")?;
-        ensure!(matches!(&event, Event::BatchEnd(end) if end.cursor.is_some()), "{event:?}");
+        let Event::BatchEnd(end) = &event else { bail!("{event:?}") };
+        ensure!(end.cursor.is_some(), "{event:?}");
+        ensure!(end.retry_after.is_some_and(is_spread), "{event:?}");
     } else {
         let seen = reader.end().await?;
         let problem = seen.iter().find_map(|event| match event {
@@ -92,6 +100,7 @@ async fn drain_tells(cell: Cell) -> Result<()> {
         let problem = problem.with_context(|| format!("no problem is told: {seen:?}"))?;
         same("code", problem.code.as_str(), "draining")?;
         same("action", problem.action.as_str(), "retry_later")?;
+        ensure!(problem.retry_after().is_some_and(is_spread), "{problem:?}");
         if kind.is_websocket() {
             let closed = seen.last();
             ensure!(matches!(closed, Some(Event::Closed(closed)) if closed.code == 1001), "{closed:?}");
