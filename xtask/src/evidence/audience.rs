@@ -69,7 +69,15 @@ impl Audience {
     /// # Errors
     /// When the server does not start, or somebody cannot join.
     pub(super) fn start(seats: Seats, binary: &Path) -> Result<Self> {
-        let server = Server::start_by(Command::new(binary), &[], server::free_port()?)?;
+        Self::start_by(seats, Command::new(binary), &[])
+    }
+
+    /// The same with a server by a command to which `serve` and `more` are added.
+    ///
+    /// # Errors
+    /// As [`Audience::start`].
+    pub(super) fn start_by(seats: Seats, command: Command, more: &[String]) -> Result<Self> {
+        let server = Server::start_with(command, more, server::free_port()?)?;
         let (address, clock) = (server.address(), Instant::now());
         let mut readers = Subscribers::new(address, clock)?;
         let channels = Arc::new(Channels::new(seats.channel, 1, 1));

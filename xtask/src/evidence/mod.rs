@@ -6,6 +6,7 @@ mod constant_time;
 mod floods;
 mod namespace;
 mod slowloris;
+mod storm;
 mod vanish;
 
 use std::fs::OpenOptions;
@@ -67,6 +68,12 @@ const ROWS: &[Row] = &[
         about: "HTTP/2 clients that send frames without end, a minute each kind, beside readers that notice nothing",
         is_tested: true,
         attempt: floods::attempt,
+    },
+    Row {
+        name: "storm",
+        about: "1,000,000 requests and frames that are wrong, beside readers that notice nothing",
+        is_tested: true,
+        attempt: storm::attempt,
     },
 ];
 
