@@ -14,6 +14,7 @@ mod returns;
 mod slow_readers;
 mod slowloris;
 mod soak;
+mod storm;
 mod upgrades;
 mod vanish;
 
@@ -133,6 +134,12 @@ const ROWS: &[Row] = &[
         // A stage of its own, where each case counts.
         is_tested: false,
         attempt: autobahn::attempt,
+    },
+    Row {
+        name: "storm",
+        about: "1,000,000 requests and frames that are wrong, beside readers that notice nothing",
+        is_tested: true,
+        attempt: storm::attempt,
     },
 ];
 

@@ -1,8 +1,8 @@
 //! When a worker has to look at a connection although nothing happens to it: heartbeats and ends, which the exchange asks for, and the
 //! end of those that make no progress.
 //!
-//! A connection has at most one entry that counts, its earliest. An entry that was overtaken stays in the heap until its time and is
-//! skipped then.
+//! A connection has at most one entry that counts, its earliest. An entry that was overtaken, or whose connection is gone, stays in the heap
+//! until its time and is skipped then, or until there are more of those than of others.
 
 use std::{
     cmp::Reverse,
@@ -13,6 +13,8 @@ use super::{Worker, connection::Phase};
 
 /// How long the write side may be shut before the client has to be gone.
 const LINGER: Duration = Duration::from_secs(2);
+/// Entries that may stand in the heap beside two for each connection.
+const ENTRIES_SPARE: usize = 1_024;
 
 impl Worker {
     /// The earliest moment at which the connection wants to be looked at.
@@ -28,7 +30,20 @@ impl Worker {
         if connection.timer.is_none_or(|timer| next < timer) {
             connection.timer = Some(next);
             self.timers.push(Reverse((next, key)));
+            if self.timers.len() > ENTRIES_SPARE + 2 * self.connections.len() {
+                self.forget_overtaken();
+            }
         }
+    }
+
+    /// Frees what a flood of short connections has left behind: else each is remembered for as long as it might have been idle.
+    #[cold]
+    fn forget_overtaken(&mut self) {
+        let Self { timers, connections, .. } = self;
+        timers.retain(|Reverse((at, key))| {
+            connections.get(*key as usize).is_some_and(|connection| connection.timer == Some(*at))
+        });
+        timers.shrink_to(2 * timers.len() + ENTRIES_SPARE);
     }
 
     /// Looks at the connections whose time has come; true if there were any.
