@@ -158,7 +158,8 @@ impl Weather {
             Partition => [only.to_owned(), only.to_owned()],
             Deaf => [only.to_owned(), String::new()],
             Resets => {
-                let rule = "meta l4proto tcp counter name refused reject with tcp reset".to_owned();
+                // Resets pass: each side has to hear those that the other one's packets were answered by.
+                let rule = "tcp flags & rst != rst counter name refused reject with tcp reset".to_owned();
                 [rule.clone(), rule]
             }
         }
