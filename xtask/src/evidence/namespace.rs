@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, ensure};
 
@@ -30,9 +31,9 @@ impl Namespaces {
     /// # Errors
     /// When the system refuses one of the steps.
     pub(super) fn make() -> Result<Self> {
-        let process = std::process::id();
-        let made =
-            Self { server: format!("efir-server-{process}"), clients: format!("efir-clients-{process}") };
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let own = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let made = Self { server: format!("efir-server-{own}"), clients: format!("efir-clients-{own}") };
         let (server, clients) = (made.server.as_str(), made.clients.as_str());
         let address = format!("{SERVER}/30");
         let steps: [&[&str]; 9] = [
