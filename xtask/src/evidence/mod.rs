@@ -5,6 +5,7 @@ mod audience;
 mod constant_time;
 mod floods;
 mod namespace;
+mod schedules;
 mod slowloris;
 mod vanish;
 
@@ -67,6 +68,12 @@ const ROWS: &[Row] = &[
         about: "HTTP/2 clients that send frames without end, a minute each kind, beside readers that notice nothing",
         is_tested: true,
         attempt: floods::attempt,
+    },
+    Row {
+        name: "schedules",
+        about: "publishers, readers that join and leave, and a sweep, in a million orders (shuttle)",
+        is_tested: true,
+        attempt: schedules::attempt,
     },
 ];
 
