@@ -32,7 +32,11 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 /// What RFC 9112 §6.3 says of the end, read line by line.
-fn check_end(request: &[u8], body: &[u8]) {
+fn check_end(mut request: &[u8], body: &[u8]) {
+    // Empty lines before the first one are nobody's (RFC 9112 §2.2).
+    while let Some(rest) = request.strip_prefix(b"\r\n") {
+        request = rest;
+    }
     let end = request.windows(4).position(|four| four == b"\r\n\r\n").expect("an end of the head") + 4;
     let head = &request[..end];
     assert_eq!(&request[end..], body);

@@ -1,15 +1,14 @@
 //! One channel on this node: its log and who wants to know when it grows.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU32};
 
 use efir_core::{ChannelName, Cursor, Log, Message, Position, Read, ReadMost};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::retention::RetentionMark;
+use crate::{
+    retention::RetentionMark,
+    sync::{AtomicBool, Mutex, Ordering},
+};
 
 /// Somebody who is told that a channel grew: a worker, or one polled response.
 pub trait Noted: Send + Sync {

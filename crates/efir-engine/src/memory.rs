@@ -25,7 +25,6 @@ use efir_core::{
     ReadMost, Receipt, Retention, Start,
 };
 use foldhash::quality::RandomState;
-use parking_lot::Mutex;
 
 use self::{
     least_recent::LeastRecent,
@@ -39,12 +38,13 @@ use crate::{
     clock,
     hub::{Page, Publish},
     retention::{RetentionMark, RetentionRules},
+    sync::Mutex,
 };
 
-/// Locks of the table of channels; a power of two.
-const SHARDS: usize = 64;
+/// Locks of the table of channels; a power of two. Under shuttle one, for chance is to be its alone.
+const SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };
 /// Shards that one sweep visits; eight sweeps see every channel.
-const SHARDS_PER_SWEEP: usize = SHARDS / 8;
+const SHARDS_PER_SWEEP: usize = SHARDS.div_ceil(8);
 /// Bytes that one publish trims at most beyond what it needs itself: about a hundred small channels, half a millisecond.
 const SHED_BYTES_MAX: usize = 32 * 1024;
 /// Bytes that are trimmed at once when the process takes too much memory: some ten ms of work.
@@ -381,7 +381,7 @@ impl Broker for Memory {
     }
 
     fn sweep(&self, now_ms: u64) {
-        let first = self.next_sweep.fetch_add(SHARDS_PER_SWEEP, Ordering::Relaxed) % SHARDS;
+        let first = self.next_sweep.fetch_add(SHARDS_PER_SWEEP, Ordering::Relaxed).rem_euclid(SHARDS);
         let swept = self.shards.iter().enumerate().skip(first).take(SHARDS_PER_SWEEP);
         for (_, shard) in swept.clone() {
             self.sweep_shard(shard, now_ms);

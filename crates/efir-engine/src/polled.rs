@@ -5,16 +5,12 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
 use slab::Slab;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -29,6 +25,7 @@ use crate::{
     outbox::{Framing, Outbox},
     reader::{Change, Reader},
     seam::Seam,
+    sync::{AtomicBool, Mutex, Ordering},
 };
 
 /// Bytes read from an upgraded connection at once.

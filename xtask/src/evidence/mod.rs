@@ -11,6 +11,7 @@ mod floods;
 mod namespace;
 mod partition;
 mod returns;
+mod schedules;
 mod slow_readers;
 mod slowloris;
 mod soak;
@@ -140,6 +141,12 @@ const ROWS: &[Row] = &[
         about: "1,000,000 requests and frames that are wrong, beside readers that notice nothing",
         is_tested: true,
         attempt: storm::attempt,
+    },
+    Row {
+        name: "schedules",
+        about: "publishers, readers that join and leave, and a sweep, in a million orders (shuttle)",
+        is_tested: true,
+        attempt: schedules::attempt,
     },
 ];
 

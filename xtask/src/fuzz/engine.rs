@@ -21,7 +21,9 @@ const INPUT_BYTES_MAX: usize = 4096;
 const INPUT_SECONDS_MAX: u64 = 10;
 const MEMORY_MIB_MAX: u64 = 1024;
 /// An input that is larger is not saved: some of them would fill the room of all.
-const SAVED_BYTES_MAX: u64 = 1024;
+const SAVED_BYTES_MAX: usize = 1024;
+/// So much room has a target in the repository, as text; the smallest inputs get it.
+const SAVED_TEXT_MAX: usize = 28 * 1024;
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -132,10 +134,16 @@ pub(super) fn merge(binary: &Path, (name, saved): (&str, &Path), folder: &Path) 
     }
     let mut kept = Vec::new();
     for file in listed(&chosen)? {
-        if fs::metadata(&file)?.len() <= SAVED_BYTES_MAX {
-            kept.push(fs::read(file)?);
-        }
+        kept.push(fs::read(file)?);
     }
+    kept.sort_by_key(Vec::len);
+    let mut room = SAVED_TEXT_MAX;
+    kept.retain(|input| {
+        let line = input.escape_ascii().count() + 1;
+        let is_kept = input.len() <= SAVED_BYTES_MAX && line <= room;
+        room -= if is_kept { line } else { 0 };
+        is_kept
+    });
     corpus::write(saved, &kept)?;
     Ok(fs::metadata(saved)?.len())
 }

@@ -9,6 +9,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("efir-ws", &[]),
     ("efir-engine", &["efir-core"]),
     ("efir-access", &["efir-core"]),
+    ("efir-schedules", &["efir-core"]),
     ("efir-transports", &["efir-access", "efir-core", "efir-engine", "efir-ws"]),
     ("efir", &["efir-access", "efir-core", "efir-engine", "efir-transports"]),
     (
