@@ -27,6 +27,10 @@ pub fn now_ms() -> u64 {
 /// Milliseconds that go on as time does, whatever the clock of the wall is set to: what it said at the beginning of this process, and
 /// what has passed since. Ages, windows and leases are counted in them.
 pub fn age_ms() -> u64 {
+    #[cfg(test)]
+    if let Some(now_ms) = SET.get() {
+        return now_ms;
+    }
     let (begin, begin_ms) = *BEGIN;
     begin_ms.saturating_add(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
@@ -107,7 +111,7 @@ thread_local! {
     static SET: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
 }
 
-/// From now on the wall clock of this thread stands there.
+/// From now on the clocks of this thread stand there.
 #[cfg(test)]
 pub(crate) fn set(now_ms: u64) {
     SET.set(Some(now_ms));
