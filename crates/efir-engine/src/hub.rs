@@ -260,6 +260,11 @@ impl Hub {
         }
     }
 
+    /// Lets all carriers cut their largest debtors, soon.
+    pub(crate) fn shed_elsewhere(&self) {
+        self.carriers().iter().for_each(|carrier| carrier.shed());
+    }
+
     fn shed(&self) {
         let carriers = self.carriers();
         carriers.iter().for_each(|carrier| carrier.shed());

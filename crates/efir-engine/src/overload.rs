@@ -10,6 +10,9 @@ use efir_core::{Code, Problem};
 
 /// What was freed shows only when the allocator has given its pages back, so between two measures so many ns pass.
 const SETTLE_NS: u64 = 1_500_000_000;
+/// Messages that clients have begun and not ended may take this part of the memory, together. They are not only measured but counted,
+/// because they can bring what is left of the memory between two measurements.
+const BEGUN_PART: usize = 4;
 /// Who holds less is no debtor: the end of that would free nothing to speak of.
 pub(crate) const DEBT_BYTES_MIN: usize = 8 * 1024;
 /// When whoever is refused comes back: at random between the two, so that not all come at once.
@@ -31,6 +34,10 @@ pub(crate) struct Overload {
     bytes_max: usize,
     is_over: AtomicBool,
     in_use: AtomicUsize,
+    /// Bytes of messages that were begun and not ended, of those who hold more than a little.
+    begun: AtomicUsize,
+    /// Of how many clients.
+    beginners: AtomicUsize,
     /// What the debtors still have to free.
     excess: AtomicUsize,
     /// When the next measure may be taken.
@@ -61,6 +68,46 @@ impl Overload {
         self.excess.store(in_use - goal, Ordering::Relaxed);
         self.settled_ns.store(now_ns.saturating_add(SETTLE_NS), Ordering::Relaxed);
         if was_over { Relief::DebtorsAndLogs(in_use - goal) } else { Relief::Debtors }
+    }
+
+    /// What a client has begun and not ended was so many bytes, and is so many. True when that is too much with all the others': then the
+    /// largest debtors have to free an eighth of what there may be.
+    pub(crate) fn book_begun(&self, before: u32, after: u32) -> bool {
+        if before == after || self.bytes_max == 0 {
+            return false;
+        }
+        match (before, after) {
+            (0, _) => self.beginners.fetch_add(1, Ordering::Relaxed),
+            (_, 0) => self.beginners.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        let (less, more) = (before.saturating_sub(after) as usize, after.saturating_sub(before) as usize);
+        if less > 0 {
+            self.begun.fetch_sub(less, Ordering::Relaxed);
+            return false;
+        }
+        let begun = self.begun.fetch_add(more, Ordering::Relaxed) + more;
+        let begun_max = self.bytes_max / BEGUN_PART;
+        if begun <= begun_max {
+            return false;
+        }
+        self.excess.fetch_max(begun - begun_max + begun_max / 8, Ordering::Relaxed);
+        true
+    }
+
+    /// Who holds less is not cut now. Where messages that were begun are too much together it is who has begun no more than others, because
+    /// a worker sees its own connections only, and others may have larger ones.
+    pub(crate) fn debt_bytes_min(&self) -> usize {
+        let begun = self.begun.load(Ordering::Relaxed);
+        if begun <= self.bytes_max / BEGUN_PART {
+            return DEBT_BYTES_MIN;
+        }
+        (begun / self.beginners.load(Ordering::Relaxed).max(1)).max(DEBT_BYTES_MIN)
+    }
+
+    /// Whether debtors still have to free something.
+    pub(crate) fn has_excess(&self) -> bool {
+        self.excess.load(Ordering::Relaxed) > 0
     }
 
     /// A debtor of so many bytes is about to be cut; false when enough were.
@@ -116,9 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn messages_that_are_begun_are_bounded_together() {
+        let overload = Overload::new(1_600);
+        assert!(!overload.book_begun(0, 300) && !overload.book_begun(0, 50) && !overload.book_begun(50, 100));
+        assert!(!overload.claim(1));
+        assert_eq!(overload.debt_bytes_min(), DEBT_BYTES_MIN);
+        assert!(overload.book_begun(0, 40), "440 of 400");
+        assert_eq!((overload.debt_bytes_min(), overload.has_excess()), (DEBT_BYTES_MIN, true));
+        assert!(overload.claim(80) && overload.claim(20), "40, and 50 besides");
+        assert!(!overload.claim(1), "and no more");
+        assert!(!overload.book_begun(300, 0), "who has less is not cut for it");
+        assert!(!overload.book_begun(40, 300));
+        assert!(!overload.is_over(), "others are served");
+
+        let overload = Overload::new(1 << 20);
+        assert!(!overload.book_begun(0, 200 << 10) && !overload.book_begun(0, 20 << 10));
+        assert!(overload.book_begun(0, 80 << 10));
+        assert_eq!(overload.debt_bytes_min(), 100 << 10, "the one of 80 KiB, on its own worker, stays");
+    }
+
+    #[test]
     fn without_a_bound_nothing_is_done() {
         let overload = Overload::new(0);
         assert_eq!(overload.weigh(usize::MAX, 1), Relief::Nothing);
+        assert!(!overload.book_begun(0, u32::MAX));
         assert!(!overload.is_over());
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod constant_time;
 mod files;
 mod floods;
+mod memory;
 mod namespace;
 mod partition;
 mod returns;
@@ -135,6 +136,12 @@ const ROWS: &[Row] = &[
         // A stage of its own, where each case counts.
         is_tested: false,
         attempt: autobahn::attempt,
+    },
+    Row {
+        name: "memory",
+        about: "ten times what fits into 512 MiB, as logs, readers that do not read, and messages that are begun",
+        is_tested: true,
+        attempt: memory::attempt,
     },
     Row {
         name: "storm",

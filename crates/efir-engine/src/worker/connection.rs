@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) pending: Option<Box<Outbox>>,
     /// What the exchange has not consumed. Unallocated at rest.
     pub(super) input: BytesMut,
+    /// Of a message that the client has begun and not ended, as far as that is booked.
+    pub(super) begun_bytes: u32,
     bell: Arc<Bell>,
     pub(super) tally: Option<Arc<Tally>>,
     /// Since when `pending` made no progress.
@@ -92,6 +94,7 @@ impl Connection {
             reader,
             pending: None,
             input,
+            begun_bytes: 0,
             bell,
             tally,
             stalled_since: None,

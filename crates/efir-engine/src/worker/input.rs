@@ -158,5 +158,12 @@ impl Worker {
                 connection.input.len() > INPUT_BYTES_MAX && turn == Turn::Wait && out.is_empty();
             turn
         });
+        if self.book_begun(key) {
+            self.shed(now);
+            if self.hub.overload().has_excess() {
+                // The largest are other workers'.
+                self.hub.shed_elsewhere();
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod contain;
 mod input;
 mod intake;
+mod over;
 mod portion;
 mod ring;
 mod shed;
@@ -394,7 +395,9 @@ impl Worker {
         connection.socket.shut_down_write();
         connection.phase = Phase::Lingering;
         connection.input = BytesMut::new();
+        connection.exchange = over::over(connection.exchange.is_whole());
         connection.stalled_since = Some(now);
+        self.book_begun(key);
         self.leave_all(key);
         self.set_timer(key);
     }
@@ -422,6 +425,7 @@ impl Worker {
         let mut taken = self.connections.try_remove(key as usize)?;
         self.intake.let_go();
         taken.end_stall();
+        self.hub.overload().book_begun(taken.begun_bytes, 0);
         self.booked.close(taken.transport());
         Some(taken)
     }

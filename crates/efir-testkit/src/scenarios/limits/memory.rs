@@ -20,6 +20,8 @@ use crate::{
 const MEMORY_BYTES: usize = 80 << 20;
 /// A command that is within `command_bytes_max`.
 const BEGUN_BYTES: usize = 380_000;
+/// Of one that is a debtor, too, and a small one.
+const SMALL_BYTES: usize = 20_000;
 /// Between two looks at whether it is enough.
 const AT_ONCE: usize = 20;
 /// So many of them are twice too many.
@@ -137,31 +139,34 @@ async fn messages_in_all() -> Result<()> {
     let mut reader = Raw::websocket(address, "/channels/a").await?;
     reader.object().await?;
 
-    let frame = frame_bytes(0x81, &vec![b'x'; BEGUN_BYTES]);
-    let begun = &frame[..frame.len() - 1];
-    let mut attackers = Vec::new();
-    while attackers.len() < ATTACKERS && !is_overloaded(address).await? {
-        for _ in 0..AT_ONCE {
-            let Ok(mut raw) = Raw::websocket(address, "/socket").await else { break };
-            // Whoever was cut meanwhile cannot be written to.
-            if raw.write(begun).await.is_ok() {
-                attackers.push(raw);
-            }
-        }
+    let begin = |bytes| {
+        let mut frame = frame_bytes(0x81, &vec![b'x'; bytes]);
+        frame.truncate(frame.len() - 1);
+        frame
+    };
+    let mut small = Vec::new();
+    for _ in 0..AT_ONCE {
+        let mut raw = Raw::websocket(address, "/socket").await?;
+        raw.write(&begin(SMALL_BYTES)).await?;
+        small.push(raw);
     }
-    until(address, true).await?;
-    // What is new is told in the way of its transport that there is no room, unless there is some again by now.
-    let ask = Ask::get("/channels/a").with("accept", "text/event-stream");
-    let mut stream = Raw::send(address, &ask.bytes(address)).await?;
-    same("status of SSE", stream.head("GET").await?.status, 200)?;
-    let said = stream.body_until("event: ").await?;
-    ensure!(said.contains("event: hello") || said.contains("event: problem"), "{said}");
-    let mut told = 0;
+    let begun = begin(BEGUN_BYTES);
+    let (mut attackers, mut told) = (Vec::new(), 0);
+    for _ in 0..ATTACKERS {
+        let mut raw = Raw::websocket(address, "/socket").await?;
+        // Whoever was cut meanwhile cannot be written to.
+        if raw.write(&begun).await.is_ok() {
+            attackers.push(raw);
+        }
+        ensure!(!is_overloaded(address).await?, "others are refused");
+    }
     for raw in &mut attackers {
         told += usize::from(is_told(raw).await?);
     }
     ensure!(told > 0, "none of {} debtors was told", attackers.len());
-    until(address, false).await?;
+    for raw in &mut small {
+        ensure!(!is_told(raw).await?, "somebody with {SMALL_BYTES} bytes was cut beside larger ones");
+    }
     let published = Ask::text("/channels/a", "still here").send(address, Carrier::H1).await?;
     same("published", published.status, 200)?;
     while !reader.object().await?.to_string().contains("still here") {}
