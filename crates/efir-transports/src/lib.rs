@@ -133,8 +133,11 @@ where
 {
     let (mut parts, body) = request.into_parts();
     let call = place::Call { site, cors: site.policy().cors(&parts), hint };
-    let answer = place::answer(&call, &mut parts, body);
-    let answered = contained_future(site.hub().counters(), "a request", answer).await;
+    let answered = {
+        // Pinned here, because it is large, and moved no further.
+        let answer = std::pin::pin!(place::answer(&call, &mut parts, body));
+        contained_future(site.hub().counters(), "a request", answer).await
+    };
     match answered.unwrap_or_else(|| Err(internal_problem().into())) {
         Ok(Reply::Whole(mut response)) => {
             call.cors.apply(response.headers_mut());
