@@ -40,6 +40,8 @@ pub(crate) struct Overload {
     beginners: AtomicUsize,
     /// What the debtors still have to free.
     excess: AtomicUsize,
+    /// Whose debt is less is left.
+    debt_bytes_min: AtomicUsize,
     /// When the next measure may be taken.
     settled_ns: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Overload {
             return Relief::Nothing;
         }
         self.is_over.store(true, Ordering::Relaxed);
+        self.debt_bytes_min.store(DEBT_BYTES_MIN, Ordering::Relaxed);
         self.excess.store(in_use - goal, Ordering::Relaxed);
         self.settled_ns.store(now_ns.saturating_add(SETTLE_NS), Ordering::Relaxed);
         if was_over { Relief::DebtorsAndLogs(in_use - goal) } else { Relief::Debtors }
@@ -91,18 +94,16 @@ impl Overload {
         if begun <= begun_max {
             return false;
         }
+        // Who has begun no less than others: a worker sees its own connections only, and another one may have larger ones.
+        let average = begun / self.beginners.load(Ordering::Relaxed).max(1);
+        self.debt_bytes_min.store(average, Ordering::Relaxed);
         self.excess.fetch_max(begun - begun_max + begun_max / 8, Ordering::Relaxed);
         true
     }
 
-    /// Who holds less is not cut now. Where messages that were begun are too much together it is who has begun no more than others, because
-    /// a worker sees its own connections only, and others may have larger ones.
+    /// Who holds less is not cut now.
     pub(crate) fn debt_bytes_min(&self) -> usize {
-        let begun = self.begun.load(Ordering::Relaxed);
-        if begun <= self.bytes_max / BEGUN_PART {
-            return DEBT_BYTES_MIN;
-        }
-        (begun / self.beginners.load(Ordering::Relaxed).max(1)).max(DEBT_BYTES_MIN)
+        self.debt_bytes_min.load(Ordering::Relaxed).max(DEBT_BYTES_MIN)
     }
 
     /// Whether debtors still have to free something.
