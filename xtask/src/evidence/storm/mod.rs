@@ -28,7 +28,7 @@ struct Plan {
     readers: usize,
 }
 
-const FULL: Plan = Plan { pieces: 1_000_000, warming: 100_000, readers: 100 };
+const FULL: Plan = Plan { pieces: 1_000_000, warming: 1_000_000, readers: 100 };
 const QUICK: Plan = Plan { pieces: 20_000, warming: 8_000, readers: 20 };
 
 const SEED: u64 = 0x5ee_d0f5;
