@@ -337,7 +337,8 @@ where
         polled.receive(&mut input);
     }
     let bell = Arc::clone(&polled.bell);
-    let mut hear_first = false;
+    // The response begins before its client is heard.
+    let mut hear_first = true;
     loop {
         input.reserve(READ_BYTES);
         // In turns, so that neither a busy channel nor a busy client keeps the other side waiting.

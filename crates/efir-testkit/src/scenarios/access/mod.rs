@@ -188,7 +188,8 @@ async fn refused(room: &Room, client: &Client, row: Row, after: Option<&str>) ->
         if let Some(problem) = refusal.problem() {
             return Ok(problem.clone());
         }
-        return Reading::Socket(Box::new(socket)).problem().await;
+        let told = Reading::Socket(Box::new(socket)).problem().await;
+        return told.with_context(|| format!("subscribing failed with {refusal}"));
     }
     match Reading::begin(room, client, row, after).await {
         Err(error) => error.problem().cloned().with_context(|| format!("{error} is no refusal")),
