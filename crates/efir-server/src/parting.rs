@@ -1,16 +1,12 @@
 //! The last answer on a connection whose request never became one: it is written, and then nobody listens any more.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::BytesMut;
-use efir_core::{Code, Problem, wire::Form};
-use efir_engine::{Exchange, Framing, Guest, Outbox, Reader, Response, Socket, Turn, worker::Adoption};
+use efir_core::{Code, Problem};
+use efir_engine::{Framing, Guest, Reader, Response, Socket, worker::Adoption};
 use efir_transports::{Site, TakeOver};
 use http::{Request, Version};
-
-/// An exchange that has nothing more to say.
-#[derive(Debug)]
-struct Parting;
 
 /// Says that a head has more bytes than it may.
 pub(crate) fn head_too_large(site: &Site, socket: Socket, guest: Option<Arc<Guest>>) -> Adoption {
@@ -21,7 +17,7 @@ pub(crate) fn head_too_large(site: &Site, socket: Socket, guest: Option<Arc<Gues
     let response = Response {
         head: efir_transports::serialise(how, answer),
         framing: Framing::Plain,
-        exchange: Box::new(Parting),
+        exchange: efir_engine::over(true),
         reader: Reader::new(site.hub().clone()),
         tally: None,
     };
@@ -31,43 +27,4 @@ pub(crate) fn head_too_large(site: &Site, socket: Socket, guest: Option<Arc<Gues
 pub(crate) fn head_problem(max: usize) -> Problem {
     let detail = format!("the head of the request has more than {max} bytes, which is the limit");
     Problem::new(Code::HeadTooLarge, detail).with_limit("head_bytes_max", max as u64)
-}
-
-impl Exchange for Parting {
-    fn form(&self) -> Form {
-        Form::Batch
-    }
-
-    fn is_plain_stream(&self) -> bool {
-        false
-    }
-
-    fn is_whole(&self) -> bool {
-        true
-    }
-
-    fn open(&mut self, _now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        Turn::Close
-    }
-
-    fn ready(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        Turn::Close
-    }
-
-    fn receive(&mut self, input: &mut BytesMut, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        input.clear();
-        Turn::Close
-    }
-
-    fn due(&self) -> Option<Instant> {
-        None
-    }
-
-    fn tick(&mut self, _now: Instant, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        Turn::Close
-    }
-
-    fn drain(&mut self, _reader: &mut Reader, _out: &mut Outbox) -> Turn {
-        Turn::Close
-    }
 }

@@ -10,7 +10,6 @@ mod connection;
 mod contain;
 mod input;
 mod intake;
-mod over;
 mod portion;
 mod ring;
 mod shed;
@@ -51,6 +50,7 @@ use crate::{
     guest::Guest,
     hub::Hub,
     outbox::Outbox,
+    over::over,
     seam::Seam,
     socket::Socket,
 };
@@ -395,7 +395,7 @@ impl Worker {
         connection.socket.shut_down_write();
         connection.phase = Phase::Lingering;
         connection.input = BytesMut::new();
-        connection.exchange = over::over(connection.exchange.is_whole());
+        connection.exchange = over(connection.exchange.is_whole());
         connection.stalled_since = Some(now);
         self.book_begun(key);
         self.leave_all(key);

@@ -1,5 +1,5 @@
-//! What stands in the place of an exchange whose response is over, while the client reads our last bytes: nothing of the client's is kept
-//! meanwhile.
+//! An exchange that has nothing more to say: it stands where the response is over, or was one answer from the beginning, while the client
+//! reads our last bytes. Nothing of the client's is kept meanwhile.
 
 use std::time::Instant;
 
@@ -15,13 +15,13 @@ use crate::{
 /// Takes no memory, not even in a box.
 struct Over<const IS_WHOLE: bool>;
 
-/// For a response whose answers were whole, or not.
-pub(super) fn over(is_whole: bool) -> Box<dyn Exchange> {
+/// For a response whose answers were whole ([`Exchange::is_whole`]), or not.
+pub fn over(is_whole: bool) -> Box<dyn Exchange> {
     if is_whole { Box::new(Over::<true>) } else { Box::new(Over::<false>) }
 }
 
 impl<const IS_WHOLE: bool> Exchange for Over<IS_WHOLE> {
-    /// The connection remembers the right one.
+    /// Nothing is delivered in it; who was counted by another form remembers that.
     fn form(&self) -> Form {
         Form::Batch
     }
