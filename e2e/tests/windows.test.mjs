@@ -9,6 +9,9 @@ import { until } from "../stage/until.mjs";
 
 const free = transports.filter((name) => !held.includes(name));
 
+/** What waits behind requests that are held waits for longer than this; what does not is far quicker, on a busy machine too. */
+const promptly_ms = 5_000;
+
 let server;
 let chromium;
 let firefox;
@@ -43,7 +46,7 @@ async function holds(page) {
   assert.equal(await page.banner(), undefined);
 }
 
-test("three visible windows of Chromium: one holds the long requests, publishing takes less than a second, taking over works", async () => {
+test("three visible windows of Chromium: one holds the long requests, publishing waits for none of them, taking over works", async () => {
   const windows = [];
   for (let index = 0; index < 3; index += 1) windows.push(await ChatPage.open(await chromium.window(), server.url, "windows"));
   const [first, second, third] = windows;
@@ -54,7 +57,7 @@ test("three visible windows of Chromium: one holds the long requests, publishing
   for (const [index, page] of windows.entries()) {
     const text = `from window ${index + 1}`;
     await page.pane("short-poll").say(text);
-    await first.pane("sse").hears(text, 1_000);
+    await first.pane("sse").hears(text, promptly_ms);
   }
 
   await second.takeOver();
@@ -74,7 +77,7 @@ test("three visible windows of Chromium: one holds the long requests, publishing
   });
   await holds(heir);
   await heir.pane("long-poll").say("from the heir");
-  for (const pane of heir.panes) await pane.hears("from the heir", 1_000);
+  for (const pane of heir.panes) await pane.hears("from the heir", promptly_ms);
   for (const page of windows) assert.deepEqual(page.window.unexpected(), []);
   for (const page of [first, third]) await page.window.close();
 });
@@ -95,7 +98,7 @@ test("tabs of Firefox: a hidden one lets go of its long requests; shown again, i
   const texts = ["one", "two", "three"];
   for (const text of texts) {
     await third.pane("long-poll").say(text);
-    for (const pane of third.panes) await pane.hears(text, pane.name === "short-poll" ? undefined : 1_000);
+    for (const pane of third.panes) await pane.hears(text, pane.name === "short-poll" ? undefined : promptly_ms);
   }
   // Its socket went on, hidden as it was.
   await first.pane("websocket").hears("three");

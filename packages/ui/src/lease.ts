@@ -2,9 +2,18 @@
 // window would hold three. One visible window has the lease; the others do without, and may take it over.
 // Spoken over BroadcastChannel alone: Web Locks exist only in secure contexts, and efir is also opened as http://some-host:8080.
 
-/** What windows say to each other; `id` names the window, `since` is when it took the lease (ms since 1970). */
-export type Word =
-  { say: "who"; id: string } | { say: "mine"; id: string; since: number } | { say: "free"; id: string };
+/**
+ * One window's hold on the lease; times in ms since 1970. `taken_over` is when its visitor took it over from another window, 0 where it
+ * was nobody's.
+ */
+export interface Hold {
+  id: string;
+  since: number;
+  taken_over: number;
+}
+
+/** What windows say to each other; `id` names the window. */
+export type Word = { say: "who"; id: string } | ({ say: "mine" } & Hold) | { say: "free"; id: string };
 
 /** What a lease needs of the outside world. */
 export interface Ether {
@@ -27,11 +36,12 @@ export class Lease {
   readonly #ether: Ether;
   readonly #onChange: (state: LeaseState) => void;
   #state: LeaseState = "none";
-  #since = 0;
+  #hold: Hold;
   #callOff: () => void = () => undefined;
 
   constructor(id: string, ether: Ether, onChange: (state: LeaseState) => void) {
     this.#id = id;
+    this.#hold = { id, since: 0, taken_over: 0 };
     this.#ether = ether;
     this.#onChange = onChange;
   }
@@ -49,17 +59,14 @@ export class Lease {
 
   /** Takes the lease from whoever has it. */
   take(): void {
-    this.#since = this.#ether.now();
-    this.#become("held");
-    this.#ether.post({ say: "mine", id: this.#id, since: this.#since });
+    this.#claim(this.#ether.now());
   }
 
   hear(word: Word): void {
     if (word.id === this.#id) return;
     if (this.#state === "held") {
-      const isOurs = word.say === "who" || (word.say === "mine" && !isNewer(word, this.#since, this.#id));
-      if (isOurs) this.#ether.post({ say: "mine", id: this.#id, since: this.#since });
-      else if (word.say === "mine") this.#yieldLease();
+      if (word.say === "mine" && isStronger(word, this.#hold)) this.#yieldLease();
+      else if (word.say !== "free") this.#ether.post({ say: "mine", ...this.#hold });
       return;
     }
     if (this.#state === "none") return;
@@ -71,7 +78,14 @@ export class Lease {
   #ask(): void {
     if (this.#state === "none") this.#become("asking");
     this.#ether.post({ say: "who", id: this.#id });
-    this.#schedule(answer_ms, () => this.take());
+    // It may only be busy: then it answers later, and is the stronger one.
+    this.#schedule(answer_ms, () => this.#claim(0));
+  }
+
+  #claim(taken_over: number): void {
+    this.#hold = { id: this.#id, since: this.#ether.now(), taken_over };
+    this.#become("held");
+    this.#ether.post({ say: "mine", ...this.#hold });
   }
 
   #yieldLease(): void {
@@ -92,7 +106,9 @@ export class Lease {
   }
 }
 
-/** The later taker wins; of two at the same millisecond the greater id. */
-function isNewer(word: { id: string; since: number }, since: number, id: string): boolean {
-  return word.since > since || (word.since === since && word.id > id);
+/** What a visitor did last counts; else who has had it for longer keeps it; of two at the same millisecond the greater id. */
+function isStronger(one: Hold, other: Hold): boolean {
+  if (one.taken_over !== other.taken_over) return one.taken_over > other.taken_over;
+  if (one.since !== other.since) return one.since < other.since;
+  return one.id > other.id;
 }

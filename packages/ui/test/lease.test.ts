@@ -7,7 +7,8 @@ class Windows {
   now = 1_000;
   readonly states: Record<string, LeaseState> = {};
   readonly leases: Record<string, Lease> = {};
-  #steps: Array<{ at: number; run: () => void; isOff: boolean }> = [];
+  readonly #busy_until: Record<string, number> = {};
+  #steps: Array<{ id: string; at: number; run: () => void; isOff: boolean }> = [];
 
   open(id: string): Lease {
     this.states[id] = "none";
@@ -16,7 +17,7 @@ class Windows {
       {
         post: (word) => this.#tell(word),
         now: () => this.now,
-        later: (ms, run) => this.#at(ms, run),
+        later: (ms, run) => this.#after(id, ms, run),
         random: () => 0.5,
       },
       (state) => (this.states[id] = state),
@@ -31,12 +32,22 @@ class Windows {
     delete this.states[id];
   }
 
+  /** For so long it hears nothing and does nothing; then it catches up. */
+  isBusy(id: string, ms: number): void {
+    this.#busy_until[id] = this.now + ms;
+  }
+
   pass(ms: number): void {
     const end = this.now + ms;
     for (;;) {
       const next = this.#steps.filter((step) => !step.isOff && step.at <= end).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
       this.now = next.at;
+      const busy_until = this.#busy_until[next.id] ?? 0;
+      if (busy_until > this.now) {
+        next.at = busy_until;
+        continue;
+      }
       next.isOff = true;
       next.run();
     }
@@ -45,11 +56,11 @@ class Windows {
 
   #tell(word: Word): void {
     const listeners = Object.keys(this.leases).filter((id) => id !== word.id);
-    this.#at(1, () => listeners.forEach((id) => this.leases[id]?.hear(word)));
+    for (const id of listeners) this.#after(id, 1, () => this.leases[id]?.hear(word));
   }
 
-  #at(ms: number, run: () => void): () => void {
-    const step = { at: this.now + ms, run, isOff: false };
+  #after(id: string, ms: number, run: () => void): () => void {
+    const step = { id, at: this.now + ms, run, isOff: false };
     this.#steps.push(step);
     return () => (step.isOff = true);
   }
@@ -84,6 +95,27 @@ test("taking over makes the other give it up", () => {
   assert.deepEqual(windows.states, { a: "elsewhere", b: "held" });
   windows.pass(60_000);
   assert.deepEqual(windows.states, { a: "elsewhere", b: "held" }, "and it stays so");
+});
+
+test("a holder that is too busy to answer keeps it, and one that a visitor chose does too", () => {
+  const windows = new Windows();
+  const a = windows.open("a");
+  a.want();
+  windows.pass(500);
+  const b = windows.open("b");
+  b.want();
+  windows.pass(500);
+  windows.isBusy("a", 2_000);
+  windows.open("c").want();
+  windows.pass(1_000);
+  assert.equal(windows.states["c"], "held", "nobody answered");
+  windows.pass(1_500);
+  assert.deepEqual(windows.states, { a: "held", b: "elsewhere", c: "elsewhere" });
+  b.take();
+  windows.pass(500);
+  windows.isBusy("b", 6_000);
+  windows.pass(60_000);
+  assert.deepEqual(windows.states, { a: "elsewhere", b: "held", c: "elsewhere" });
 });
 
 test("a hidden window lets go, and the next one has it at once", () => {
