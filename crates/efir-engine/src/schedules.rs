@@ -1,17 +1,15 @@
 //! What is run under shuttle: publishers, readers that join, one that leaves at once and a sweep, on one channel, in any order. A note
 //! that is lost is a reader that sleeps for ever, which shuttle sees; the rest is asserted. Only built for `efir-schedules`.
 
-use std::{future::poll_fn, sync::Arc, time::Instant};
+use std::{future::poll_fn, sync::Arc};
 
-use bytes::BytesMut;
-use efir_core::{ChannelName, Limits, Payload, Position, Start, Times, wire::Form};
+use efir_core::{ChannelName, Limits, Payload, Position, Start, Times};
 use shuttle::{future, thread};
 
 use crate::{
     clock,
-    exchange::{Exchange, Turn},
     hub::{Hub, Publish},
-    outbox::Outbox,
+    lines::Lines,
     polled::Polled,
     reader::Reader,
 };
@@ -19,34 +17,6 @@ use crate::{
 /// Messages of each of the two publishers.
 const EACH: u64 = 2;
 const ALL: u64 = 2 * EACH;
-
-/// Everything after the cursor, as lines.
-struct Lines;
-
-impl Exchange for Lines {
-    fn form(&self) -> Form {
-        Form::HttpStream
-    }
-    fn open(&mut self, _: Instant, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        reader.pull(Form::HttpStream, out);
-        Turn::Wait
-    }
-    fn receive(&mut self, _: &mut BytesMut, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn due(&self) -> Option<Instant> {
-        None
-    }
-    fn tick(&mut self, _: Instant, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn drain(&mut self, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Close
-    }
-}
 
 /// Runs `count` schedules; panics with the one under which something does not hold.
 pub fn run(count: usize) {
