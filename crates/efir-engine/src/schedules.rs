@@ -1,5 +1,6 @@
-//! What is run under shuttle: publishers, readers that join, one that leaves at once and a sweep, on one channel, in any order. A note
-//! that is lost is a reader that sleeps for ever, which shuttle sees; the rest is asserted. Only built for `efir-schedules`.
+//! What is run under shuttle: publishers, readers that join, one that leaves at once and a sweep, on one channel, in any order; and what
+//! a worker has of it, which stands in its `schedules.rs`. A note that is lost is a reader that sleeps for ever, which shuttle sees; the
+//! rest is asserted. Only built for `efir-schedules`.
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -12,15 +13,17 @@ use crate::{
     lines::Lines,
     polled::Polled,
     reader::Reader,
+    worker,
 };
 
 /// Messages of each of the two publishers.
 const EACH: u64 = 2;
-const ALL: u64 = 2 * EACH;
+pub(crate) const ALL: u64 = 2 * EACH;
 
-/// Runs `count` schedules; panics with the one under which something does not hold.
+/// Runs `count` schedules of each of the two; panics with the one under which something does not hold.
 pub fn run(count: usize) {
     shuttle::check_random(hand_over, count);
+    shuttle::check_random(worker::schedules::hand_over, count);
 }
 
 fn hand_over() {
@@ -48,7 +51,7 @@ fn hand_over() {
     assert_eq!(hub.position(&channel), Position::new(start.epoch, ALL), "no offset twice, none left out");
 }
 
-fn publish(hub: &Hub, channel: &ChannelName, publisher: u64) {
+pub(crate) fn publish(hub: &Hub, channel: &ChannelName, publisher: u64) {
     let mut last = 0;
     for n in 0..EACH {
         let payload = Payload::bytes(vec![publisher as u8, n as u8].into());
