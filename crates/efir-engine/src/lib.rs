@@ -15,6 +15,8 @@ pub mod exchange;
 pub mod guest;
 pub mod holders;
 mod hub;
+#[cfg(any(test, shuttle))]
+mod lines;
 mod memory;
 pub mod outbox;
 mod over;

@@ -1,56 +1,29 @@
-//! What is run under shuttle: publishers, readers that join, one that leaves at once and a sweep, on one channel, in any order. A note
-//! that is lost is a reader that sleeps for ever, which shuttle sees; the rest is asserted. Only built for `efir-schedules`.
+//! What is run under shuttle: publishers, readers that join, one that leaves at once and a sweep, on one channel, in any order; and what
+//! a worker has of it, which stands in its `schedules.rs`. A note that is lost is a reader that sleeps for ever, which shuttle sees; the
+//! rest is asserted. Only built for `efir-schedules`.
 
-use std::{future::poll_fn, sync::Arc, time::Instant};
+use std::{future::poll_fn, sync::Arc};
 
-use bytes::BytesMut;
-use efir_core::{ChannelName, Limits, Payload, Position, Start, Times, wire::Form};
+use efir_core::{ChannelName, Limits, Payload, Position, Start, Times};
 use shuttle::{future, thread};
 
 use crate::{
     clock,
-    exchange::{Exchange, Turn},
     hub::{Hub, Publish},
-    outbox::Outbox,
+    lines::Lines,
     polled::Polled,
     reader::Reader,
+    worker,
 };
 
 /// Messages of each of the two publishers.
 const EACH: u64 = 2;
-const ALL: u64 = 2 * EACH;
+pub(crate) const ALL: u64 = 2 * EACH;
 
-/// Everything after the cursor, as lines.
-struct Lines;
-
-impl Exchange for Lines {
-    fn form(&self) -> Form {
-        Form::HttpStream
-    }
-    fn open(&mut self, _: Instant, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        reader.pull(Form::HttpStream, out);
-        Turn::Wait
-    }
-    fn receive(&mut self, _: &mut BytesMut, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn due(&self) -> Option<Instant> {
-        None
-    }
-    fn tick(&mut self, _: Instant, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn drain(&mut self, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Close
-    }
-}
-
-/// Runs `count` schedules; panics with the one under which something does not hold.
+/// Runs `count` schedules of each of the two; panics with the one under which something does not hold.
 pub fn run(count: usize) {
     shuttle::check_random(hand_over, count);
+    shuttle::check_random(worker::schedules::hand_over, count);
 }
 
 fn hand_over() {
@@ -78,7 +51,7 @@ fn hand_over() {
     assert_eq!(hub.position(&channel), Position::new(start.epoch, ALL), "no offset twice, none left out");
 }
 
-fn publish(hub: &Hub, channel: &ChannelName, publisher: u64) {
+pub(crate) fn publish(hub: &Hub, channel: &ChannelName, publisher: u64) {
     let mut last = 0;
     for n in 0..EACH {
         let payload = Payload::bytes(vec![publisher as u8, n as u8].into());

@@ -1,4 +1,4 @@
-//! `schedules N`: runs the engine's hand-over under N schedules of shuttle's choice. What is run stands in the engine's `schedules.rs`.
+//! `schedules N`: runs the engine's hand-over, and a worker's, under N schedules each of shuttle's choice. What is run stands in the engine's `schedules.rs`.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,6 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     efir_engine_scheduled::schedules::run(count);
-    println!("{count} schedules held");
+    println!("{count} schedules of each held");
     ExitCode::SUCCESS
 }

@@ -346,7 +346,10 @@ fn run_worker(
                 return;
             }
         }
-        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        for accepting in accepting {
+            // They end by themselves. One that has not seen yet that it is over still has to let in who waits in its queue.
+            let _ = accepting.await;
+        }
         let drain_max = Duration::from_millis(shared.site().hub().times().drain_ms_max);
         let finish = async {
             while heads.active() + intake.carried() > 0 {
@@ -398,3 +401,6 @@ fn connections_max(configured: usize) -> usize {
     tracing::info!(event = "process_limits", open_files = files, connections_max, "limits of this process");
     connections_max
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ pub(super) fn attempt(size: Size, _binary: &Path) -> Result<Outcome> {
         if run.success { Vec::new() } else { vec!["a schedule under which something does not hold".into()] };
     let verdict = if run.success { "**holds**" } else { "**broken**" };
     let text = format!(
-        "`cargo xtask evidence schedules`, {}, {}: {verdict}.\n\n{} schedules in {took:.0} s; violations: {}.\n",
+        "`cargo xtask evidence schedules`, {}, {}: {verdict}.\n\n{} schedules of each of the two in {took:.0} s; violations: {}.\n",
         machine::date(),
         machine::line(),
         grouped(count),

@@ -3,17 +3,19 @@
 //! One lock, taken for a moment. A worker is woken once a batch: only the first entry after it went to sleep wakes it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     task::{Wake, Waker},
 };
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
 
-use crate::{channel::Noted, exchange::Response, guest::Guest, socket::Socket};
+use crate::{
+    channel::Noted,
+    exchange::Response,
+    guest::Guest,
+    socket::Socket,
+    sync::{AtomicBool, Mutex, Ordering},
+};
 
 /// A connection for the worker.
 pub struct Adoption {

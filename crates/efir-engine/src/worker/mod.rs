@@ -12,6 +12,8 @@ mod input;
 mod intake;
 mod portion;
 mod ring;
+#[cfg(shuttle)]
+pub(crate) mod schedules;
 mod shed;
 mod subscriptions;
 mod timers;

@@ -170,3 +170,6 @@ async fn answer(stream: tokio::net::TcpStream, desk: &Rc<Desk>) {
     // Its own faults concern nobody else.
     let _ = tokio::time::timeout(LIFE_MAX, connection).await;
 }
+
+#[cfg(test)]
+mod tests;

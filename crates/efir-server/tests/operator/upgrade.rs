@@ -3,6 +3,8 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -152,6 +154,76 @@ fn a_successor_that_cannot_start_changes_nothing() {
     assert_eq!(running.ask_admin("GET /readyz", "").0, 200);
     std::fs::write(&file, "workers = 2\n").unwrap();
     let _heir = upgrade(&running, 1, || running.signal("USR2"));
+    assert!(visitors.end() > 0);
+}
+
+/// A configuration that is read only when somebody tells it; whoever still waits for it when this is dropped is told nonsense, and ends.
+struct Awaited(PathBuf);
+
+const NONSENSE: &str = "workers = \"many\"\n";
+
+impl Awaited {
+    /// In the place of the file.
+    fn instead_of(file: PathBuf) -> Self {
+        std::fs::remove_file(&file).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        Self(file)
+    }
+
+    /// Fails where nobody waits.
+    fn try_tell(&self, text: &str) -> std::io::Result<()> {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).custom_flags(libc::O_NONBLOCK).open(&self.0)?.write_all(text.as_bytes())
+    }
+
+    fn tell(&self, text: &str) {
+        until("somebody who reads the configuration", || self.try_tell(text).ok());
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let _ = self.try_tell(NONSENSE);
+    }
+}
+
+/// What became of upgrades, in the order of the log.
+fn upgrades(running: &Running) -> Vec<String> {
+    let log = running.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let events = lines.filter_map(|line| line["event"].as_str().map(str::to_owned));
+    events.filter(|event| event.starts_with("upgrade")).collect()
+}
+
+#[test]
+fn upgrades_that_are_asked_for_at_once_go_one_after_the_other() {
+    let folder = folder();
+    let file = folder.join("efir.toml");
+    std::fs::write(&file, "workers = 2\n").unwrap();
+    let running = Running::start_in(&folder, &[], &[]);
+    let visitors = Visitors::begin(&running.address);
+    let config = Awaited::instead_of(file);
+    running.signal("USR2");
+    running.event("upgrade_begun");
+    running.signal("USR2");
+    config.tell(NONSENSE);
+    running.events_from("upgrade_begun", 2);
+    assert_eq!(upgrades(&running), ["upgrade_begun", "upgrade_failed", "upgrade_begun"]);
+    config.tell("workers = 2\n");
+    let told = running.event("upgraded");
+    let heir = Heir(told["process"].as_i64().unwrap());
+
+    // Whoever is followed already has nothing to begin any more.
+    running.events_from("started", 2);
+    heir.signal("USR2");
+    running.events_from("upgrade_begun", 3);
+    heir.signal("USR2");
+    config.tell("workers = 2\n");
+    let told = running.events_from("upgraded", 2).pop().unwrap();
+    let _last = Heir(told["process"].as_i64().unwrap());
+    running.events_from("stopped", 2);
+    assert_eq!(upgrades(&running)[3..], ["upgraded", "upgrade_begun", "upgraded"]);
+    assert_eq!(running.ask_admin("GET /readyz", "").0, 200);
     assert!(visitors.end() > 0);
 }
 

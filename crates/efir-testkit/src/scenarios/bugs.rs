@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use efir_client::Event;
-use efir_engine::Seam;
+use efir_engine::{OwnRetention, RetentionRules, Seam};
 
 use super::{scenarios, seam::seams};
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
 scenarios! { "bugs";
     Rows a_panic_ends_what_it_came_up_on: "wire";
     Carriers a_panic_in_a_request_is_an_answer: "wire", "D2";
+    Carriers a_panic_of_a_sweep_ends_that_sweep: "wire";
 }
 
 /// Readers beside it: on each of the two workers there is one.
@@ -140,5 +141,44 @@ async fn a_panic_in_a_request_is_an_answer(cell: Cell) -> Result<()> {
     room.publish_to("doomed", "after").await?;
     let answer = room.ask(Ask::get("/channels/doomed")).await?;
     ensure!(answer.status == 200 && answer.text().contains("after"), "{}", answer.text());
+    room.close().await
+}
+
+/// Waits until nothing is kept any more, which only a sweep brings about: nobody asks.
+async fn until_all_has_aged(room: &Room) -> Result<()> {
+    let aged = async {
+        while room.node.hub().stock().channels > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let stock = || room.node.hub().stock();
+    tokio::time::timeout(PATIENCE, aged).await.with_context(|| format!("it is kept for ever: {:?}", stock()))
+}
+
+/// Whoever sweeps asks once more what a channel keeps when the rules have changed, and the rules panic.
+async fn a_panic_of_a_sweep_ends_that_sweep(cell: Cell) -> Result<()> {
+    let room = Room::with(&cell, |settings| settings.limits.retention_ms_max = 300).await?;
+    let channels: Vec<String> = (0..40).map(|n| format!("doomed {n}")).collect();
+    for channel in &channels {
+        room.publish_to(channel, "ages").await?;
+    }
+    let sprung = Arc::new(AtomicBool::new(false));
+    let springing = Arc::clone(&sprung);
+    let own = OwnRetention { age_ms_max: 250, ..OwnRetention::NODE };
+    room.node.hub().keep_by(Some(RetentionRules::new(vec![own], move |_| {
+        if !springing.swap(true, Ordering::SeqCst) {
+            std::panic::panic_any(Planted);
+        }
+        Some(0)
+    })));
+    until_all_has_aged(&room).await?;
+    ensure!(sprung.load(Ordering::SeqCst), "nothing panicked");
+    same("panics that were counted", room.node.hub().counters().sum().panics, 1)?;
+    // Not only what was there then.
+    for channel in &channels {
+        room.publish_to(channel, "ages, too").await?;
+    }
+    until_all_has_aged(&room).await?;
+    same("panics that were counted", room.node.hub().counters().sum().panics, 1)?;
     room.close().await
 }

@@ -102,7 +102,8 @@ impl Exchange for Doomed {
     }
 }
 
-struct Nowhere;
+/// No connection here leaves, or carries a further request.
+pub(in crate::worker) struct Nowhere;
 
 impl Surroundings for Nowhere {
     fn between(&self, _ahead: usize, _guest: Option<&Arc<Guest>>, _socket: &Socket) -> Response {

@@ -1,49 +1,11 @@
 //! A stream of one channel over the polled carrier, read as a client does: line by line.
 
-use std::{
-    task::{Context, Poll, Waker},
-    time::Instant,
-};
+use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
-use efir_core::{ChannelName, GapReason, Position, Start, wire::Form};
+use efir_core::{ChannelName, GapReason, Position, Start};
 
 use super::model::Answer;
-use crate::{
-    exchange::{Exchange, Turn},
-    hub::Hub,
-    outbox::Outbox,
-    polled::Polled,
-    reader::Reader,
-};
-
-/// Everything after the cursor, as lines.
-struct Lines;
-
-impl Exchange for Lines {
-    fn form(&self) -> Form {
-        Form::HttpStream
-    }
-    fn open(&mut self, _: Instant, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn ready(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
-        reader.pull(Form::HttpStream, out);
-        Turn::Wait
-    }
-    fn receive(&mut self, _: &mut BytesMut, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn due(&self) -> Option<Instant> {
-        None
-    }
-    fn tick(&mut self, _: Instant, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Wait
-    }
-    fn drain(&mut self, _: &mut Reader, _: &mut Outbox) -> Turn {
-        Turn::Close
-    }
-}
+use crate::{hub::Hub, lines::Lines, polled::Polled, reader::Reader};
 
 pub(super) struct Stream {
     polled: Polled,
