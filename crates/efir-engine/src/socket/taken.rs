@@ -30,8 +30,10 @@ pub(super) fn taken_bytes(_tcp: &TcpStream) -> Option<u64> {
     None
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    #![cfg(target_os = "linux")]
+
     use tokio::{
         io::AsyncReadExt,
         net::{TcpListener, TcpSocket},
