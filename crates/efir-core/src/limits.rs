@@ -123,8 +123,8 @@ table! {
     retry_ms_min u64 "ms" 1_000 "The shortest delay that a stream's `retry` asks for.";
     retry_ms_max u64 "ms" 5_000 "The longest delay that a stream's `retry` asks for.";
     ping_ms u64 "ms" 25_000 "The time between two pings of a WebSocket.";
-    silent_ms_max u64 "ms" 45_000 "How long a peer may be silent before it is given up.";
-    stall_ms_max u64 "ms" 60_000 "How long a connection may take nothing of what is owed to it.";
+    silent_ms_max u64 "ms" 45_000 "How long a peer may be silent before it is given up, unless it still takes what stands before a ping.";
+    stall_ms_max u64 "ms" 60_000 "How long a connection may take nothing, or next to nothing, of what is owed to it.";
     handshake_ms_max u64 "ms" 10_000 "How long the TLS handshake of a connection may take.";
     head_ms_max u64 "ms" 15_000 "How long the head of a request may take to arrive.";
     body_ms_max u64 "ms" 30_000 "How long the body of a request, or a message of a WebSocket that has begun, may take to arrive.";

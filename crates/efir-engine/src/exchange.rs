@@ -85,6 +85,14 @@ pub trait Exchange: Send {
     /// The time of [`Exchange::due`] has come: heartbeats, ends of holds and of lives.
     fn tick(&mut self, now: Instant, reader: &mut Reader, out: &mut Outbox) -> Turn;
 
+    /// When `tick` will end it because nothing comes from the client; `None` where the client need not say anything.
+    fn silent_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Counts as if something had last come from the client `at` that time: what its connection takes has shown that it is there.
+    fn bear_silence(&mut self, _at: Instant) {}
+
     /// The node is about to stop: say so in the transport's own way and end.
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn;
 

@@ -1,6 +1,7 @@
 //! A connection's bytes: plain TCP, or TLS over it ([`tls`]). Nobody above knows which, except that what TLS has sealed and the kernel
 //! has not taken is still to be written.
 
+mod taken;
 mod tls;
 
 use std::{
@@ -113,6 +114,11 @@ impl Socket {
             Self::Tcp(_) => 0,
             Self::Tls(tls) => tls.held_bytes(),
         }
+    }
+
+    /// Bytes that the peer has acknowledged, if more waits for which it has no room.
+    pub(crate) fn taken_bytes(&self) -> Option<u64> {
+        taken::taken_bytes(self.tcp())
     }
 
     pub(crate) fn fd(&self) -> std::os::fd::RawFd {

@@ -143,6 +143,14 @@ impl Exchange for Guarded {
         Turn::Wait
     }
 
+    fn silent_at(&self) -> Option<Instant> {
+        self.exchange.silent_at()
+    }
+
+    fn bear_silence(&mut self, at: Instant) {
+        self.exchange.bear_silence(at);
+    }
+
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         self.exchange.drain(reader, out)
     }

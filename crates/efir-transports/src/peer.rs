@@ -131,6 +131,18 @@ impl Peer {
         Some(clocks.late.map_or(next, |late| late.by.min(next)))
     }
 
+    /// When it is given up if nothing comes from it.
+    pub(crate) fn silent_at(&self) -> Option<Instant> {
+        self.clocks.as_ref().map(Clocks::silent_at)
+    }
+
+    /// As if it had last been heard `at` that time.
+    pub(crate) fn bear_silence(&mut self, at: Instant) {
+        if let Some(clocks) = &mut self.clocks {
+            clocks.heard = at;
+        }
+    }
+
     /// Pings, and gives up a client that said nothing for too long.
     ///
     /// `Ok(true)`: a heartbeat is due.

@@ -236,6 +236,14 @@ impl Exchange for Attending {
         self.follow(turn, Some(self.present.rotation_ms))
     }
 
+    fn silent_at(&self) -> Option<Instant> {
+        self.exchange.silent_at()
+    }
+
+    fn bear_silence(&mut self, at: Instant) {
+        self.exchange.bear_silence(at);
+    }
+
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let turn = self.exchange.drain(reader, out);
         self.follow(turn, Some(self.present.drain_ms))

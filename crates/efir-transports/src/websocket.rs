@@ -163,6 +163,14 @@ impl Exchange for ChannelSocket {
         Turn::Wait
     }
 
+    fn silent_at(&self) -> Option<Instant> {
+        self.peer.silent_at()
+    }
+
+    fn bear_silence(&mut self, at: Instant) {
+        self.peer.bear_silence(at);
+    }
+
     fn drain(&mut self, reader: &mut Reader, out: &mut Outbox) -> Turn {
         let problem = stream::draining(reader.hub().times());
         self.shed(&problem, reader, out)

@@ -109,8 +109,6 @@ impl Run {
         let mut command = Command::new(binary);
         command.env("EFIR_RETENTION__MESSAGES", KEPT).env("EFIR_ADMIN__LISTEN", admin.to_string());
         command.env("EFIR_LIMITS__MEMORY_BYTES_MAX", format!("{MEMORY_MAX}B"));
-        // A ping stands behind what waits in the socket: at this pace nobody reads it in the 45 s after which silence is an end.
-        command.env("EFIR_TIMES__SILENT_MAX", "5m");
         let server = Server::start_by(command, &[], server::free_port()?)?;
         let (address, clock) = (server.address(), Instant::now());
         let mut readers = Subscribers::new(address, clock)?;

@@ -10,7 +10,10 @@ use std::{
 use bytes::BytesMut;
 use efir_core::wire::Form;
 
-use super::intake::{Adoption, Bell};
+use super::{
+    intake::{Adoption, Bell},
+    patience::Asked,
+};
 use crate::{
     counters::{Counters, Transport},
     exchange::{Exchange, Response, Turn},
@@ -64,6 +67,8 @@ pub(super) struct Connection {
     pub(super) tally: Option<Arc<Tally>>,
     /// Since when `pending` made no progress.
     pub(super) stalled_since: Option<Instant>,
+    /// What the kernel said when it was last asked what the client takes. Nobody is asked about who reads and speaks.
+    pub(super) asked: Option<Box<Asked>>,
     /// The earliest entry in the worker's timers.
     pub(super) timer: Option<Instant>,
     pub(super) form: Form,
@@ -98,6 +103,7 @@ impl Connection {
             bell,
             tally,
             stalled_since: None,
+            asked: None,
             timer: None,
             framing,
             phase: Phase::Open,

@@ -10,6 +10,7 @@ mod connection;
 mod contain;
 mod input;
 mod intake;
+mod patience;
 mod portion;
 mod ring;
 #[cfg(shuttle)]
@@ -111,6 +112,7 @@ pub struct Worker {
     is_draining: bool,
     drain_id: usize,
     stall_max: Duration,
+    silent_max: Duration,
 }
 
 impl std::fmt::Debug for Worker {
@@ -125,6 +127,7 @@ impl Worker {
         let drain_id = hub.enlist(&intake);
         Self {
             stall_max: Duration::from_millis(hub.times().stall_ms_max),
+            silent_max: Duration::from_millis(hub.times().silent_ms_max),
             hub,
             intake,
             surroundings,

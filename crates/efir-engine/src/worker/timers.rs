@@ -25,7 +25,7 @@ impl Worker {
             Phase::Ending(_) => None,
             Phase::Lingering => connection.stalled_since.map(|since| since + LINGER),
         };
-        let stall = connection.stalled_since.map(|since| since + self.stall_max);
+        let stall = connection.stall_due(self.stall_max);
         let Some(next) = due.into_iter().chain(stall).min() else { return };
         if connection.timer.is_none_or(|timer| next < timer) {
             connection.timer = Some(next);
@@ -68,15 +68,20 @@ impl Worker {
 
     fn time_out(&mut self, key: u32, now: Instant) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let stall_max = match connection.phase {
-            Phase::Lingering => LINGER,
-            _ => self.stall_max,
+        let is_over = match connection.phase {
+            Phase::Lingering => {
+                connection.stalled_since.is_some_and(|since| now.duration_since(since) >= LINGER)
+            }
+            _ => connection.is_given_up(now, self.stall_max),
         };
-        if connection.stalled_since.is_some_and(|since| now.duration_since(since) >= stall_max) {
+        if is_over {
             if connection.phase != Phase::Lingering {
                 self.hub.counters().give_up();
             }
             return self.remove(key);
+        }
+        if connection.phase == Phase::Open {
+            connection.bear_silence(now, self.silent_max);
         }
         if connection.phase == Phase::Open && connection.exchange.due().is_some_and(|due| due <= now) {
             self.call(key, now, |connection, out| connection.exchange.tick(now, &mut connection.reader, out));

@@ -27,6 +27,8 @@ const SINGLE: fn(Row) -> bool = |row| !row.is_several && row.kind != Kind::Socke
 const NO_TOKEN: fn(Row) -> bool = |row| !row.is_several;
 const SEVERAL: fn(Row) -> bool = |row| row.is_several;
 const SOCKETS: fn(Row) -> bool = |row| row.kind.is_websocket();
+const NOT_SOCKETS: fn(Row) -> bool = |row| !row.kind.is_websocket();
+const NOT_STREAMS: fn(Row) -> bool = |row| row.kind.is_poll() || row.is_several || row.is_deflated;
 const DEFLATED: fn(Row) -> bool = |row| row.is_deflated;
 const NOT_ONE_OF_A_KIND: fn(Row) -> bool =
     |row| row.is_several || row.is_deflated || !matches!(row.kind, Kind::Sse | Kind::WebSocket);
@@ -136,6 +138,42 @@ pub const HOLES: &[Hole] = &[
         rows: NOT_ONE_OF_A_KIND,
         carriers: Carrier::TLS,
         reason: "the cell takes 10,000 messages; one stream and one WebSocket show what encryption adds to being slow",
+    },
+    Hole {
+        scenario: "patience::",
+        rows: NOT_STREAMS,
+        carriers: Carrier::ALL,
+        reason: "only what lasts can be given up, and compressed messages are written as others are",
+    },
+    Hole {
+        scenario: "patience::",
+        rows: ANY,
+        carriers: Carrier::POLLED,
+        reason: "there the HTTP stack has the socket and asks nobody; what it takes for progress is floods:: and slow::",
+    },
+    Hole {
+        scenario: "patience::",
+        rows: NOT_ONE_OF_A_KIND,
+        carriers: &[Carrier::TlsH1],
+        reason: "the kernel is asked about the socket below; one stream and one WebSocket show it",
+    },
+    Hole {
+        scenario: "patience::is_kept_while_its_pong_has_to_wait",
+        rows: ANY,
+        carriers: &[Carrier::TlsH1],
+        reason: "the kernel's own patience (TCP_USER_TIMEOUT) follows silent_ms_max, and a record takes as long as that at times so short",
+    },
+    Hole {
+        scenario: "patience::is_silent",
+        rows: NOT_SOCKETS,
+        carriers: Carrier::ALL,
+        reason: "nobody expects a word from the reader of a stream",
+    },
+    Hole {
+        scenario: "patience::is_kept_while_its_pong_has_to_wait",
+        rows: NOT_SOCKETS,
+        carriers: Carrier::ALL,
+        reason: "nobody expects a word from the reader of a stream",
     },
     Hole {
         scenario: "switch::",

@@ -263,6 +263,19 @@ impl Raw {
         }
     }
 
+    /// Everything up to and with `text`, without taking it apart.
+    pub async fn bytes_until(&mut self, text: &str) -> Result<Bytes> {
+        let mut looked = 0;
+        loop {
+            let unseen = &self.buffer[looked..];
+            if let Some(at) = unseen.windows(text.len()).position(|part| part == text.as_bytes()) {
+                return Ok(self.buffer.split_to(looked + at + text.len()).freeze());
+            }
+            looked = self.buffer.len().saturating_sub(text.len());
+            ensure!(self.fill().await?, "the connection ended before {text:?}");
+        }
+    }
+
     /// Reads up to `count` bytes without taking them apart; 0 at the end.
     pub async fn some(&mut self, count: usize) -> Result<usize> {
         let mut place = vec![0; count];

@@ -22,6 +22,7 @@ mod life;
 mod limits;
 mod live;
 mod origin;
+mod patience;
 mod payload;
 mod poll;
 mod presence;
@@ -88,6 +89,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         restart::SCENARIOS,
         switch::SCENARIOS,
         slow::SCENARIOS,
+        patience::SCENARIOS,
         life::SCENARIOS,
         limits::SCENARIOS,
         counts::SCENARIOS,

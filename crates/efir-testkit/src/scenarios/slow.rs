@@ -29,7 +29,7 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// Messages of a length: together more than the buffers of a reader that does not read take, even when they are compressed
 /// (to about two thirds).
-fn long_texts(range: RangeInclusive<u64>, bytes: usize) -> impl Iterator<Item = String> {
+pub(super) fn long_texts(range: RangeInclusive<u64>, bytes: usize) -> impl Iterator<Item = String> {
     let mut random = fastrand::Rng::with_seed(bytes as u64);
     let noise: String = std::iter::repeat_with(|| random.alphanumeric()).take(bytes * 2 / 3).collect();
     texts(range).map(move |text| format!("{text} {noise}{}", "x".repeat(bytes - noise.len())))
@@ -55,7 +55,7 @@ fn request(room: &Room) -> Result<Ask> {
 }
 
 /// A client with a small receive buffer that has asked, and has read the head and `bytes` more.
-async fn stalled(room: &Room, bytes: usize) -> Result<Raw> {
+pub(super) async fn stalled(room: &Room, bytes: usize) -> Result<Raw> {
     let address = room.node.address();
     let mut raw = Raw::connect_narrow(address).await?;
     let before = room.node.joins().count(&room.channel);
