@@ -109,6 +109,8 @@ impl Run {
         let mut command = Command::new(binary);
         command.env("EFIR_RETENTION__MESSAGES", KEPT).env("EFIR_ADMIN__LISTEN", admin.to_string());
         command.env("EFIR_LIMITS__MEMORY_BYTES_MAX", format!("{MEMORY_MAX}B"));
+        // The kernel's own patience (TCP_USER_TIMEOUT) follows from it, and ends windows as small as these within the run.
+        command.env("EFIR_TIMES__SILENT_MAX", "5m");
         let server = Server::start_by(command, &[], server::free_port()?)?;
         let (address, clock) = (server.address(), Instant::now());
         let mut readers = Subscribers::new(address, clock)?;
