@@ -31,7 +31,7 @@ function lines(window) {
   return window.evaluate(() => Array.from(document.querySelectorAll("li"), (line) => line.textContent));
 }
 
-function shows(window, text, within_ms = 20_000) {
+function shows(window, text, within_ms = 30_000) {
   return until(`the page shows «${text}»`, async () => (await lines(window)).includes(text), {
     within_ms,
     seen: async () => ({ lines: await lines(window), complaints: window.complaints }),

@@ -6,7 +6,7 @@ export const transports = ["short-poll", "long-poll", "sse", "http-stream", "web
 /** Those that keep a request open, of which HTTP/1.1 lets a browser have six to a host. */
 export const held = ["long-poll", "sse", "http-stream"];
 
-const settle_ms = 15_000;
+const settle_ms = 30_000;
 
 const hook = (name) => `[data-testid="${name}"]`;
 

@@ -2,7 +2,7 @@
 // hooks only.
 import { until } from "./until.mjs";
 
-const settle_ms = 15_000;
+const settle_ms = 30_000;
 
 const hook = (name) => `[data-testid="${name}"]`;
 

@@ -81,7 +81,7 @@ export class Server {
     let isOver = false;
     child.once("error", (error) => (this.#said += error.message));
     child.once("close", () => (isOver = true));
-    const info = await until("efir answers GET /info", async () => isOver || this.#info(), { within_ms: 20_000 });
+    const info = await until("efir answers GET /info", async () => isOver || this.#info(), { within_ms: 30_000 });
     if (isOver) throw new Error(`efir does not start:\n${this.#said}`);
     if (this.#page === "full" && info.page !== "full") {
       await this.stop();

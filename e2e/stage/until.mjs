@@ -6,7 +6,7 @@ const look_again_ms = 40;
  * Looks until `look` gives something truthy, and gives that; fails with `what` and what was seen last.
  * `look` may also throw: its error is then what was seen.
  */
-export async function until(what, look, { within_ms = 10_000, seen = (last) => last } = {}) {
+export async function until(what, look, { within_ms = 30_000, seen = (last) => last } = {}) {
   const deadline = performance.now() + within_ms;
   for (;;) {
     let last;

@@ -36,7 +36,7 @@ class Demo {
 
   /** Waits until `look`, run in the page, gives something truthy, and gives that. */
   sees(what, look, argument) {
-    return until(`${this.window.browser.name}: ${what}`, () => this.window.evaluate(look, argument), { within_ms: 15_000, seen: () => this.words() });
+    return until(`${this.window.browser.name}: ${what}`, () => this.window.evaluate(look, argument), { within_ms: 30_000, seen: () => this.words() });
   }
 
   words() {
@@ -255,5 +255,5 @@ const strokes = (count) => {
 /** Waits until a window shows these strokes, which come piece by piece. */
 function showsAlso(demo, drawn) {
   const look = async () => JSON.stringify(await demo.window.evaluate(strokes, drawn.length)) === JSON.stringify(drawn);
-  return until(`${demo.window.browser.name}: the same strokes`, look, { within_ms: 15_000, seen: () => demo.words() });
+  return until(`${demo.window.browser.name}: the same strokes`, look, { within_ms: 30_000, seen: () => demo.words() });
 }

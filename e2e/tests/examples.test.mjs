@@ -59,7 +59,7 @@ class Example {
   }
 
   hears(text) {
-    return until(`${this.window.browser.name}: «${text}» is shown`, async () => (await this.shown()).includes(text), { within_ms: 15_000, seen: () => this.shown() });
+    return until(`${this.window.browser.name}: «${text}» is shown`, async () => (await this.shown()).includes(text), { within_ms: 30_000, seen: () => this.shown() });
   }
 }
 

@@ -118,7 +118,7 @@ async function answered(channel, wanted) {
     const done = ours().filter(({ method, status }) => status && method !== "OPTIONS");
     return wanted.filter((name) => !done.some(({ url }) => new URL(url, "http://x").searchParams.get("client") === name));
   };
-  await until("what a browser sends by itself is answered", () => open().length === 0, { seen: open, within_ms: 20_000 });
+  await until("what a browser sends by itself is answered", () => open().length === 0, { seen: open, within_ms: 30_000 });
   return ours();
 }
 
@@ -134,7 +134,7 @@ async function round(name, origin, { server, base, token, sees = token }) {
   try {
     const seen = await tryFrom(window, origin, { server: base, channel, token });
     const isOver = async () => (await seen()).pending.length === 0;
-    await until(`${origin} has tried everything`, isOver, { seen, within_ms: 20_000 });
+    await until(`${origin} has tried everything`, isOver, { seen, within_ms: 30_000 });
     // A token is shown only where the server, when asked, says that it may be.
     const simple = writes.filter(({ isSimple, showsToken }) => isSimple && !(token && showsToken)).map((way) => way.name);
     // A picture of an encrypted page is asked for encrypted, whatever its address says.

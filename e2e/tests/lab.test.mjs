@@ -123,7 +123,7 @@ test("bytes that vanish: no browser notices, the missing heartbeat tells; afterw
     const report = await page.report();
     return streams.every((one) => report[one].state !== "online") && report;
   };
-  await until("the streams and the socket have noticed", lost, { within_ms: 20_000, seen: () => page.report() });
+  await until("the streams and the socket have noticed", lost, { within_ms: 30_000, seen: () => page.report() });
   await page.click("network-drop");
   await page.isIn("done");
   const report = await page.report();
@@ -180,13 +180,15 @@ test("a question sets the network, starts the run and says what to look at; the 
   await page.click("question-hole");
   await page.isIn("running");
   assert.ok((await page.text("answer")).length > 80);
-  await until("the delay is felt", async () => (await page.figures("websocket")).p50 > 300, { within_ms: 20_000, seen: () => page.figures("websocket") });
-  const direct = await window.evaluate(async () => {
-    const asked = performance.now();
-    await fetch("../lab/clock");
-    return performance.now() - asked;
-  });
-  assert.ok(direct < 300, `the server itself answers in ${direct} ms`);
+  await until("the delay is felt", async () => (await page.figures("websocket")).p50 > 300, { within_ms: 30_000, seen: () => page.figures("websocket") });
+  const direct = () =>
+    window.evaluate(async () => {
+      const asked = performance.now();
+      await fetch("../lab/clock");
+      return performance.now() - asked;
+    });
+  // A delay would be felt each time, however often one asks.
+  await until("the server itself answers without it", async () => (await direct()) < 300, { seen: direct });
   await page.click("network-mend");
   await page.click("question-oneway");
   await page.isIn("running");

@@ -100,7 +100,7 @@ for (const name of ["chromium", "firefox"]) {
       await window.preload(() => (globalThis.alert = (what) => console.error(`ran: ${what}`)));
       await window.goto(server.url + path);
       await until(`${path}: the last text is shown`, () => window.evaluate(() => document.body.innerText.includes("the last text")), {
-        within_ms: 15_000,
+        within_ms: 30_000,
         seen: () => window.evaluate(() => document.body.innerText.slice(0, 800)),
       });
       assert.deepEqual(window.unexpected(), [], path);

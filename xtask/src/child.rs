@@ -28,6 +28,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same at a low priority: what is tested beside it does not wait for it.
+pub(crate) fn patient_cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "10"]).arg(cargo(&[]).get_program()).args(arguments);
+    command.current_dir(crate::root::root());
+    command
+}
+
 /// Runs the program without standard input, shows its output and counts the tests that it reports.
 ///
 /// # Errors

@@ -35,6 +35,19 @@ impl Tally {
     }
 }
 
+impl Tally {
+    /// What the closing line of a text says, if it has one.
+    pub(crate) fn closing(text: &str) -> Option<Self> {
+        let line = text.trim_end().rsplit('\n').next()?;
+        let tally = Self {
+            passed: number_before(line, " passed"),
+            failed: number_before(line, " failed"),
+            skipped: number_before(line, " skipped"),
+        };
+        (tally.to_string() == line).then_some(tally)
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
@@ -85,6 +98,16 @@ mod tests {
     #[test]
     fn other_lines_count_nothing() {
         assert!(tally("9 passed, 9 failed\nit said: # pass 3\n# passport 3\n").is_empty());
+    }
+
+    #[test]
+    fn the_closing_line_is_read_as_it_is_written() {
+        for tally in [Tally { passed: 12, failed: 3, skipped: 4 }, Tally::one(true), Tally::default()] {
+            assert_eq!(Tally::closing(&format!("=== stages\n9 passed, 9 failed\n\n{tally}\n")), Some(tally));
+        }
+        for text in ["", "ended", "4 passed, 0 failed\nended", "4 passed, 0 failed, then it ended"] {
+            assert_eq!(Tally::closing(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! `cargo xtask test`: everything that continuous integration runs, stage by stage, on two cores in under 25 minutes.
 //!
 //! A failed stage does not stop the others. The last line is the sum of all: `N passed, N failed`. Runs that take long
-//! are rows of `cargo xtask evidence`.
+//! are rows of `cargo xtask evidence`. Once everything is built, stages that mostly wait run beside those that mostly
+//! build ([`BESIDE`]); without `build` among them, named stages run one by one.
+
+mod beside;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,9 +15,10 @@ use crate::child::{self, cargo};
 use crate::root::{debug_efir, root};
 use crate::tally::Tally;
 use crate::{
-    Verdict, backends, browsers, client, count, docs, evidence, faults, fuzz, hardening, install, proxies,
-    supply, tidy,
+    Verdict, backends, browsers, check, client, count, docs, evidence, faults, fuzz, hardening, install,
+    proxies, supply, tidy,
 };
+use beside::{Beside, Ended};
 
 /// One part of the run: its name, and what it does. Lines that the end of the run should repeat go into the report.
 struct Stage {
@@ -25,11 +29,12 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage { name: "install", run: |_| install::run() },
     Stage { name: "format", run: |report| report.one(&mut cargo(&["fmt", "--all", "--", "--check"])) },
-    Stage { name: "lints", run: lints },
     Stage { name: "tidy", run: |report| report.count(tidy::report()?) },
     Stage { name: "supply", run: |report| report.noted(supply::report()?) },
     Stage { name: "page", run: page },
-    Stage { name: "build", run: build },
+    Stage { name: BUILD, run: build },
+    Stage { name: "lints", run: lints },
+    Stage { name: "fuzz", run: |report| report.noted(fuzz::quick()?) },
     Stage { name: "client", run: package },
     Stage { name: "units", run: units },
     Stage { name: "matrix", run: matrix },
@@ -40,11 +45,17 @@ const STAGES: &[Stage] = &[
     Stage { name: "examples", run: examples },
     Stage { name: "paths", run: |report| report.count(client::paths()?) },
     Stage { name: "faults", run: faulty },
-    Stage { name: "fuzz", run: |report| report.noted(fuzz::quick()?) },
     Stage { name: "evidence", run: quick_evidence },
     Stage { name: "autobahn", run: |report| report.noted(evidence::autobahn::quick(&debug_efir())?) },
     Stage { name: "browsers", run: e2e },
 ];
+
+/// The stage after which others can run beside each other.
+const BUILD: &str = "build";
+
+/// What runs beside the stages after the build, in this order: nothing of it builds with cargo what others wait for. The browsers come
+/// first, beside builds of low priority, which have no limits of time that a busy machine could break.
+const BESIDE: &[&str] = &["browsers", "client", "paths", "examples", "faults"];
 
 /// The stage that needs a release build of its own.
 const COUNT: &str = "count";
@@ -71,6 +82,7 @@ struct Row {
     name: &'static str,
     took: Duration,
     tally: Tally,
+    is_beside: bool,
 }
 
 impl Report {
@@ -121,17 +133,56 @@ impl Report {
             failed: self.tally.failed - before.failed,
             skipped: self.tally.skipped - before.skipped,
         };
-        self.rows.push(Row { name: stage.name, took: start.elapsed(), tally });
+        self.rows.push(Row { name: stage.name, took: start.elapsed(), tally, is_beside: false });
+    }
+
+    /// The chosen stages. Once everything is built, those that may run beside the others do.
+    fn all(&mut self, is_chosen: impl Fn(&str) -> bool) {
+        let are_beside = is_chosen(BUILD);
+        let (mut beside, mut own) = (None, Vec::from_iter(STAGES));
+        own.retain(|stage| is_chosen(stage.name) && !(are_beside && BESIDE.contains(&stage.name)));
+        for stage in own {
+            self.stage(stage);
+            if stage.name == BUILD {
+                beside = self.begin_beside(BESIDE.iter().copied().filter(|name| is_chosen(name)).collect());
+            }
+            while let Some(ended) = beside.as_ref().and_then(Beside::over) {
+                self.take(ended);
+            }
+        }
+        while let Some(ended) = beside.as_ref().and_then(Beside::next) {
+            self.take(ended);
+        }
+    }
+
+    fn begin_beside(&mut self, names: Vec<&'static str>) -> Option<Beside> {
+        let shown = names.join(" ");
+        println!("\nbeside the stages that follow, and shown when they are over: {shown}");
+        let begun = Beside::begin(names);
+        if let Err(error) = &begun {
+            self.notes.push(format!("not run: {shown}: {error:#}"));
+            self.tally.failed += 1;
+        }
+        begun.ok()
+    }
+
+    /// What ran beside the others is shown and counted.
+    fn take(&mut self, ended: Ended) {
+        print!("{}", ended.output);
+        self.tally += ended.tally;
+        self.notes.extend(ended.notes);
+        self.rows.push(Row { name: ended.name, took: ended.took, tally: ended.tally, is_beside: true });
     }
 
     fn print(&self, took: Duration) {
-        println!("\n=== stages");
+        println!("\n{}", beside::SUM);
         for row in &self.rows {
-            println!("{:<10} {:>6.1} min   {}", row.name, minutes(row.took), row.tally);
+            let place = if row.is_beside { "beside" } else { "" };
+            println!("{:<10} {:>6.1} min   {place:<6}   {}", row.name, minutes(row.took), row.tally);
         }
         println!("{:<10} {:>6.1} min", "together", minutes(took));
         for note in &self.notes {
-            println!("note: {note}");
+            println!("{}{note}", beside::NOTE);
         }
         println!();
         println!("{}", self.tally);
@@ -147,9 +198,7 @@ pub(crate) fn run(names: &[String]) -> Result<Verdict> {
     let start = Instant::now();
     let is_chosen = |stage: &str| names.is_empty() || names.iter().any(|name| name == stage);
     let mut report = Report { is_counting: is_chosen(COUNT), ..Report::default() };
-    for stage in STAGES.iter().filter(|stage| is_chosen(stage.name)) {
-        report.stage(stage);
-    }
+    report.all(is_chosen);
     report.print(start.elapsed());
     Ok(if report.tally.failed == 0 { Verdict::Held } else { Verdict::Failed })
 }
@@ -159,7 +208,7 @@ fn minutes(duration: Duration) -> f64 {
 }
 
 fn lints(report: &mut Report) -> Result<()> {
-    report.one(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    report.one(&mut check::lints())
 }
 
 fn package(report: &mut Report) -> Result<()> {
@@ -304,6 +353,21 @@ mod tests {
         report.stage(&Stage { name: "two", run: |report| report.count(Tally::one(true)) });
         assert_eq!(report.tally, Tally { passed: 1, failed: 1, skipped: 0 });
         assert_eq!(report.rows.len(), 2);
+    }
+
+    #[test]
+    fn what_runs_beside_others_are_stages_after_the_build() {
+        let place = |name: &str| STAGES.iter().position(|stage| stage.name == name);
+        assert!(BESIDE.iter().all(|name| place(name) > place(BUILD)), "{BESIDE:?}");
+    }
+
+    #[test]
+    fn what_ran_beside_is_counted_once() {
+        let mut report = Report::default();
+        let tally = Tally { passed: 3, failed: 1, skipped: 0 };
+        let (output, notes) = (String::new(), vec!["why".to_owned()]);
+        report.take(Ended { name: "one", output, tally, notes, took: Duration::ZERO });
+        assert_eq!((report.tally, report.notes.len(), report.rows.len()), (tally, 1, 1));
     }
 
     #[test]

@@ -326,11 +326,15 @@ fn the_lab_holds_little_for_a_slow_visitor() {
 #[test]
 fn faults_end_by_themselves() {
     let node = Node::with(|config| config.times.lab_faults_ms = 1_000);
-    let shown = node.set("v", r#"{"cut":true,"delay_ms":100}"#);
-    assert!((1..=1_000).contains(&shown["ends_in_ms"].as_u64().unwrap()), "{shown}");
-    let mut cut = node.connect();
-    cut.request("GET", "/lab/via/v/info", "");
-    assert!(cut.ends_by_reset());
+    // Again, if the machine was so slow that they had ended before they were felt.
+    let is_cut = |_| {
+        let shown = node.set("v", r#"{"cut":true,"delay_ms":100}"#);
+        assert!((1..=1_000).contains(&shown["ends_in_ms"].as_u64().unwrap()), "{shown}");
+        let mut cut = node.connect();
+        cut.request("GET", "/lab/via/v/info", "");
+        cut.ends_by_reset()
+    };
+    assert!((0..3).any(is_cut));
     wait_until("the end of the faults", || node.json("GET", "/lab/network/v", "")["cut"] == false);
     assert_eq!(node.ask("GET", "/lab/via/v/info", "").status, 200);
     // Also for a connection that was there all the time.

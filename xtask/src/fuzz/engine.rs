@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use efir_bench::process::Cpu;
 
 use super::corpus;
-use crate::child::{self, cargo};
+use crate::child::{self, patient_cargo};
 use crate::paper::grouped;
 use crate::root::{root, target};
 
@@ -65,14 +65,15 @@ impl fmt::Display for Run {
     }
 }
 
-/// Builds the program. Only our own crates are built for it: everything else is what the other tests have.
+/// Builds the program. Only our own crates are built for it, and no pages: everything else is what the other tests
+/// have.
 ///
 /// # Errors
 /// When that does not work.
 pub(super) fn build() -> Result<PathBuf> {
     let words = ["build", "--workspace", "--bin", "fuzz", "--features", "efir-fuzz/engine"];
-    let mut command = cargo(&words);
-    command.env("RUSTC_WORKSPACE_WRAPPER", root().join("fuzz/coverage.sh"));
+    let mut command = patient_cargo(&words);
+    command.env("RUSTC_WORKSPACE_WRAPPER", root().join("fuzz/coverage.sh")).env("EFIR_PAGE", "plain");
     if !child::run(&mut command)?.success {
         bail!("the program with libFuzzer could not be built");
     }

@@ -259,14 +259,17 @@ async fn reading_enters(cell: Cell) -> Result<()> {
 async fn leaves_when_it_closes(cell: Cell) -> Result<()> {
     let (room, row) = (open(&cell).await?, cell.row()?);
     let mut watcher = Watcher::open(&room, row_of(Kind::Sse)?).await?;
+    // A machine is slow for a moment; a server that waits for something waits each time.
+    let mut soonest = PATIENCE;
     for _ in 0..3 {
         let attendee = Attendee::enter(&room, row, "x1").await?;
         watcher.has(&["x1"]).await?;
         let closed = Instant::now();
         attendee.close();
         watcher.has(&[]).await?;
-        ensure!(closed.elapsed() < SOON + Duration::from_secs(1), "left after {:?}", closed.elapsed());
+        soonest = soonest.min(closed.elapsed());
     }
+    ensure!(soonest < SOON + Duration::from_secs(1), "left after {soonest:?} at the soonest");
     room.close().await
 }
 
