@@ -30,10 +30,9 @@ pub(super) fn taken_bytes(_tcp: &TcpStream) -> Option<u64> {
     None
 }
 
+#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests {
-    #![cfg(target_os = "linux")]
-
     use tokio::{
         io::AsyncReadExt,
         net::{TcpListener, TcpSocket},

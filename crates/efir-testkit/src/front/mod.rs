@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use tokio::net::TcpSocket;
 
 use crate::{binary::own_address, carrier::Carrier, tls};
 
@@ -120,6 +121,8 @@ pub fn chosen() -> Result<Option<Program>> {
 pub struct Front {
     child: Child,
     address: SocketAddr,
+    /// Keeps the port, see [`reserved`].
+    _reserved: TcpSocket,
     folder: PathBuf,
 }
 
@@ -134,9 +137,10 @@ impl Front {
         for _ in 0..STARTS_MAX {
             // The certificate is for 127.0.0.1 only.
             let host = if program.is_tls() { Ipv4Addr::LOCALHOST } else { own_address() };
-            let address = TcpListener::bind((host, 0))?.local_addr()?;
+            let reserved = reserved(host)?;
+            let address = reserved.local_addr()?;
             let text = paper::placed(program, &printed, address, server)?;
-            let mut front = Self::spawn(program, &paper::shortened(&text, shorter), address)?;
+            let mut front = Self::spawn(program, &paper::shortened(&text, shorter), reserved)?;
             tls::remember(address, program.is_tls());
             match front.until_it_listens().await {
                 Ok(()) => return Ok(front),
@@ -152,7 +156,7 @@ impl Front {
         self.address
     }
 
-    fn spawn(program: Program, text: &str, address: SocketAddr) -> Result<Self> {
+    fn spawn(program: Program, text: &str, reserved: TcpSocket) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("efir-front-{}-{number}", std::process::id()));
@@ -163,7 +167,7 @@ impl Front {
         let mut command = program.command(&folder, &file);
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
         let child = command.spawn().with_context(|| format!("starting {}", program.name()))?;
-        Ok(Self { child, address, folder })
+        Ok(Self { child, address: reserved.local_addr()?, _reserved: reserved, folder })
     }
 
     async fn until_it_listens(&mut self) -> Result<()> {
@@ -179,6 +183,17 @@ impl Front {
         };
         tokio::time::timeout(START_MAX, listens).await.context("it does not listen")?
     }
+}
+
+/// A port which the system gives to nobody who asks for any, as long as this socket is there; it does not listen, so a proxy may take it.
+/// Without it a server of another test could get the port before the proxy does: HAProxy would then share it with that server
+/// (`SO_REUSEPORT`), and each would get half of the connections.
+fn reserved(host: Ipv4Addr) -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(SocketAddr::from((host, 0)))?;
+    Ok(socket)
 }
 
 impl Drop for Front {
