@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use efir_core::{ChannelName, Code, Problem, Start};
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor},
+    de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -25,8 +25,16 @@ pub(super) struct Parsed<'a> {
     pub(super) command: Result<(Cow<'a, str>, &'a str), Problem>,
 }
 
-/// The members of an object, in order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// More than any command has.
+const MEMBERS_MAX: usize = 8;
+
+/// The members of an object, in order; of those beyond [`MEMBERS_MAX`] only `id`.
+struct Members<'a> {
+    first: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// The last `id` after them, and whether there was anything after them.
+    late_id: Option<&'a RawValue>,
+    is_over: bool,
+}
 
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -47,21 +55,25 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Vec::new();
+        let mut members = Members { first: Vec::new(), late_id: None, is_over: false };
         while let Some((name, value)) = map.next_entry::<Name<'de>, &RawValue>()? {
-            if members.len() > 8 {
-                return Err(de::Error::custom("too many members"));
+            if members.first.len() < MEMBERS_MAX {
+                members.first.push((name.0, value));
+                continue;
             }
-            members.push((name.0, value));
+            members.is_over = true;
+            if name.0 == "id" {
+                members.late_id = Some(value);
+            }
         }
-        Ok(Members(members))
+        Ok(members)
     }
 }
 
 /// Reads one frame.
 pub(super) fn parse(text: &[u8]) -> Parsed<'_> {
     let members = match serde_json::from_slice::<Members<'_>>(text) {
-        Ok(members) => members.0,
+        Ok(members) => members,
         Err(error) => {
             let code = if error.is_data() { Code::InvalidCommand } else { Code::InvalidJson };
             return Parsed { id: NO_ID, command: Err(Problem::new(code, format!("the command: {error}"))) };
@@ -70,7 +82,11 @@ pub(super) fn parse(text: &[u8]) -> Parsed<'_> {
     let mut id = NO_ID;
     let mut command = None;
     let mut problem = None;
-    for (name, value) in members {
+    if members.is_over {
+        problem = Some(invalid("the frame has more than 8 members"));
+    }
+    let late_id = members.late_id.map(|id| ("id".into(), id));
+    for (name, value) in members.first.into_iter().chain(late_id) {
         if name == "id" {
             match is_id(value.get()) {
                 true => id = value.get(),
@@ -157,5 +173,10 @@ mod tests {
         assert_eq!(code(r#"{"id":1,"ping":{},"subscribe":{}}"#), Code::InvalidCommand);
         let parsed = parse(br#"{"ping":{},"publish":{},"id":7}"#);
         assert_eq!(parsed.id, "7", "the id is told wherever it stands");
+        for text in [r#"{"id":7,MANY"a":1}"#, r#"{MANY"a":1,"id":7}"#] {
+            let text = text.replace("MANY", &r#""ping":{},"#.repeat(20));
+            let parsed = parse(text.as_bytes());
+            assert_eq!((parsed.id, parsed.command.unwrap_err().code), ("7", Code::InvalidCommand), "{text}");
+        }
     }
 }
