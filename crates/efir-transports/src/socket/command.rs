@@ -25,15 +25,14 @@ pub(super) struct Parsed<'a> {
     pub(super) command: Result<(Cow<'a, str>, &'a str), Problem>,
 }
 
-/// More than any command has.
-const MEMBERS_MAX: usize = 8;
-
-/// The members of an object, in order; of those beyond [`MEMBERS_MAX`] only `id`.
+/// What an object has, in whatever order.
+#[derive(Default)]
 struct Members<'a> {
-    first: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// The last `id` after them, and whether there was anything after them.
-    late_id: Option<&'a RawValue>,
-    is_over: bool,
+    /// The last one that can go back.
+    id: Option<&'a str>,
+    has_odd_id: bool,
+    command: Option<(Cow<'a, str>, &'a str)>,
+    has_more_commands: bool,
 }
 
 #[derive(Deserialize)]
@@ -55,15 +54,15 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Members { first: Vec::new(), late_id: None, is_over: false };
-        while let Some((name, value)) = map.next_entry::<Name<'de>, &RawValue>()? {
-            if members.first.len() < MEMBERS_MAX {
-                members.first.push((name.0, value));
-                continue;
-            }
-            members.is_over = true;
-            if name.0 == "id" {
-                members.late_id = Some(value);
+        let mut members = Members::default();
+        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &RawValue>()? {
+            let value = value.get();
+            if name != "id" {
+                members.has_more_commands |= members.command.replace((name, value)).is_some();
+            } else if is_id(value) {
+                members.id = Some(value);
+            } else {
+                members.has_odd_id = true;
             }
         }
         Ok(members)
@@ -79,25 +78,14 @@ pub(super) fn parse(text: &[u8]) -> Parsed<'_> {
             return Parsed { id: NO_ID, command: Err(Problem::new(code, format!("the command: {error}"))) };
         }
     };
-    let mut id = NO_ID;
-    let mut command = None;
-    let mut problem = None;
-    if members.is_over {
-        problem = Some(invalid("the frame has more than 8 members"));
-    }
-    let late_id = members.late_id.map(|id| ("id".into(), id));
-    for (name, value) in members.first.into_iter().chain(late_id) {
-        if name == "id" {
-            match is_id(value.get()) {
-                true => id = value.get(),
-                false => problem = Some(invalid("`id` is a number or a string of at most 128 bytes")),
-            }
-        } else if command.replace((name, value.get())).is_some() {
-            problem = Some(invalid("there is more than one command in the frame"));
-        }
-    }
-    let command = command.ok_or_else(|| invalid("there is no command in the frame"));
-    Parsed { id, command: problem.map_or(command, Err) }
+    let command = if members.has_odd_id {
+        Err(invalid("`id` is a number or a string of at most 128 bytes"))
+    } else if members.has_more_commands {
+        Err(invalid("there is more than one command in the frame"))
+    } else {
+        members.command.ok_or_else(|| invalid("there is no command in the frame"))
+    };
+    Parsed { id: members.id.unwrap_or(NO_ID), command }
 }
 
 fn is_id(raw: &str) -> bool {
